@@ -1,0 +1,137 @@
+"""The outer edge: errors become problem+json, requests become log lines and counts."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bentos.screening import schema
+from bentos.screening.metrics import Metrics
+from bentos.screening.rollout import Rollout
+from mammo.errors import MammoError, NotReady, OutcomeInvalid
+
+OWN_PATHS = ("/", "/healthz", "/readyz", "/metrics")
+"""Paths that the server around this app has answers of its own to."""
+CLIENT_GONE = 499
+_log = logging.getLogger("mammo.service")
+
+
+def add_errors(app: FastAPI, rollout: Rollout, metrics: Metrics) -> None:
+    """Answer every error of the tree, and of the framework, as problem+json."""
+
+    def answer(problem: dict[str, Any]) -> Response:
+        metrics.refusals.labels(problem["code"]).inc()
+        return JSONResponse(problem, problem["status"], media_type=schema.PROBLEM)
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        assert isinstance(error, MammoError)
+        problem = error.problem()
+        refusal = rollout.refused
+        if isinstance(error, NotReady) and refusal is not None:
+            problem["refused"] = schema.RefusedRelease(**vars(refusal)).model_dump(mode="json")
+        elif refused := getattr(error, "refused", ()):
+            problem["refused"] = schema.name_refused(refused, request.state.file_names)
+            for one in refused:
+                metrics.refusals.labels(one.code).inc()
+        return answer(problem)
+
+    async def refuse_fields(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return await refuse(request, OutcomeInvalid(_describe(error.errors())))
+
+    async def refuse_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, MammoError):  # raised while the framework read the body
+            return await refuse(request, error.__cause__)
+        code, detail = f"HTTP_{error.status_code}", str(error.detail)
+        problem = {"type": "about:blank", "title": detail, "code": code, "detail": detail}
+        return answer(problem | {"status": error.status_code})
+
+    app.add_exception_handler(MammoError, refuse)
+    app.add_exception_handler(RequestValidationError, refuse_fields)
+    app.add_exception_handler(HTTPException, refuse_http)
+
+
+def _describe(errors: Any) -> str:
+    """Say which field of which outcome is wrong, and how; never what it held."""
+    # a body may be an object or a list; what fits neither is told for the one that was sent
+    inner = [error for error in errors if len(error["loc"]) > 2] or errors
+    kinds = ("body", "OutcomeIn", "list[OutcomeIn]")
+    lines = [
+        f"{'.'.join(str(part) for part in error['loc'] if part not in kinds) or 'body'}: "
+        f"{error['msg']}"
+        for error in inner
+    ]
+    return f"{'; '.join(dict.fromkeys(lines[:10]))}. Nothing was stored."
+
+
+class Watch:
+    """ASGI middleware, outermost: access log, request count, and the last resort.
+
+    The log has the route's template, not the path: a caller may put anything
+    into a path. An unexpected error is logged with its type and its place in
+    the code, without its text, which could quote a header.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and note how it was answered."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def send_noted(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except Exception as error:  # noqa: BLE001 - the outermost edge
+            _log_unexpected(error)
+            if not status:
+                problem = MammoError("The request failed inside the service; it was logged.")
+                response = JSONResponse(problem.problem(), 500, media_type=schema.PROBLEM)
+                await response(scope, receive, send_noted)
+        self._note(scope, status or CLIENT_GONE, 1000 * (time.perf_counter() - started))
+
+    def _note(self, scope: Scope, status: int, milliseconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        self._metrics.requests.labels(scope["method"], route, status).inc()
+        level = logging.DEBUG if route in OWN_PATHS else logging.INFO
+        _log.log(level, "%s %s %d %.0f ms", scope["method"], route, status, milliseconds)
+
+
+def _log_unexpected(error: Exception) -> None:
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    places = " > ".join(f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in frames)
+    _log.error("unexpected %s at %s", type(error).__name__, places)
+
+
+class OwnRoutes:
+    """ASGI middleware around the server: some paths are answered by our app, not by it."""
+
+    def __init__(
+        self, app: ASGIApp, own: Callable[[Scope, Receive, Send], Awaitable[None]]
+    ) -> None:
+        self._app = app
+        self._own = own
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Choose by the path."""
+        ours = scope["type"] == "http" and scope["path"] in OWN_PATHS
+        await (self._own if ours else self._app)(scope, receive, send)

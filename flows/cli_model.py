@@ -1,0 +1,227 @@
+"""`mammo train`, `gate`, `package`, `deploy`, `predict`, `monitor`, `retrain`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli_terminal import (
+    Json,
+    ViaPrefect,
+    reported,
+    say,
+    settings_from_environment,
+    show,
+    show_rows,
+    stage_bars,
+)
+from mammo.errors import MammoError, NotReady, SourceNotFound
+
+if TYPE_CHECKING:
+    from mammo.settings import Settings
+
+
+def add_model_commands(app: typer.Typer) -> None:
+    """Add the commands from training to retraining."""
+    app.command(epilog="Example: mammo train --config demo")(train)
+    app.command(epilog="Example: mammo gate r-20261122-1a2b3c4d")(gate)
+    app.command(epilog="Example: mammo package r-20261122-1a2b3c4d")(package)
+    app.command(epilog="Example: mammo deploy r-20261122-1a2b3c4d, or mammo deploy --rollback")(
+        deploy
+    )
+    app.command(epilog="Example: mammo predict exam/*.dcm --json")(predict)
+    app.command(epilog="Example: mammo monitor")(monitor)
+    app.command(epilog="Example: mammo retrain --reason 'new scanner' --wait")(retrain)
+
+
+@reported
+def train(
+    target: Annotated[str | None, typer.Option(help="Label to learn, e.g. abnormal.")] = None,
+    config: Annotated[str, typer.Option(help="Name of a file in configs/, or a path.")] = "default",
+    via_prefect: ViaPrefect = False,
+    as_json: Json = False,
+) -> None:
+    """Train a release from the exam index: split, fit, calibrate, evaluate, register."""
+    settings = settings_from_environment()
+    if via_prefect:
+        given = {"config": config} | ({"target": target} if target else {})
+        show(_run("train/train", given), as_json=as_json, title="Release")
+        return
+    from mammo.continual.fit import train_release
+
+    with stage_bars(quiet=as_json) as progress:
+        trained = train_release(settings, target=target, config=config, progress=progress)
+    show(trained.to_dict(), as_json=as_json, title="Release")
+
+
+@reported
+def gate(
+    release: Annotated[str, typer.Argument(help="Release that wants into service.")],
+    as_json: Json = False,
+) -> None:
+    """Judge a release against the one in service. Status 1 when it is refused."""
+    from mammo.continual.judge import judge_release
+
+    decision = judge_release(settings_from_environment(), release)
+    show(decision.to_dict(), as_json=as_json, title=f"Gate for {release}")
+    if not decision.passed:
+        raise typer.Exit(1)
+
+
+@reported
+def package(
+    release: Annotated[str, typer.Argument(help="Release to put into a Bento.")],
+    as_json: Json = False,
+) -> None:
+    """Build the Bento of a release: the project's own wheel with the release inside."""
+    from bentos.screening.packaging import package_release
+    from mammo.release import find_release
+
+    settings = settings_from_environment()
+    tag = package_release(find_release(settings.releases_dir, release), settings)
+    show({"release": release, "bento_tag": str(tag)}, as_json=as_json)
+
+
+@reported
+def deploy(
+    release: Annotated[str | None, typer.Argument(help="Release or Bento tag.")] = None,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Back to the one before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Put a release into service after its smoke test; the running service takes it over."""
+    from bentos.screening import deployment
+
+    if (release is None) == (not rollback):
+        raise typer.BadParameter("give a release, or --rollback")
+    settings = settings_from_environment()
+    report = (
+        deployment.deploy_release(release, settings) if release else deployment.rollback(settings)
+    )
+    show(report.to_dict(), as_json=as_json, title="In service")
+
+
+@reported
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="DICOM files, or folders, of one exam.")],
+    release: Annotated[
+        Path | None, typer.Option(help="Folder of a release; the one in service if none.")
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Ask a running service instead, e.g. http://host:3000.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score the files of one exam: view, breast and exam, and the decision."""
+    settings = settings_from_environment()
+    found = list_files(files)
+    answer = ask_service(url, found) if url else _score(settings, release, found)
+    if as_json:
+        show(answer, as_json=True)
+        return
+    show({n: v for n, v in answer.items() if n not in ("breasts", "views")}, as_json=False)
+    show_rows(answer["breasts"], ("laterality", "probability", "recall", "threshold"), "Breasts")
+
+
+def list_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files among the paths and within its folders; SourceNotFound if one is missing."""
+    missing = [path.name for path in paths if not path.exists()]
+    if missing:
+        raise SourceNotFound(f"not found: {', '.join(missing)}")
+    nested = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in paths]
+    return [path for group in nested for path in group if path.is_file()]
+
+
+def _score(settings: Settings, release: Path | None, files: Sequence[Path]) -> dict[str, Any]:
+    directory = release or _directory_in_service(settings)
+    from mammo.screening import Screener
+
+    screener = Screener.load(directory)
+    named = [(path.name, path.read_bytes()) for path in files]
+    return screener.score_files(named, key=settings.pseudonym_key(), site=settings.site).to_json()
+
+
+def _directory_in_service(settings: Settings) -> Path:
+    from mammo.pointer import read_pointer
+    from mammo.release import find_release
+
+    pointer = read_pointer(settings.pointer_path)
+    if pointer is None:
+        raise NotReady("no release is in service; train and deploy one, or give --release DIR")
+    return find_release(settings.releases_dir, pointer["release_id"])
+
+
+def ask_service(url: str, files: Sequence[Path]) -> dict[str, Any]:
+    """POST the files to ``/v1/exams`` of a service; its problem+json becomes our error."""
+    import httpx
+
+    parts = [("files", (path.name, path.read_bytes(), "application/dicom")) for path in files]
+    try:
+        answer = httpx.post(f"{url.rstrip('/')}/v1/exams", files=parts, timeout=120.0)
+    except httpx.HTTPError as error:
+        raise NotReady(f"no answer from {url}: {type(error).__name__}") from error
+    body = answer.json() if "json" in answer.headers.get("content-type", "") else {}
+    if answer.is_success:
+        return dict(body)
+    raise _remote_error(body, answer.status_code)
+
+
+def _remote_error(body: dict[str, Any], status: int) -> MammoError:
+    """Return an error that carries the code and status that the service gave."""
+    code = str(body.get("code", "SERVICE_ERROR"))
+    kind = type("RemoteError", (MammoError,), {"code": code, "http_status": status})
+    error: MammoError = kind(str(body.get("detail", f"the service answered {status}")))
+    return error
+
+
+@reported
+def monitor(via_prefect: ViaPrefect = False, as_json: Json = False) -> None:
+    """Read the predictions since the last time, test for drift, open episodes, report."""
+    settings = settings_from_environment()
+    if via_prefect:
+        show(_run("monitor/monitor", {}), as_json=as_json, title="Monitor")
+        return
+    from flows.stack import supervisor_alive
+    from monitoring.run import run_monitor
+
+    report = run_monitor(settings).to_dict()
+    if supervisor_alive(settings):
+        _tell(settings, report["episodes_opened"])
+    show(report, as_json=as_json, title="Monitor")
+
+
+def _tell(settings: Settings, episodes: Sequence[dict[str, Any]]) -> None:
+    """Emit the events as the flow does; without a stack the next scheduled run does."""
+    import os
+
+    from flows.automations import emit_episode
+
+    os.environ.update(settings.child_environment())
+    for episode in episodes:
+        emit_episode(episode)
+
+
+@reported
+def retrain(
+    episode: Annotated[str | None, typer.Option(help="Key of the episode to act on.")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "manual",
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Start the retraining flow on the running stack; the gate decides what it may deploy."""
+    from flows.follow import follow_run, start_run
+
+    settings = settings_from_environment()
+    given = {"episode_key": episode, "reason": reason}
+    run = start_run(settings, "retrain/retrain", given)
+    result = follow_run(settings, run, say=say) if wait else None
+    show(run.to_dict() | dict(result or {}), as_json=as_json, title="Retraining")
+
+
+def _run(deployment: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    from flows.follow import run_and_follow
+
+    result = run_and_follow(settings_from_environment(), deployment, parameters, say=say)
+    return dict(result or {})

@@ -1,0 +1,211 @@
+"""`mammo demo`: the whole loop on real mammograms and phantoms, with everything measured.
+
+Real: the Prefect server and worker, MLflow, the service, the DICOM files of
+CBIS-DDSM, every HTTP request, the automation. Made for the demo: the phantoms,
+whose truth stands in for biopsies, and the pace, in which months pass in minutes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flows import stack
+from flows.cli_terminal import stage_bars
+from flows.demo_report import Recorder, finish, show_summary
+from flows.demo_stream import Background, Stream, list_exams
+from flows.follow import run_and_follow
+from mammo.data.dicom_folder import copy_cbis_sample
+from mammo.dicom.phantom import write_phantoms
+from mammo.dicom.phantom_bad import write_bad_files
+from mammo.errors import DeployFailed, StackUnhealthy, ValidationFailed
+from mammo.pointer import read_pointer
+from mammo.prediction_log import PredictionLog
+from mammo.settings import Settings, read_settings
+
+CONFIG = "demo"
+KNOWN_SCANNERS = ("aurora", "borealis", "cygnus")
+NEW_SCANNER = "draco"
+TRAINING_EXAMS = 150
+STEADY_EXAMS = 45
+DRIFT_EXAMS = 190
+AFTER_EXAMS = 45
+CANCER_RATE = 0.35
+SECONDS_PER_EXAM = 0.6
+"""Pace of the stream while the loop acts; a slower machine falls behind, and nothing breaks."""
+PATIENCE_SECONDS = 420.0
+
+
+def run_demo(directory: Path, *, as_json: bool = False, keep_up: bool | None = None) -> int:
+    """Run the loop in ``directory``; return the exit status, 0 when every stage passed.
+
+    A demo that was interrupted is ended and begun anew. The stack stays up at
+    the end where a person looks (a terminal), or as ``keep_up`` says.
+    """
+    settings = Settings(home=directory.resolve() / "home", **_ports())
+    stack.down(settings)
+    for name in ("home", "material"):  # what an earlier demo left, nothing else
+        shutil.rmtree(directory / name, ignore_errors=True)
+    settings.home.mkdir(parents=True)
+    recorder = Recorder(directory, quiet=as_json)
+    stay = recorder.is_terminal if keep_up is None else keep_up
+    try:
+        with recorder.watching_memory():
+            _run_stages(settings, directory, recorder)
+    except Exception as error:
+        recorder.note_failure(error)
+        raise
+    finally:
+        summary = finish(recorder, settings)
+        show_summary(summary, settings, recorder, up=stay, as_json=as_json)
+        if not stay:
+            stack.down(settings)
+    return 0
+
+
+def _ports() -> dict[str, Any]:
+    known = read_settings()
+    names = ("host", "prefect_port", "mlflow_port", "service_port", "reports_port")
+    return {name: getattr(known, name) for name in names}
+
+
+def _run_stages(settings: Settings, directory: Path, recorder: Recorder) -> None:
+    """Every stage in order; each is timed, and the first that fails ends the demo."""
+    material = directory / "material"
+    with recorder.stage("stack and material"):
+        _prepare(settings, material, recorder)
+    with recorder.stage("ingest"):
+        _ingest(settings, material, recorder)
+    with recorder.stage("validate"):
+        _run(settings, "validate/validate", {}, recorder)
+    with recorder.stage("train and gate"):
+        recorder.champion = _train(settings, recorder)
+    with recorder.stage("package and deploy"):
+        _put_into_service(settings, recorder.champion["release"], recorder)
+    stream = recorder.stream = Stream(settings)
+    with recorder.stage("score real exams"):
+        _score_real(stream, material, recorder)
+    with recorder.stage("steady stream"):
+        stream.send(list_exams(material / "steady"))
+        steady = _run(settings, "monitor/monitor", {}, recorder)
+        recorder.false_alarms = len(steady["episodes_opened"])
+    with recorder.stage("refuse a worse release"):
+        recorder.refused = _refuse(settings, recorder)
+    _drift(settings, stream, material, recorder)
+
+
+def _prepare(settings: Settings, material: Path, recorder: Recorder) -> None:
+    """Start the stack while the phantoms are drawn."""
+    sets = {
+        "train": (TRAINING_EXAMS, KNOWN_SCANNERS, 11),
+        "steady": (STEADY_EXAMS, KNOWN_SCANNERS, 12),
+        "drift": (DRIFT_EXAMS + AFTER_EXAMS, NEW_SCANNER, 13),
+    }
+    with ThreadPoolExecutor(1) as background, stage_bars(quiet=recorder.quiet) as advance:
+        starting = background.submit(stack.up, settings)
+        for name, (exams, scanner, seed) in sets.items():
+            write_phantoms(
+                material / name, exams=exams, scanner=scanner, seed=seed,
+                cancer_rate=CANCER_RATE, progress=partial(advance, f"{name} phantoms"),
+            )  # fmt: skip
+        report = starting.result()
+    if not report.healthy:
+        raise StackUnhealthy("The stack did not become healthy; see `mammo status`.")
+    copy_cbis_sample(material / "real")
+    recorder.planted = write_bad_files(material / "bad", seed=1)
+
+
+def _ingest(settings: Settings, material: Path, recorder: Recorder) -> None:
+    """Labelled phantoms, the real exams and the planted bad files; all through Prefect."""
+    for source, folder in (("rsna", "train"), ("dicom", "real"), ("dicom", "bad")):
+        given = {"source": source, "directory": str(material / folder), "config": CONFIG}
+        report = _run(settings, "ingest/ingest", given, recorder)
+        recorder.quarantined += report["quarantined"]
+    wanted = sorted(recorder.planted.items())
+    found = sorted((one["file"], one["code"]) for one in recorder.quarantined)
+    if wanted != found:
+        raise ValidationFailed(f"Planted bad files {wanted}, quarantine holds {found}.")
+
+
+def _train(settings: Settings, recorder: Recorder, config: str = CONFIG) -> dict[str, Any]:
+    return dict(_run(settings, "train/train", {"config": config}, recorder))
+
+
+def _put_into_service(settings: Settings, release_id: str, recorder: Recorder) -> None:
+    if not recorder.champion["gate"]["passed"]:
+        raise DeployFailed(recorder.champion["gate"]["summary"])
+    _run(settings, "package/package", {"release_id": release_id}, recorder)
+    deployed = _run(settings, "deploy/deploy", {"release_id": release_id}, recorder)
+    recorder.champion["bento_tag"] = deployed["bento_tag"]
+
+
+def _score_real(stream: Stream, material: Path, recorder: Recorder) -> None:
+    for folder in sorted(path for path in (material / "real").iterdir() if path.is_dir()):
+        answer = stream.post_files(sorted(folder.rglob("*.dcm")))
+        if answer is not None:
+            recorder.real_exams.append(answer | {"source": f"CBIS-DDSM {folder.name}"})
+
+
+def _refuse(settings: Settings, recorder: Recorder) -> dict[str, Any]:
+    """Train a challenger that cannot be good; the gate must refuse it by name."""
+    planted = _train(settings, recorder, config="planted_worse")
+    if planted["gate"]["passed"]:
+        raise ValidationFailed("The gate passed the release that was planted as worse.")
+    return {"release": planted["release"], "clauses": planted["gate"]["failed"]}
+
+
+def _drift(settings: Settings, stream: Stream, material: Path, recorder: Recorder) -> None:
+    """The new scanner: the stream goes on while the loop notices and mends."""
+    exams = list_exams(material / "drift")
+    recorder.event("new scanner")
+    with Background(stream, iter(exams[:DRIFT_EXAMS]), SECONDS_PER_EXAM):
+        with recorder.stage("notice the new scanner"):
+            episode = _wait_for_episode(settings, recorder)
+        with recorder.stage("recalibrate and retrain"):
+            _wait_until_closed(settings, episode["key"], recorder)
+    with recorder.stage("after the swap"):
+        stream.send(exams[DRIFT_EXAMS:])
+        stream.post_remaining_outcomes()
+        _run(settings, "monitor/monitor", {}, recorder)
+
+
+def _wait_for_episode(settings: Settings, recorder: Recorder) -> dict[str, Any]:
+    """Run the monitor until it opens an episode that calls for action."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        _run(settings, "monitor/monitor", {}, recorder)
+        episodes = PredictionLog(settings.log_url).episodes()
+        acting = [one for one in episodes if one["action"] != "note"]
+        if acting:
+            recorder.event("episode", "alarm")
+            return acting[0]
+    raise StackUnhealthy("The monitor found nothing; see the drift report in the Prefect UI.")
+
+
+def _wait_until_closed(settings: Settings, key: str, recorder: Recorder) -> None:
+    """Follow the episode that the automation's run has taken on, noting each swap."""
+    log, deadline = PredictionLog(settings.log_url), time.monotonic() + PATIENCE_SECONDS
+    serving = read_pointer(settings.pointer_path)
+    while time.monotonic() < deadline:
+        pointer = read_pointer(settings.pointer_path)
+        if pointer != serving:
+            serving = pointer
+            recorder.swap(pointer)
+        episode = log.episode(key)
+        if episode is not None and episode["status"] == "closed":
+            recorder.episode = episode
+            return
+        time.sleep(1)
+    raise StackUnhealthy(f"Episode {key} was not closed; see its flow run in the Prefect UI.")
+
+
+def _run(
+    settings: Settings, deployment: str, parameters: dict[str, Any], recorder: Recorder
+) -> dict[str, Any]:
+    """Run a deployment on the stack's worker and wait for what it returns."""
+    recorder.say(f"  prefect: {deployment}")
+    return dict(run_and_follow(settings, deployment, parameters, timeout=PATIENCE_SECONDS))

@@ -1,0 +1,85 @@
+"""The demo's last screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flows import stack
+from mammo.settings import Settings
+
+
+def print_tables(summary: dict[str, Any], settings: Settings, directory: Path, *, up: bool) -> None:
+    """Print stages, phases, what happened, and where to look."""
+    console = Console(width=110, highlight=False)
+    console.print(_stages(summary))
+    console.print(_phases(summary))
+    for line in _facts(summary):
+        console.print(line)
+    console.print(f"picture: {directory / 'timeline.png'}; summary: {directory / 'summary.json'}")
+    if up:
+        for name, link in stack.links(settings).items():
+            console.print(f"{name}: {link}")
+        console.print(f"The stack is still up. To end it: MAMMO_HOME={settings.home} mammo down")
+
+
+def _stages(summary: dict[str, Any]) -> Table:
+    table = Table("stage", "status", "seconds", title="What each stage took")
+    for stage in summary["stages"]:
+        table.add_row(stage["name"], stage["status"], f"{stage['seconds']:.1f}")
+    table.add_row("total", "", f"{summary['seconds_total']:.1f}")
+    return table
+
+
+def _phases(summary: dict[str, Any]) -> Table:
+    title = "The stream (phantoms; 95% intervals, by patient)"
+    table = Table("scanner", "release", "exams", "cancers", "recall rate", "AUC", title=title)
+    for phase in summary["phases"]:
+        table.add_row(
+            phase["scanner"],
+            phase["release"],
+            str(phase["exams"]),
+            str(phase["cancers"]),
+            _interval(phase["recall"]),
+            _interval(phase["auc"]),
+        )
+    return table
+
+
+def _interval(value: dict[str, float] | None) -> str:
+    if value is None:
+        return "too few"
+    return f"{value['value']:.2f} ({value['low']:.2f} to {value['high']:.2f})"
+
+
+def _facts(summary: dict[str, Any]) -> list[str]:
+    champion, episode, requests = summary["champion"], summary["episode"], summary["requests"]
+    lines = [f"FAILED: {summary['failure']}"] if summary["failure"] else []
+    if champion["auc"] is not None:
+        lines.append(
+            f"champion {champion['release']}: golden AUC {champion['auc']:.3f} "
+            f"({champion['auc_low']:.3f} to {champion['auc_high']:.3f}), "
+            f"MLflow version {champion['mlflow_version']}, Bento {champion['bento_tag']}"
+        )
+    lines += [
+        f"real exam {exam['exam']} ({exam['source']}): score {exam['score']:.3f}, "
+        f"{exam['decision']}; {', '.join(exam['quality']) or 'no quality code'}"
+        for exam in summary["real_exams"]
+    ]
+    lines.append(f"{len(summary['quarantined'])} planted bad files, each refused with its code")
+    if episode["key"]:
+        lines.append(
+            f"episode {episode['cause']}: alarm after {episode['exams_to_alarm']} exams, "
+            f"{episode['action']}, started by {episode['started_by']}"
+        )
+    if summary["refused"]:
+        clauses = ", ".join(summary["refused"]["clauses"])
+        lines.append(f"refused {summary['refused']['release']}: {clauses}")
+    lines.append(
+        f"requests: {requests['sent']} sent, {requests['failed']} failed; "
+        f"peak memory {summary['peak_mb']} MB"
+    )
+    return lines

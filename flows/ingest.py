@@ -1,0 +1,96 @@
+"""The ingest flow: find, prepare one shard per task, commit, explain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.preparation import choose_preprocess
+from flows.retries import unforeseen
+from mammo.data.ingest import (
+    IngestPlan,
+    IngestReport,
+    ShardJob,
+    ShardResult,
+    commit_ingest,
+    plan_ingest,
+    prepare_shard,
+)
+from mammo.settings import Settings, read_settings
+
+COUNTS = ("found", "known", "duplicates", "added", "index_rows")
+
+
+@task(retries=2, retry_delay_seconds=10, retry_condition_fn=unforeseen, persist_result=False)
+def find(source: str, directory: Path, settings: Settings, config: str | None) -> IngestPlan:
+    """List what is new in the source and divide it into shards."""
+    return plan_ingest(source, directory, settings, choose_preprocess(settings, config))
+
+
+@task(retries=2, retry_delay_seconds=10, retry_condition_fn=unforeseen, persist_result=False)
+def prepare(job: ShardJob) -> ShardResult:
+    """Read, de-identify and prepare the images of one shard."""
+    return prepare_shard(job)
+
+
+@task(retries=2, retry_delay_seconds=10, retry_condition_fn=unforeseen, persist_result=False)
+def commit(plan: IngestPlan, results: list[ShardResult]) -> IngestReport:
+    """Write the index and the data version; the last step, and atomic."""
+    return commit_ingest(plan, results)
+
+
+@task
+def explain(report: dict[str, Any], source: str) -> None:
+    """Leave the counts and the refused files in the Prefect UI."""
+    counts = [f"| {name} | {report[name]} |" for name in COUNTS]
+    create_markdown_artifact(
+        key="ingest",
+        markdown="\n".join(
+            [
+                f"## Ingest from `{source}`",
+                f"Data version `{report['data_version']}`, "
+                f"{len(report['quarantined'])} files in quarantine.",
+                "",
+                "| files and rows | count |",
+                "|---|---|",
+                *counts,
+            ]
+        ),
+        description="What the ingest found, added and refused",
+    )
+    create_table_artifact(
+        key="quarantine", table=report["quarantined"], description="Refused files and why"
+    )
+
+
+def inbox_is_empty(directory: Path) -> bool:
+    """Return True when nothing has landed; the schedule then has nothing to do."""
+    return not directory.is_dir() or not any(directory.iterdir())
+
+
+@flow(
+    name="ingest",
+    task_runner=ThreadPoolTaskRunner(max_workers=2),  # type: ignore[arg-type]
+    persist_result=True,
+    result_serializer="json",
+)
+def ingest(
+    source: str = "dicom", directory: str | None = None, config: str | None = None
+) -> dict[str, Any]:
+    """Ingest a folder (the inbox when none is given); return the report as a dict.
+
+    ``config`` names a file in `configs/` whose preprocessing begins the store.
+    """
+    settings = read_settings()
+    folder = Path(directory) if directory else settings.inbox_dir
+    if directory is None and inbox_is_empty(folder):
+        return {"found": 0, "added": 0}
+    plan = find(source, folder, settings, config)
+    results = prepare.map(plan.jobs).result()
+    report = commit(plan, results).to_dict()
+    explain(report, source)
+    return report

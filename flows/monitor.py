@@ -1,0 +1,68 @@
+"""The monitor flow: watch the log, then tell Prefect of every episode that needs action."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from flows.automations import emit_episode, lost_episodes
+from flows.retries import unforeseen
+from mammo.prediction_log import PredictionLog
+from mammo.settings import Settings, read_settings
+from monitoring.run import run_monitor
+
+
+@task(retries=2, retry_delay_seconds=10, retry_condition_fn=unforeseen)
+def watch(settings: Settings) -> dict[str, Any]:
+    """Read the log since the watermark, test, open episodes, write the report."""
+    return run_monitor(settings).to_dict()
+
+
+@task(retries=2, retry_delay_seconds=10)
+def find_lost(settings: Settings) -> list[dict[str, Any]]:
+    """Return the open episodes whose event led to no run."""
+    return lost_episodes(PredictionLog(settings.log_url).episodes(), datetime.now(UTC))
+
+
+@task(retries=3, retry_delay_seconds=5)
+def tell(episode: dict[str, Any]) -> None:
+    """Emit ``mammo.drift.confirmed``; the automation starts the retraining flow."""
+    emit_episode(episode)
+
+
+@task
+def explain(report: dict[str, Any], told: list[dict[str, Any]]) -> None:
+    """Leave what was read, the episodes and the drift report in the Prefect UI."""
+    create_markdown_artifact(
+        key="monitor",
+        markdown="\n".join(
+            [
+                f"## Monitor of release `{report['release_id']}`",
+                f"{report['read']} exams read, {len(report['alarms'])} alarms, "
+                f"{len(report['episodes_opened'])} episodes opened, {len(told)} events emitted.",
+                *[f"- {note}" for note in report["notes"]],
+            ]
+        ),
+        description="What the monitor read and found",
+    )
+    rows = [{n: str(e[n]) for n in ("key", "stratum", "cause", "action")} for e in told]
+    create_table_artifact(key="episodes", table=rows, description="Episodes that call for action")
+    if report["report_url"]:
+        create_link_artifact(
+            key="drift-report", link=report["report_url"], link_text="Drift report"
+        )
+
+
+@flow(name="monitor", persist_result=True, result_serializer="json")
+def monitor() -> dict[str, Any]:
+    """Watch the predictions; return the report as a dict."""
+    settings = read_settings()
+    report = watch(settings)
+    told = [*report["episodes_opened"], *find_lost(settings)]
+    for episode in told:
+        tell(episode)
+    explain(report, told)
+    return report

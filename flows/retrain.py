@@ -1,0 +1,122 @@
+"""The retrain flow: an episode in, the least invasive release that mends it out.
+
+Started by the automation on ``mammo.drift.confirmed``, by schedule or by hand.
+A changed acquisition is met in two steps: the scanner's operating point is set
+at once from scores alone; then, when outcomes have come, the recalibrated and
+the fine-tuned release meet the gate on the same exams.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
+
+from flows.deploy import deploy
+from flows.ingest import ingest
+from flows.package import package
+from flows.progress import log_progress
+from mammo.continual import mend
+from mammo.continual.mend import Assignment
+from mammo.settings import Settings, read_settings
+
+MINIMUM_LABELLED = 60
+
+
+@task
+def claim(settings: Settings, episode_key: str | None) -> Assignment | None:
+    """Take the episode on; exactly one run gets it."""
+    run_id = str(flow_run.get_id())
+    return mend.claim(settings, episode_key, run_id, started_by())
+
+
+def started_by() -> str:
+    """Return who created the running flow run: ``AUTOMATION:name``, ``DEPLOYMENT`` or a person."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        creator = client.read_flow_run(UUID(flow_run.get_id())).created_by
+    if creator is None:
+        return "by hand"
+    return ":".join(part for part in (creator.type, creator.display_value) if part)
+
+
+# a scanner needs a few exams before its scores can be laid onto the reference
+@task(retries=120, retry_delay_seconds=2)
+def recalibrate(settings: Settings, assignment: Assignment) -> dict[str, Any]:
+    """Set the scanner's operating point; waits until it has exams enough."""
+    return mend.recalibrated(settings, assignment)
+
+
+# 12 minutes within one run; outcomes that take weeks are met by the scheduled retraining
+@task(retries=240, retry_delay_seconds=3)
+def wait_for_outcomes(settings: Settings, assignment: Assignment, minimum: int) -> int:
+    """Wait until enough exams of the scanner have an outcome."""
+    return mend.require_labelled(settings, assignment, minimum)
+
+
+@task
+def fine_tune(settings: Settings, assignment: Assignment) -> dict[str, Any]:
+    """Fine-tune with replay of the other scanners."""
+    return mend.fine_tuned(settings, assignment, log_progress())
+
+
+@task
+def choose(settings: Settings, assignment: Assignment, candidates: list[str]) -> dict[str, Any]:
+    """Let the gate choose: the first candidate that passes, least invasive first."""
+    return mend.choose(settings, assignment, candidates)
+
+
+@task
+def close(settings: Settings, assignment: Assignment, result: dict[str, Any]) -> None:
+    """Close the episode and leave what happened in the Prefect UI."""
+    mend.close(settings, assignment, result)
+    lines = [one["summary"] for one in result["decisions"]]
+    create_markdown_artifact(
+        key="retrain",
+        markdown="\n".join(
+            [f"## In service now: `{result['chosen'] or 'unchanged'}`", "```", *lines, "```"]
+        ),
+        description="Which candidates met the gate, and what it said",
+    )
+
+
+def put_into_service(release_id: str, reason: str, episode_key: str | None) -> None:
+    """Package the release and let the service take it over: two flows of their own."""
+    package(release_id)
+    deploy(release_id, reason=reason, episode_key=episode_key)
+
+
+@flow(name="recalibrate", persist_result=True, result_serializer="json")
+def recalibrate_scanner(settings: Settings, assignment: Assignment) -> list[dict[str, Any]]:
+    """Step one: a new operating point for the scanner, in service at once if it passes."""
+    made = recalibrate(settings, assignment)
+    if made["gate"]["passed"]:
+        put_into_service(made["release"], "recalibrate", assignment.key)
+    return [made]
+
+
+@flow(name="retrain", persist_result=True, result_serializer="json")
+def retrain(
+    episode_key: str | None = None,
+    reason: str = "manual",
+    minimum_labelled: int = MINIMUM_LABELLED,
+) -> dict[str, Any]:
+    """Mend what the episode found, or retrain by schedule or hand; return what came of it."""
+    settings = read_settings()
+    assignment = claim(settings, episode_key)
+    if assignment is None:
+        return {"episode": episode_key, "skipped": "another run has it or it is closed"}
+    made = recalibrate_scanner(settings, assignment) if assignment.recalibrates else []
+    wait_for_outcomes(settings, assignment, minimum_labelled)
+    ingest()
+    tuned = fine_tune(settings, assignment)
+    result = choose(settings, assignment, [*(one["release"] for one in made), tuned["release"]])
+    if result["chosen"]:
+        put_into_service(result["chosen"], reason, assignment.key)
+    result |= {"episode": episode_key, "reason": reason, "recalibrated": made, "tuned": tuned}
+    close(settings, assignment, result)
+    return result

@@ -1,0 +1,65 @@
+"""The train flow: split by patient, fit, calibrate, register; then the gate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+
+from flows.progress import log_progress
+from mammo.continual.fit import train_release
+from mammo.continual.judge import judge_release
+from mammo.settings import Settings, read_settings
+
+
+@task
+def fit(settings: Settings, target: str | None, config: str) -> dict[str, Any]:
+    """Train a release from the exam index; no retry, a second run would be another model."""
+    return train_release(settings, target=target, config=config, progress=log_progress()).to_dict()
+
+
+@task
+def judge(settings: Settings, release_id: str) -> dict[str, Any]:
+    """Bring the release before the gate, against the one in service."""
+    return judge_release(settings, release_id).to_dict()
+
+
+@task
+def explain(trained: dict[str, Any], decision: dict[str, Any]) -> None:
+    """Leave the metrics, the verdict and the MLflow run in the Prefect UI."""
+    lines = [
+        f"| {name} | {value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f}) |"
+        for name, value in sorted(trained["metrics"].items())
+        if isinstance(value, dict) and "low" in value
+    ]
+    verdict = "passed" if decision["passed"] else "refused"
+    create_markdown_artifact(
+        key="train",
+        markdown="\n".join(
+            [
+                f"## Release `{trained['release']}`: gate {verdict}",
+                "Exam level, patients not trained on, 95% patient-bootstrap intervals.",
+                "",
+                "| measure | value |",
+                "|---|---|",
+                *lines,
+                "",
+                "```",
+                decision["summary"],
+                "```",
+            ]
+        ),
+        description="How good the release is and what the gate said",
+    )
+    create_link_artifact(key="mlflow-run", link=trained["mlflow_url"], link_text="MLflow run")
+
+
+@flow(name="train", persist_result=True, result_serializer="json")
+def train(target: str | None = None, config: str = "default") -> dict[str, Any]:
+    """Train a release and judge it; return ids, metrics and the gate's decision."""
+    settings = read_settings()
+    trained = fit(settings, target, config)
+    decision = judge(settings, trained["release"])
+    explain(trained, decision)
+    return trained | {"gate": decision}

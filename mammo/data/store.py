@@ -1,0 +1,130 @@
+"""The store: index, shards and the configuration they were prepared with.
+
+Writers take turns by a lock on a file, so two ingests at once end with both
+their images.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammo.data import staging
+from mammo.data.index import empty_index, index_from_rows, read_index, write_index
+from mammo.errors import DuplicateImage, ReadError
+from mammo.preprocess import PreprocessConfig
+from mammo.settings import Settings
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StoreChange:
+    """What adding rows did.
+
+    ``added`` holds the SHA-256 of the files that came in; ``rejected`` rows
+    clash with an image in the index.
+    """
+
+    added: tuple[str, ...]
+    index_rows: int
+    rejected: tuple[tuple[Row, ReadError], ...]
+
+
+def add_rows(settings: Settings, config: PreprocessConfig, rows: list[Row]) -> StoreChange:
+    """Move the rows' shards from staging into the store and extend the index.
+
+    Call it under `store_lock`. Rows whose file is already in the index are left
+    out. The index is replaced last and in one step; shards that it does not
+    name are removed after it.
+    """
+    index = _read_or_empty(settings.index_path)
+    accepted, rejected = _sort_out(index, rows)
+    _move_shards(settings, {row["shard"] for row in accepted})
+    if accepted or not settings.index_path.exists():
+        _write_config(settings, config)
+        added = index_from_rows(accepted)
+        index = pd.concat([index, added]) if len(index) else added
+        write_index(index, settings.index_path)
+    _remove_orphans(settings, set(index["shard"]))
+    return StoreChange(tuple(row["sha256"] for row in accepted), len(index), tuple(rejected))
+
+
+def read_store_config(settings: Settings) -> PreprocessConfig | None:
+    """Return how the store's images were prepared; None when there is no store."""
+    path = _config_path(settings)
+    if not path.exists() or not settings.index_path.exists():
+        return None
+    return PreprocessConfig.from_dict(json.loads(path.read_text()))
+
+
+@contextmanager
+def store_lock(settings: Settings) -> Iterator[None]:
+    """Hold the store's lock; it falls when the process ends, however it ends."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.data_dir / ".store.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _sort_out(
+    index: pd.DataFrame, rows: list[Row]
+) -> tuple[list[Row], list[tuple[Row, ReadError]]]:
+    files, images = set(index["sha256"]), set(index["image_id"])
+    accepted: list[Row] = []
+    rejected: list[tuple[Row, ReadError]] = []
+    for row in rows:
+        if row["sha256"] in files:
+            continue
+        if row["image_id"] in images:
+            error = DuplicateImage(
+                "another file with the same SOP Instance UID (0008,0018) is in the index; "
+                "the first one is kept"
+            )
+            rejected.append((row, error))
+            continue
+        files.add(row["sha256"])
+        images.add(row["image_id"])
+        accepted.append(row)
+    return accepted, rejected
+
+
+def _move_shards(settings: Settings, shards: set[str]) -> None:
+    settings.shards_dir.mkdir(parents=True, exist_ok=True)
+    for shard in shards:
+        staged = staging.directory_of(settings) / f"{shard}.npy"
+        # absent when an interrupted commit had moved it already
+        if staged.exists():
+            staged.replace(settings.shards_dir / staged.name)
+
+
+def _remove_orphans(settings: Settings, named: set[str]) -> None:
+    for path in settings.shards_dir.glob("*.npy"):
+        if path.stem not in named:
+            path.unlink()
+
+
+def _read_or_empty(path: Path) -> pd.DataFrame:
+    return read_index(path) if path.exists() else empty_index()
+
+
+def _config_path(settings: Settings) -> Path:
+    return settings.index_path.parent / "preprocess.json"
+
+
+def _write_config(settings: Settings, config: PreprocessConfig) -> None:
+    path = _config_path(settings)
+    text = json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
+    if path.exists() and path.read_text() == text:
+        return
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)

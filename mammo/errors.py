@@ -1,0 +1,355 @@
+"""One tree of errors; every refusal has a stable code.
+
+    MammoError                      500  INTERNAL
+    ├── SettingsInvalid             422  SETTINGS_INVALID
+    ├── ReadError                   422  one file cannot become a Mammogram
+    │   ├── EmptyFile               400  EMPTY_FILE
+    │   ├── NotDicom                415  NOT_DICOM
+    │   ├── DicomTruncated          422  DICOM_TRUNCATED
+    │   ├── TooLarge                413  TOO_LARGE
+    │   ├── NotMammography          422  NOT_MAMMOGRAPHY
+    │   ├── Tomosynthesis           422  TOMOSYNTHESIS
+    │   ├── ForProcessing           422  FOR_PROCESSING
+    │   ├── UnsupportedSyntax       422  UNSUPPORTED_SYNTAX
+    │   ├── PixelsUnreadable        422  PIXELS_UNREADABLE
+    │   ├── NoBreastFound           422  NO_BREAST_FOUND
+    │   ├── ViewUnknown             422  VIEW_UNKNOWN
+    │   └── DuplicateImage          409  DUPLICATE_IMAGE
+    ├── RequestError                400  the request as a whole
+    │   ├── EmptyRequest            400  EMPTY_REQUEST
+    │   ├── UnsupportedBody         415  UNSUPPORTED_BODY
+    │   ├── MixedExams              422  MIXED_EXAMS
+    │   ├── NothingReadable         422  NOTHING_READABLE
+    │   ├── ExamUnknown             404  EXAM_UNKNOWN
+    │   ├── OutcomeInvalid          422  OUTCOME_INVALID
+    │   └── NotReady                503  NOT_READY
+    ├── DataError                        a data set or the index
+    │   ├── SourceNotFound          404  SOURCE_NOT_FOUND
+    │   ├── SourceInvalid           422  SOURCE_INVALID
+    │   ├── IndexMissing            404  INDEX_MISSING
+    │   ├── TooFewLabels            422  TOO_FEW_LABELS
+    │   └── ValidationFailed        422  VALIDATION_FAILED
+    ├── ReleaseError                     a release or its place in service
+    │   ├── ReleaseNotFound         404  RELEASE_NOT_FOUND
+    │   ├── DigestMismatch          409  DIGEST_MISMATCH
+    │   ├── ParityError             409  PARITY
+    │   ├── GateRefused             409  GATE_REFUSED
+    │   ├── PackagingFailed         409  PACKAGING_FAILED
+    │   ├── NoPreviousRelease       409  NO_PREVIOUS_RELEASE
+    │   └── DeployFailed            409  DEPLOY_FAILED
+    └── StackError                       the services of `mammo up`
+        ├── PortTaken               409  PORT_TAKEN
+        ├── StackNotRunning         409  STACK_NOT_RUNNING
+        ├── StackRunning            409  STACK_RUNNING
+        ├── StackUnhealthy          503  STACK_UNHEALTHY
+        └── FlowRunFailed           500  FLOW_RUN_FAILED
+
+A message says what was found, what is allowed and what to do. It never holds a
+patient's name, birth date or original identifier, nor a path above the file's
+own name where the path could hold one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+
+class MammoError(Exception):
+    """Base of every error that mammo raises on purpose."""
+
+    code: ClassVar[str] = "INTERNAL"
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def problem(self) -> dict[str, object]:
+        """Return the error as problem+json members (RFC 9457)."""
+        title = self.code.replace("_", " ").capitalize()
+        return {
+            "type": f"urn:mammo:error:{self.code}",
+            "title": title,
+            "status": self.http_status,
+            "code": self.code,
+            "detail": self.message,
+        }
+
+
+class SettingsInvalid(MammoError):
+    """A ``MAMMO_`` variable holds something else than it should."""
+
+    code = "SETTINGS_INVALID"
+    http_status = 422
+
+
+class ReadError(MammoError):
+    """One file cannot become a mammogram; ingest puts it into quarantine."""
+
+    code = "UNREADABLE"
+    http_status = 422
+
+
+class EmptyFile(ReadError):
+    """The file has no bytes."""
+
+    code = "EMPTY_FILE"
+    http_status = 400
+
+
+class NotDicom(ReadError):
+    """The bytes are not a DICOM file (PS3.10 section 7)."""
+
+    code = "NOT_DICOM"
+    http_status = 415
+
+
+class DicomTruncated(ReadError):
+    """The data set or its pixel data ends before its stated length."""
+
+    code = "DICOM_TRUNCATED"
+
+
+class TooLarge(ReadError):
+    """The file or its pixel matrix is above the settled limit."""
+
+    code = "TOO_LARGE"
+    http_status = 413
+
+
+class NotMammography(ReadError):
+    """Modality, SOP Class or body part say that this is no mammogram."""
+
+    code = "NOT_MAMMOGRAPHY"
+
+
+class Tomosynthesis(ReadError):
+    """A Breast Tomosynthesis object; only 2-D images are read."""
+
+    code = "TOMOSYNTHESIS"
+
+
+class ForProcessing(ReadError):
+    """Presentation Intent Type (0008,0068) is FOR PROCESSING."""
+
+    code = "FOR_PROCESSING"
+
+
+class UnsupportedSyntax(ReadError):
+    """The transfer syntax is none that is decoded here (PS3.5 annex A)."""
+
+    code = "UNSUPPORTED_SYNTAX"
+
+
+class PixelsUnreadable(ReadError):
+    """The pixel data is missing, or the codec could not decode it."""
+
+    code = "PIXELS_UNREADABLE"
+
+
+class NoBreastFound(ReadError):
+    """The image is constant or empty: nothing in it could be a breast."""
+
+    code = "NO_BREAST_FOUND"
+
+
+class ViewUnknown(ReadError):
+    """Neither laterality nor view could be found where files keep them."""
+
+    code = "VIEW_UNKNOWN"
+
+
+class DuplicateImage(ReadError):
+    """Another file with the same SOP Instance UID (0008,0018) is already in the index."""
+
+    code = "DUPLICATE_IMAGE"
+    http_status = 409
+
+
+class RequestError(MammoError):
+    """The request as a whole cannot be answered."""
+
+    code = "BAD_REQUEST"
+    http_status = 400
+
+
+class EmptyRequest(RequestError):
+    """No file came with the request."""
+
+    code = "EMPTY_REQUEST"
+
+
+class UnsupportedBody(RequestError):
+    """The body of the request is of a kind that holds no files."""
+
+    code = "UNSUPPORTED_BODY"
+    http_status = 415
+
+
+class MixedExams(RequestError):
+    """The files belong to more than one exam."""
+
+    code = "MIXED_EXAMS"
+    http_status = 422
+
+
+class NothingReadable(RequestError):
+    """Every file of the exam was refused."""
+
+    code = "NOTHING_READABLE"
+    http_status = 422
+
+    def __init__(self, message: str, refused: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.refused = tuple(refused)
+        """Records with ``file``, ``code`` and ``message``, one a file."""
+
+
+class ExamUnknown(RequestError):
+    """No prediction is logged under this exam id."""
+
+    code = "EXAM_UNKNOWN"
+    http_status = 404
+
+
+class OutcomeInvalid(RequestError):
+    """An outcome is malformed or contradicts what is already known."""
+
+    code = "OUTCOME_INVALID"
+    http_status = 422
+
+
+class NotReady(RequestError):
+    """No release is loaded yet."""
+
+    code = "NOT_READY"
+    http_status = 503
+
+
+class DataError(MammoError):
+    """A data set or the exam index."""
+
+    code = "DATA"
+    http_status = 422
+
+
+class SourceNotFound(DataError):
+    """The folder or file to ingest does not exist or holds nothing."""
+
+    code = "SOURCE_NOT_FOUND"
+    http_status = 404
+
+
+class SourceInvalid(DataError):
+    """The source is there, and is not laid out as its reader expects."""
+
+    code = "SOURCE_INVALID"
+
+
+class IndexMissing(DataError):
+    """There is no exam index yet."""
+
+    code = "INDEX_MISSING"
+    http_status = 404
+
+
+class TooFewLabels(DataError):
+    """Too few patients of a class to split, train or compare."""
+
+    code = "TOO_FEW_LABELS"
+
+
+class ValidationFailed(DataError):
+    """An expectation on the exam index did not hold."""
+
+    code = "VALIDATION_FAILED"
+
+
+class ReleaseError(MammoError):
+    """A release or its place in service."""
+
+    code = "RELEASE"
+    http_status = 409
+
+
+class ReleaseNotFound(ReleaseError):
+    """No release of that name is on disk."""
+
+    code = "RELEASE_NOT_FOUND"
+    http_status = 404
+
+
+class DigestMismatch(ReleaseError):
+    """A file of the release differs from what its manifest states."""
+
+    code = "DIGEST_MISMATCH"
+
+
+class ParityError(ReleaseError):
+    """The golden input does not give the golden tensor or score here."""
+
+    code = "PARITY"
+
+
+class GateRefused(ReleaseError):
+    """The gate's clauses did not hold for the challenger."""
+
+    code = "GATE_REFUSED"
+
+
+class PackagingFailed(ReleaseError):
+    """The wheel or the Bento of a release could not be built."""
+
+    code = "PACKAGING_FAILED"
+
+
+class NoPreviousRelease(ReleaseError):
+    """There is nothing to roll back to."""
+
+    code = "NO_PREVIOUS_RELEASE"
+
+
+class DeployFailed(ReleaseError):
+    """The service did not take the release over; the pointer was put back."""
+
+    code = "DEPLOY_FAILED"
+
+
+class StackError(MammoError):
+    """The services of `mammo up`."""
+
+    code = "STACK"
+    http_status = 409
+
+
+class PortTaken(StackError):
+    """Another process listens on a port that the stack needs."""
+
+    code = "PORT_TAKEN"
+
+
+class StackNotRunning(StackError):
+    """The command needs the stack, and it is not up."""
+
+    code = "STACK_NOT_RUNNING"
+
+
+class StackRunning(StackError):
+    """The stack of this MAMMO_HOME is already up."""
+
+    code = "STACK_RUNNING"
+
+
+class StackUnhealthy(StackError):
+    """A service did not become healthy in time."""
+
+    code = "STACK_UNHEALTHY"
+    http_status = 503
+
+
+class FlowRunFailed(StackError):
+    """A flow run that was waited for did not complete."""
+
+    code = "FLOW_RUN_FAILED"
+    http_status = 500

@@ -1,0 +1,169 @@
+"""MLflow: one run and one model version a release, and the aliases that say its role.
+
+With the stack up the server is used; without it the same database, directly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from mammo.settings import TELEMETRY_OFF, Settings
+
+EXPERIMENT = "mammo"
+MODEL_NAME = "mammo-screening"
+REGISTRY = "registry.json"
+
+
+class Registrable(Protocol):
+    """What is needed of a release to register it."""
+
+    @property
+    def id(self) -> str:
+        """Name of the release."""
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Numbers, intervals and nested groups of them."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the manifest."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """Where MLflow keeps a release."""
+
+    run_id: str
+    version: str
+    url: str
+
+
+def tracking_uri(settings: Settings) -> str:
+    """Return the server's address when it answers, else the database behind it."""
+    try:
+        with urlopen(f"{settings.mlflow_url}/health", timeout=2):
+            return settings.mlflow_url
+    except (URLError, OSError):
+        folder = settings.home.resolve() / "mlflow"
+        folder.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+def mlflow_client(settings: Settings) -> Any:
+    """Return a client; its registry and its runs are in the same place."""
+    os.environ.update(TELEMETRY_OFF)
+    from mlflow import MlflowClient
+
+    uri = tracking_uri(settings)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def register_release(
+    settings: Settings,
+    release: Registrable,
+    directory: Path,
+    params: dict[str, Any],
+    history: list[dict[str, float]],
+) -> Registered:
+    """Log a run with its metrics and files, and make a model version of it.
+
+    Writes ``registry.json`` into the release's folder, outside its digest. The
+    same release registered again returns what that file says.
+    """
+    place = directory / REGISTRY
+    if place.is_file():
+        return Registered(**json.loads(place.read_text()))
+    client = mlflow_client(settings)
+    run = client.create_run(_experiment(client, settings), run_name=release.id)
+    run_id = run.info.run_id
+    _log(client, run_id, release, params, history)
+    client.log_artifacts(run_id, str(directory), "release")
+    version = _version(client, run_id, release.id)
+    client.set_terminated(run_id)
+    experiment = run.info.experiment_id
+    url = f"{settings.mlflow_url}/#/experiments/{experiment}/runs/{run_id}"
+    registered = Registered(run_id, version, url)
+    place.write_text(json.dumps(asdict(registered)))
+    return registered
+
+
+def set_alias(settings: Settings, version: str, alias: str) -> None:
+    """Point an alias (``champion``, ``challenger``, ``previous``) at a model version."""
+    mlflow_client(settings).set_registered_model_alias(MODEL_NAME, alias, version)
+
+
+def tag_version(settings: Settings, version: str, tags: dict[str, str]) -> None:
+    """Attach tags to a model version, such as the gate's verdict."""
+    client = mlflow_client(settings)
+    for name, value in tags.items():
+        client.set_model_version_tag(MODEL_NAME, version, name, value[:5000])
+
+
+def _experiment(client: Any, settings: Settings) -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    location = None
+    if not str(client.tracking_uri).startswith("http"):
+        location = (settings.home.resolve() / "mlflow" / "artifacts").as_uri()
+    return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+
+
+def _log(
+    client: Any,
+    run_id: str,
+    release: Registrable,
+    params: dict[str, Any],
+    history: list[dict[str, float]],
+) -> None:
+    """Log everything with one call an epoch: a call per metric costs a round trip each."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    now = int(time.time() * 1000)
+    flat = flatten(params)
+    final = [Metric(k, v, now, 0) for k, v in flatten(release.metrics).items() if _is_number(v)]
+    client.log_batch(
+        run_id,
+        metrics=final,
+        params=[Param(k, str(v)[:500]) for k, v in flat.items()],
+        tags=[RunTag("release", release.id)],
+    )
+    for epoch, metrics in enumerate(history):
+        client.log_batch(run_id, metrics=[Metric(k, v, now, epoch) for k, v in metrics.items()])
+
+
+def _version(client: Any, run_id: str, release_id: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(MODEL_NAME)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = client.get_run(run_id).info.artifact_uri + "/release"
+    version = client.create_model_version(
+        MODEL_NAME, source, run_id=run_id, tags={"release": release_id}
+    )
+    return str(version.version)
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested dictionaries as one, keys joined by a dot."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

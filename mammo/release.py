@@ -1,0 +1,202 @@
+"""A release: everything that a score depends on, in one folder that checks itself.
+
+    manifest.json       what it is, its operating points, SHA-256 of every other file
+    model.onnx          image (N, 1, H, W) float32 in [0, 1] -> logit (N,)
+    encoder.onnx        image -> embedding (N, 32); frozen, the same in every release
+    weights.safetensors the network's parameters, to train on from
+    patients.parquet    which patient (pseudonym) it was trained on, calibrated with, sealed from
+    golden.npz          a stored image, its tensor and its logit
+    reference.parquet   exams that were not trained on, scored by this release
+    card.md             what it was trained on and how well it does, for people
+    registry.json       where MLflow keeps it; written later, outside the digest
+
+No file is a pickle. The preprocessing configuration is in the manifest: it
+travels with the weights (the idea of timm's ``PretrainedCfg``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from mammo.errors import DigestMismatch, ReleaseNotFound
+from mammo.exam import OperatingPoint
+from mammo.preprocess import PreprocessConfig
+
+MANIFEST = "manifest.json"
+REGISTRY = "registry.json"
+OWN_FILES = (MANIFEST, REGISTRY, "gate.json", "change_record.json")
+"""Files that speak of one release alone; a child does not inherit them."""
+
+DEFAULT_SCANNER = "*"
+DIGESTED = (
+    "card.md",
+    "encoder.onnx",
+    "golden.npz",
+    "model.onnx",
+    "patients.parquet",
+    "reference.parquet",
+    "weights.safetensors",
+)
+
+
+@dataclass(frozen=True)
+class Release:
+    """The manifest of a release.
+
+    ``operating_points`` is by scanner key, with ``*`` for a scanner that the
+    release has not met. ``kind`` is how it came: ``trained``, ``fine_tuned`` or
+    ``recalibrated``. ``metrics`` are at exam level on patients not trained on.
+    """
+
+    id: str
+    parent: str | None
+    kind: str
+    created_at: str
+    target: str
+    architecture: str
+    data_version: str
+    trained_on: str
+    preprocess: PreprocessConfig
+    operating_points: dict[str, OperatingPoint]
+    metrics: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    digest: str = ""
+
+    def operating_point(self, scanner: str) -> OperatingPoint:
+        """Return the scanner's operating point, or the default one."""
+        return self.operating_points.get(scanner, self.operating_points[DEFAULT_SCANNER])
+
+    def knows(self, scanner: str) -> bool:
+        """True when the release has an operating point of this scanner's own."""
+        return scanner in self.operating_points
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the manifest as JSON-able data."""
+        return asdict(self) | {"preprocess": self.preprocess.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Build from `to_dict`'s data."""
+        points = {name: OperatingPoint(**point) for name, point in data["operating_points"].items()}
+        config = PreprocessConfig.from_dict(data["preprocess"])
+        return cls(**(data | {"preprocess": config, "operating_points": points}))
+
+    @classmethod
+    def read(cls, directory: Path, *, verify: bool = False) -> Self:
+        """Read a release's manifest; with ``verify``, check every digest.
+
+        Raises ReleaseNotFound and DigestMismatch.
+        """
+        path = directory / MANIFEST
+        if not path.is_file():
+            raise ReleaseNotFound(
+                f"No release in {directory.name!r}: {MANIFEST} is missing. "
+                "`mammo train` makes a release; `mammo status` lists those in service."
+            )
+        release = cls.from_dict(json.loads(path.read_text()))
+        if verify:
+            release.verify(directory)
+        return release
+
+    def verify(self, directory: Path) -> None:
+        """Raise DigestMismatch when a file or the manifest is not what was written."""
+        for name, expected in self.files.items():
+            path = directory / name
+            found = file_sha256(path) if path.is_file() else "missing"
+            if found != expected:
+                raise DigestMismatch(
+                    f"{name} of release {self.id} has SHA-256 {found[:12]}, the manifest states "
+                    f"{expected[:12]}. The release was changed after it was made: package it again."
+                )
+        if self.compute_digest() != self.digest:
+            raise DigestMismatch(
+                f"The manifest of release {self.id} does not match its own digest. "
+                "The release was changed after it was made: package it again."
+            )
+
+    def compute_digest(self) -> str:
+        """Return the SHA-256 of the manifest with an empty digest."""
+        text = json.dumps(replace(self, digest="").to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def seal(self, directory: Path) -> Self:
+        """Hash the files, write the manifest, and return the sealed release."""
+        files = {name: file_sha256(directory / name) for name in DIGESTED}
+        draft = replace(self, files=files, digest="")
+        sealed = replace(draft, digest=draft.compute_digest())
+        write_json(directory / MANIFEST, sealed.to_dict())
+        return sealed
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hex SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("w") as stream:
+        json.dump(data, stream, indent=1, sort_keys=True)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(path)
+
+
+def new_release_id(*facts: object) -> str:
+    """Return ``r-YYYYMMDD-xxxxxxxx``; the last part hashes what the release is made of."""
+    now = datetime.now(UTC)
+    text = "|".join(str(fact) for fact in (*facts, now.isoformat()))
+    return f"r-{now:%Y%m%d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def derive_release(
+    parent_dir: Path,
+    releases_dir: Path,
+    *,
+    operating_points: dict[str, OperatingPoint],
+    metrics: dict[str, Any],
+    reference: bytes | None = None,
+) -> tuple[Release, Path]:
+    """Make a recalibrated child: the parent's network under new operating points.
+
+    ``reference`` replaces reference.parquet where the child's reference has grown.
+    The folder appears under its final name only when complete.
+    """
+    parent = Release.read(parent_dir, verify=True)
+    release_id = new_release_id(parent.id, sorted(operating_points))
+    draft = releases_dir / f".{release_id}"
+    shutil.copytree(parent_dir, draft, ignore=shutil.ignore_patterns(*OWN_FILES))
+    if reference is not None:
+        (draft / "reference.parquet").write_bytes(reference)
+    child = replace(
+        parent,
+        id=release_id,
+        parent=parent.id,
+        kind="recalibrated",
+        created_at=datetime.now(UTC).isoformat(),
+        operating_points=operating_points,
+        metrics=metrics,
+    ).seal(draft)
+    final = releases_dir / release_id
+    draft.replace(final)
+    return child, final
+
+
+def find_release(releases_dir: Path, release_id: str) -> Path:
+    """Return a release's folder; ReleaseNotFound names those that exist."""
+    directory = releases_dir / release_id
+    if not (directory / MANIFEST).is_file():
+        have = sorted(path.parent.name for path in releases_dir.glob(f"r-*/{MANIFEST}"))
+        raise ReleaseNotFound(
+            f"No release {release_id!r}. Known: {', '.join(have[-5:]) or 'none yet'}."
+        )
+    return directory

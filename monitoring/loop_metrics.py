@@ -1,0 +1,167 @@
+"""What Prometheus sees of the loop: the log, the control, the episodes, the outcomes.
+
+Numbers come from the log when asked for, with aggregates done by the database.
+No label holds an exam's or a patient's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from mammo.pointer import read_pointer
+from mammo.prediction_log.tables import EPISODES, OUTCOMES, PREDICTIONS, WATERMARKS
+from mammo.settings import Settings
+from monitoring.config import WATERMARK
+
+STATES = ("learning", "in_control", "alert", "confirmed")
+
+
+class LoopCollector(Collector):
+    """Yields the loop's metrics from the log and the pointer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # only reads, a few times a minute, from any thread: no connection is worth keeping
+        self._engine = sa.create_engine(settings.log_url, poolclass=sa.pool.NullPool)
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield every metric; a log that cannot be read yields ``mammo_log_up 0``."""
+        pointer = read_pointer(self._settings.pointer_path) or {}
+        serving = GaugeMetricFamily(
+            "mammo_release_in_service", "1 for the release the pointer names.", labels=("release",)
+        )
+        if pointer:
+            serving.add_metric((str(pointer["release_id"]),), 1)
+        yield serving
+        try:
+            with self._engine.connect() as connection:
+                metrics = [*_predictions(connection), *_outcomes(connection)]
+                metrics += [*_episodes(connection), *_control(connection)]
+        except sa.exc.SQLAlchemyError:
+            metrics = []
+        yield GaugeMetricFamily("mammo_log_up", "1 when the log can be read.", int(bool(metrics)))
+        yield from metrics
+
+
+def _predictions(connection: sa.Connection) -> Iterator[Metric]:
+    table = PREDICTIONS.c
+    labels = ("release", "scanner", "role")
+    query = (
+        sa.select(
+            table.release_id,
+            table.scanner,
+            table.role,
+            sa.func.count().label("exams"),
+            sa.func.sum(sa.cast(table.recall, sa.Integer)).label("recalled"),
+            sa.func.max(table.scored_at).label("last"),
+        )
+        .where(table.level == "exam")
+        .group_by(table.release_id, table.scanner, table.role)
+    )
+    exams = CounterMetricFamily("mammo_exams", "Exams scored.", labels=labels)
+    recalled = CounterMetricFamily("mammo_exams_recalled", "Exams recalled.", labels=labels)
+    last: datetime | None = None
+    for row in connection.execute(query):
+        key = (row.release_id, row.scanner, row.role)
+        exams.add_metric(key, row.exams)
+        recalled.add_metric(key, row.recalled or 0)
+        last = max(filter(None, (last, row.last)), default=None)
+    yield from (exams, recalled)
+    if last is not None:
+        yield GaugeMetricFamily(
+            "mammo_last_exam_timestamp_seconds", "When the last exam was scored.", last.timestamp()
+        )
+
+
+def _outcomes(connection: sa.Connection) -> Iterator[Metric]:
+    received = connection.execute(sa.select(sa.func.count()).select_from(OUTCOMES)).scalar_one()
+    yield CounterMetricFamily("mammo_outcomes_received", "Outcomes received.", received)
+    table = PREDICTIONS.c
+    with_outcome = sa.select(OUTCOMES.c.exam_id)
+    query = (
+        sa.select(table.release_id, sa.func.count(sa.distinct(table.exam_id)))
+        .where(table.level == "exam", table.role == "champion", table.exam_id.in_(with_outcome))
+        .group_by(table.release_id)
+    )
+    joined = GaugeMetricFamily(
+        "mammo_exams_with_outcome", "Exams of a release that have an outcome.", labels=("release",)
+    )
+    for release, count in connection.execute(query):
+        joined.add_metric((release,), count)
+    yield joined
+
+
+def _episodes(connection: sa.Connection) -> Iterator[Metric]:
+    table = EPISODES.c
+    query = sa.select(table.cause, table.action, table.status, sa.func.count()).group_by(
+        table.cause, table.action, table.status
+    )
+    labels = ("cause", "action", "status")
+    episodes = GaugeMetricFamily("mammo_episodes", "Drift episodes.", labels=labels)
+    for *key, count in connection.execute(query):
+        episodes.add_metric(key, count)
+    yield episodes
+
+
+def _control(connection: sa.Connection) -> Iterator[Metric]:
+    query = sa.select(WATERMARKS).where(WATERMARKS.c.name == WATERMARK)
+    mark = connection.execute(query).one_or_none()
+    last_id, state = (mark.last_id, mark.state) if mark else (0, {})
+    table = PREDICTIONS.c
+    behind = sa.select(sa.func.count()).where(
+        table.id > last_id, table.level == "exam", table.role == "champion"
+    )
+    yield GaugeMetricFamily(
+        "mammo_monitor_exams_behind",
+        "Exams that the monitor has not read yet.",
+        connection.execute(behind).scalar_one(),
+    )
+    report = state.get("report") or {}
+    if report.get("finished_at"):
+        yield GaugeMetricFamily(
+            "mammo_monitor_last_run_timestamp_seconds",
+            "When the monitor last finished.",
+            datetime.fromisoformat(report["finished_at"]).timestamp(),
+        )
+    yield from _strata(report.get("strata") or {})
+    yield from _performance(str(state.get("release_id", "")), report.get("performance") or {})
+
+
+def _strata(strata: dict[str, dict[str, Any]]) -> Iterator[Metric]:
+    label = ("stratum",)
+    numbers = {
+        "cusum": "Highest CUSUM over the channels.",
+        "threshold": "CUSUM at which the alert is raised.",
+        "evidence": "Log e-process as a part of its threshold; 1 confirms an alert.",
+        "exams": "Exams of the stratum under the release in service.",
+    }
+    for name, text in numbers.items():
+        gauge = GaugeMetricFamily(f"mammo_control_{name}", text, labels=label)
+        for stratum, one in strata.items():
+            gauge.add_metric((stratum,), one[name])
+        yield gauge
+    states = GaugeMetricFamily(
+        "mammo_control_state", "1 for the state of the stratum.", labels=("stratum", "state")
+    )
+    for stratum, one in strata.items():
+        for state in STATES:
+            states.add_metric((stratum, state), int(one["state"] == state))
+    yield states
+
+
+def _performance(release: str, performance: dict[str, Any]) -> Iterator[Metric]:
+    gauge = GaugeMetricFamily(
+        "mammo_auc", "AUC by outcomes, with its 95% interval.", labels=("release", "of", "bound")
+    )
+    for of, key in (("stream", "auc"), ("reference", "reference")):
+        interval = performance.get(key) or {}
+        for bound in ("low", "value", "high"):
+            if bound in interval:
+                gauge.add_metric((release, of, bound), interval[bound])
+    yield gauge

@@ -1,0 +1,128 @@
+"""Reports and metrics of the loop: ``python -m monitoring.metrics``.
+
+    /            links to what is there
+    /…           files under the reports folder: Data Docs, drift reports, plots
+    /metrics     what Prometheus scrapes: the log, the control, the episodes
+    /healthz     200 while the process answers
+
+The standard library's server: static files and one page need no framework.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from html import escape
+from http import HTTPStatus
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from mammo.settings import Settings, read_settings
+from monitoring.loop_metrics import LoopCollector
+from monitoring.pages import page
+
+KEEP_SECONDS = 2.0
+
+
+class Scrape:
+    """The exposition text, kept for a few seconds so that scrapes cannot load the log."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(LoopCollector(settings))
+        self._lock = threading.Lock()
+        self._text, self._until = b"", 0.0
+
+    def text(self) -> bytes:
+        """Return the metrics in Prometheus's text format."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._text = generate_latest(self._registry)
+                self._until = time.monotonic() + KEEP_SECONDS
+            return self._text
+
+
+class ReportsHandler(SimpleHTTPRequestHandler):
+    """Static reports, the index page, metrics and health; GET and HEAD only."""
+
+    def __init__(self, *args: Any, scrape: Scrape, settings: Settings, **kwargs: Any) -> None:
+        self._scrape, self._settings = scrape, settings
+        super().__init__(*args, directory=str(settings.reports_dir), **kwargs)
+
+    def do_GET(self) -> None:
+        """Answer the pages made here; leave the rest to the static server."""
+        pages: dict[str, Callable[[], tuple[str, bytes]]] = {
+            "/": lambda: ("text/html; charset=utf-8", index_page(self._settings).encode()),
+            "/metrics": lambda: (CONTENT_TYPE_LATEST, self._scrape.text()),
+            "/healthz": lambda: ("application/json", json.dumps({"status": "ok"}).encode()),
+        }
+        made = pages.get(urlsplit(self.path).path)
+        if made is None:
+            super().do_GET()
+            return
+        kind, body = made()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def end_headers(self) -> None:
+        """Reports are replaced in place: let browsers ask again."""
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing of single requests: scrapes come every few seconds."""
+
+
+def index_page(settings: Settings) -> str:
+    """Return the page that links to what is under the reports folder."""
+    entries = sorted(path for path in settings.reports_dir.glob("*") if path.name[0] != ".")
+    links = "".join(f"<li>{_link(path)}</li>" for path in entries)
+    empty = (
+        "" if entries else "<p>No report yet: `mammo validate` and `mammo monitor` make them.</p>"
+    )
+    return page(
+        "mammo reports",
+        [
+            "<h1>Reports</h1>",
+            f"<ul>{links}</ul>{empty}",
+            "<p><a href='/metrics'>Metrics</a> for Prometheus. "
+            f"<a href='{escape(settings.service_url)}/docs'>Service</a> · "
+            f"<a href='{escape(settings.prefect_ui_url)}'>Prefect</a> · "
+            f"<a href='{escape(settings.mlflow_url)}'>MLflow</a></p>",
+        ],
+    )
+
+
+def _link(path: Path) -> str:
+    words = {"data_docs": "Data Docs (Great Expectations)", "drift": "Drift reports"}
+    slash = "/" if path.is_dir() else ""
+    return f"<a href='{escape(path.name)}{slash}'>{escape(words.get(path.name, path.name))}</a>"
+
+
+def make_server(settings: Settings) -> ThreadingHTTPServer:
+    """Return the server, bound to ``settings.host`` and ``settings.reports_port``."""
+    settings.reports_dir.mkdir(parents=True, exist_ok=True)
+    handler = partial(ReportsHandler, scrape=Scrape(settings), settings=settings)
+    return ThreadingHTTPServer((settings.host, settings.reports_port), handler)
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    # ctrl-c is how it is meant to end
+    with make_server(read_settings()) as server, contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

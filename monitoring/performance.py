@@ -1,0 +1,140 @@
+"""The slow arm: what outcomes say about the release's AUC.
+
+Exams whose outcome is known are joined with their latest score; the AUC has a
+patient-bootstrap interval. It is compared with the AUC of the release's
+reference, whose own error counts too. Outcomes arrive one by one and the
+comparison is made again and again, so a look is taken only when the number of
+cancers has grown by half, and look number i may err with probability
+``auc_level * 6 / (pi * i)**2``: over all looks together at most ``auc_level``.
+
+Verification bias: where only recalled women are biopsied, cancers that were not
+recalled are unlabelled, and the AUC seen here is too good. A loss is then found
+late, never invented.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from mammo.evaluation.bootstrap import Interval, bootstrap_draws, patient_counts
+from mammo.evaluation.metrics import auc_interval, auc_statistic
+from monitoring.config import MonitorConfig
+
+GROWTH = 1.5
+"""A new look needs this many times the cancers of the look before."""
+
+
+@dataclass(frozen=True)
+class Performance:
+    """AUC of the exams with a known outcome, beside the reference's.
+
+    ``loss`` is decided only on a look; ``upper`` is then the upper bound of
+    (AUC now - AUC of the reference). ``looks`` is the state to keep.
+    """
+
+    exams: int = 0
+    positives: int = 0
+    auc: Interval | None = None
+    reference: Interval | None = None
+    upper: float | None = None
+    loss: bool = False
+    note: str = ""
+    looks: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-able data."""
+        return {
+            "exams": self.exams,
+            "positives": self.positives,
+            "auc": self.auc.to_dict() if self.auc else None,
+            "reference": self.reference.to_dict() if self.reference else None,
+            "upper": self.upper,
+            "loss": self.loss,
+            "note": self.note,
+        }
+
+
+def measure_performance(
+    labelled: pd.DataFrame, reference: pd.DataFrame, looks: dict[str, int], config: MonitorConfig
+) -> Performance:
+    """Return the AUC of ``labelled`` exams, and whether it is below the reference's.
+
+    Both frames have logit, cancer and patient_id; in ``reference`` cancer may be null.
+    ``looks`` is {"looks", "positives"} of the look before, or empty.
+    """
+    positives = int(labelled["cancer"].sum()) if len(labelled) else 0
+    others = len(labelled) - positives
+    found = Performance(exams=len(labelled), positives=positives, looks=looks)
+    if min(positives, others) < config.min_positives:
+        return replace(
+            found,
+            note=f"{positives} cancers and {others} others have an outcome; "
+            f"{config.min_positives} of each are needed.",
+        )
+    found = replace(found, auc=_interval(labelled, config))
+    known = _with_outcome(reference)
+    if known is None:
+        return replace(found, note="The release's reference has no outcomes.")
+    found = replace(found, reference=_interval(known, config))
+    if positives < GROWTH * looks.get("positives", 0):
+        return replace(found, note="Too few new cancers to look again.")
+    return _look(found, labelled, known, config)
+
+
+def _look(
+    found: Performance, labelled: pd.DataFrame, known: pd.DataFrame, config: MonitorConfig
+) -> Performance:
+    assert found.auc is not None
+    assert found.reference is not None
+    number = found.looks.get("looks", 0) + 1
+    difference = found.auc.value - found.reference.value
+    upper = _upper_bound(labelled, known, difference, number, config)
+    return replace(
+        found,
+        upper=upper,
+        loss=upper < -config.auc_margin,
+        looks={"looks": number, "positives": found.positives},
+    )
+
+
+def _with_outcome(reference: pd.DataFrame) -> pd.DataFrame | None:
+    if "cancer" not in reference:
+        return None
+    known = reference[reference["cancer"].notna()]
+    known = known.assign(cancer=known["cancer"].astype(bool))
+    return known if known["cancer"].nunique() == 2 else None
+
+
+def _interval(frame: pd.DataFrame, config: MonitorConfig) -> Interval:
+    return auc_interval(
+        frame["cancer"].to_numpy(),
+        frame["logit"].to_numpy(),
+        frame["patient_id"].to_numpy(),
+        resamples=config.bootstrap,
+        seed=config.seed,
+    )
+
+
+def _upper_bound(
+    now: pd.DataFrame, before: pd.DataFrame, difference: float, look: int, config: MonitorConfig
+) -> float:
+    errors, scarce = [], []
+    for frame in (now, before):
+        labels = frame["cancer"].to_numpy(dtype=bool)
+        patients = frame["patient_id"].to_numpy()
+        statistic = auc_statistic(labels, frame["logit"].to_numpy())
+        draws = bootstrap_draws(
+            patients, statistic, labels=labels, resamples=config.bootstrap, seed=config.seed
+        )
+        errors.append(float(np.nanstd(draws)))
+        total, positive = patient_counts(patients, labels)
+        scarce.append(max(2, min(positive, total - positive)))
+    level = config.auc_level * 6 / (np.pi * look) ** 2
+    return difference + float(
+        stats.t.ppf(1 - level, min(scarce) - 1) * np.hypot(errors[0], errors[1])
+    )

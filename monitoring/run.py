@@ -1,0 +1,193 @@
+"""One run of the monitor: read on, decide, report, open episodes, save the watermark.
+
+A run that is killed anywhere is made good by the next: everything before the
+last step is either written under a name of its own or under a unique key, and
+the watermark moves last, with the state that belongs to it. What was read again
+gives the same scores (ties are broken by the exam's id), hence the same alarms
+and the same keys.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammo.errors import ReleaseNotFound
+from mammo.pointer import read_pointer
+from mammo.prediction_log import PredictionLog
+from mammo.settings import Settings
+from monitoring.config import WATERMARK, MonitorConfig
+from monitoring.episodes import open_episode, waiting_episodes
+from monitoring.pages import write_index, write_run_page
+from monitoring.performance import Performance, measure_performance
+from monitoring.plot import plot_control
+from monitoring.proposals import compare_strata, propose
+from monitoring.watch import Watch
+
+__all__ = ["MonitorConfig", "MonitorReport", "run_monitor"]
+
+BATCH = 20_000
+DEFAULT_CONFIG = MonitorConfig()
+
+
+@dataclass
+class MonitorReport:
+    """What one run found and did.
+
+    ``read`` counts new exams of the release in service, ``skipped`` exams of other
+    releases or repeated ones. ``episodes_opened`` is what this run opened,
+    ``episodes_waiting`` every acting episode that nobody has taken up yet.
+    """
+
+    release_id: str | None = None
+    stamp: str = ""
+    read: int = 0
+    skipped: int = 0
+    last_id: int = 0
+    strata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+    episodes_opened: list[dict[str, Any]] = field(default_factory=list)
+    episodes_waiting: list[dict[str, Any]] = field(default_factory=list)
+    performance: dict[str, Any] = field(default_factory=dict)
+    drift: dict[str, dict[str, Any]] = field(default_factory=dict)
+    policy: str = "control"
+    budget_exams: int = DEFAULT_CONFIG.budget_exams
+    report_url: str | None = None
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-able data."""
+        return dict(vars(self))
+
+
+def run_monitor(settings: Settings, *, config: MonitorConfig = DEFAULT_CONFIG) -> MonitorReport:
+    """Read the log since the watermark and decide for every stratum.
+
+    Without a release in service nothing is read, and the report says so. Raises
+    ReleaseNotFound when the release in service has no reference to compare with.
+    """
+    began = time.perf_counter()
+    log = PredictionLog(settings.log_url).create()
+    pointer = read_pointer(settings.pointer_path)
+    if pointer is None:
+        return MonitorReport(notes=["No release is in service: nothing to compare with."])
+    report = _run(settings, log, pointer, config)
+    report.seconds = round(time.perf_counter() - began, 3)
+    return report
+
+
+def _run(
+    settings: Settings, log: PredictionLog, pointer: dict[str, Any], config: MonitorConfig
+) -> MonitorReport:
+    release_id = str(pointer["release_id"])
+    mark, episodes = log.watermark(WATERMARK), log.episodes()
+    reference = read_reference(pointer, settings)
+    watch = Watch.resume(release_id, reference, mark.state, episodes, config)
+    report = MonitorReport(release_id, _stamp(), last_id=mark.last_id, policy=config.policy)
+    report.budget_exams = config.budget_exams
+    _read_on(log, watch, report, episodes)
+    looks = mark.state.get("looks", {}) if mark.state.get("release_id") == release_id else {}
+    performance = measure_performance(log.labelled(release_id=release_id), reference, looks, config)
+    report.performance = performance.to_dict()
+    report.strata = {name: one.summary(config) for name, one in watch.strata.items()}
+    last_url = mark.state.get("report_url")
+    report.report_url = _report_and_open(settings, log, watch, performance, report) or last_url
+    report.episodes_waiting = waiting_episodes(log.episodes())
+    log.set_watermark(WATERMARK, report.last_id, _state(watch, performance, report))
+    return report
+
+
+def _state(watch: Watch, performance: Performance, report: MonitorReport) -> dict[str, Any]:
+    """Return what the next run goes on from, and what the metrics page shows of this one."""
+    shown = {
+        "finished_at": datetime.now(UTC).isoformat(),
+        "strata": report.strata,
+        "performance": report.performance,
+    }
+    return watch.to_state() | {
+        "looks": performance.looks,
+        "report_url": report.report_url,
+        "report": shown,
+    }
+
+
+def read_reference(pointer: dict[str, Any], settings: Settings) -> pd.DataFrame:
+    """Return the release's reference exams in order of acquisition.
+
+    Raises ReleaseNotFound when there are none.
+    """
+    folder = Path(pointer["release_dir"])
+    if not folder.is_dir():
+        folder = settings.releases_dir / str(pointer["release_id"])
+    path = folder / "reference.parquet"
+    if not path.is_file():
+        raise ReleaseNotFound(
+            f"Release {pointer['release_id']} is in service and has no reference.parquet: "
+            "there is nothing to compare with. Package it again, or `mammo deploy --rollback`."
+        )
+    frame = pd.read_parquet(path)
+    if frame.empty:
+        raise ReleaseNotFound(
+            f"reference.parquet of release {pointer['release_id']} holds no exam: there is "
+            "nothing to compare with. Train with patients held out."
+        )
+    return frame.sort_values("acquired_on", kind="stable").reset_index(drop=True)
+
+
+def _read_on(
+    log: PredictionLog, watch: Watch, report: MonitorReport, episodes: list[dict[str, Any]]
+) -> None:
+    while len(frame := log.read_since(report.last_id, limit=BATCH)):
+        report.last_id = int(frame["id"].iloc[-1])
+        ours = frame[frame["release_id"] == watch.release_id].reset_index(drop=True)
+        taken = watch.take(ours, episodes)
+        report.read += taken
+        report.skipped += len(frame) - taken
+
+
+def _report_and_open(
+    settings: Settings,
+    log: PredictionLog,
+    watch: Watch,
+    performance: Performance,
+    report: MonitorReport,
+) -> str | None:
+    """Write the run's pages and open what they show; None when there is nothing new."""
+    if not report.read and not performance.loss:
+        return None
+    root = settings.reports_dir / "drift"
+    draft = root / f".{report.stamp}.{os.getpid()}"
+    draft.mkdir(parents=True)
+    url = f"{settings.reports_url}/drift/{report.stamp}/"
+    verdicts = compare_strata(_recent(log, watch, report), watch, draft)
+    report.drift = {name: one.to_dict() for name, one in verdicts.items()}
+    proposals = propose(watch, performance, verdicts, url)
+    report.alarms = [one.to_dict(one.key(())) for one in proposals]
+    plot_control(watch, draft / "control.svg")
+    opened = [open_episode(log, one) for one in proposals]
+    report.episodes_opened = [one for one in opened if one is not None]
+    report.report_url = url
+    write_run_page(draft, report.to_dict())
+    draft.replace(root / report.stamp)
+    linked = [one["report_url"] or "" for one in log.episodes()]
+    write_index(root, keep=watch.config.keep_reports, linked=linked)
+    return url
+
+
+def _recent(log: PredictionLog, watch: Watch, report: MonitorReport) -> pd.DataFrame:
+    """Return the newest exams of the release, at most ``window_exams``."""
+    window = watch.config.window_exams
+    # an exam takes up to three rows of the log: itself and two breasts
+    frame = log.read_since(max(0, report.last_id - 3 * window))
+    return frame[frame["release_id"] == watch.release_id].tail(window).reset_index(drop=True)
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S-%f")[:-3]

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+import yaml
+
+from bentos.screening.app import create_app
+from bentos.screening.deployment import Why, deploy_release, rollback
+from mammo.errors import (
+    DeployFailed,
+    MammoError,
+    NoPreviousRelease,
+    ParityError,
+    ReleaseNotFound,
+    StackNotRunning,
+)
+from mammo.pointer import read_pointer
+from mammo.prediction_log import PredictionLog
+from mammo.release import write_json
+from mammo.settings import Settings
+from tests.bentos.conftest import FakeScreener, Hammer, make_release
+
+
+def load_embedded(directory: Path) -> FakeScreener:
+    """Load the fake whose id is in the manifest, as in a Bento's ``release/``."""
+    manifest = json.loads((directory / "manifest.json").read_text())
+    if manifest["id"].endswith("-bad"):
+        raise ParityError("The golden image scores 1.0 here, 2.0 where it was made.")
+    screener = FakeScreener(directory)
+    screener.release = make_release(manifest["id"])
+    return screener
+
+
+def accept(_directory: Path) -> None:
+    """A smoke test that lets everything pass."""
+
+
+def pack(settings: Settings, release_id: str) -> str:
+    """Put into the store what a build leaves there."""
+    bento = settings.bentoml_home / "bentos" / "screening" / f"{release_id}-c0de"
+    (bento / "src" / "release").mkdir(parents=True)
+    write_json(bento / "src" / "release" / "manifest.json", make_release(release_id).to_dict())
+    described = {
+        "version": bento.name,
+        "labels": {"release": release_id},
+        "creation_time": str(time.time()),
+    }
+    (bento / "bento.yaml").write_text(yaml.safe_dump(described))
+    (settings.releases_dir / release_id).mkdir(parents=True)
+    return f"screening:{bento.name}"
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path, service_port=free_port(), mlflow_port=1, _env_file=None)
+
+
+@pytest.fixture
+def running(settings: Settings) -> Iterator[Settings]:
+    """The service on a port, with fake releases."""
+    app = create_app(settings, load=load_embedded)
+    config = uvicorn.Config(app, port=settings.service_port, log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield settings
+    server.should_exit = True
+    thread.join()
+
+
+def deploy(settings: Settings, release: str | None, **options: Any) -> Any:
+    return deploy_release(release, settings, check=options.pop("check", load_embedded), **options)
+
+
+def serving(settings: Settings) -> str:
+    return str(httpx.get(f"{settings.service_url}/v1/release").json().get("release"))
+
+
+def test_deploy_and_roll_back(running: Settings) -> None:
+    pack(running, "r-1")
+    tag = pack(running, "r-2")
+    first = deploy(running, "r-1")
+    assert (first.release, first.previous, first.changed) == ("r-1", None, True)
+    second = deploy(running, tag, why=Why("drift", "A:1", "automation"))
+    assert (second.release, second.previous, second.bento_tag) == ("r-2", "r-1", tag)
+    assert serving(running) == "r-2"
+    back = rollback(running, check=load_embedded)
+    assert (back.release, back.previous, serving(running)) == ("r-1", "r-2", "r-1")
+    assert rollback(running, check=load_embedded).release == "r-2"
+    records = [one["record"] for one in PredictionLog(running.log_url).changes()]
+    assert [(one["release"], one["previous"], one["reason"]) for one in records] == [
+        ("r-1", None, "manual"),
+        ("r-2", "r-1", "drift"),
+        ("r-1", "r-2", "rollback"),
+        ("r-2", "r-1", "rollback"),
+    ]
+    assert (records[1]["episode_key"], records[1]["by"]) == ("A:1", "automation")
+    kept = json.loads((running.releases_dir / "r-2" / "change_record.json").read_text())
+    assert kept == records[-1]
+
+
+def test_newest_bento_is_taken_when_none_is_named(running: Settings) -> None:
+    pack(running, "r-1")
+    pack(running, "r-2")
+    assert deploy(running, None).release == "r-2"
+
+
+def test_deploying_again_changes_nothing(running: Settings) -> None:
+    pack(running, "r-1")
+    first, again = deploy(running, "r-1"), deploy(running, "r-1")
+    assert (first.changed, again.changed) == (True, False)
+    assert again.record == first.record
+    assert len(PredictionLog(running.log_url).changes()) == 1
+
+
+def test_killed_before_the_record_and_run_again(
+    running: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(running, "r-1")
+    pack(running, "r-2")
+    deploy(running, "r-1")
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("bentos.screening.deployment._record", kill)
+        deploy(running, "r-2")
+    again = deploy(running, "r-2")
+    assert (again.changed, again.previous) == (False, "r-1")
+    assert [one["release_id"] for one in PredictionLog(running.log_url).changes()] == ["r-1", "r-2"]
+
+
+@pytest.mark.parametrize("before", [None, "r-1"])
+def test_release_that_the_service_refuses_is_taken_back(
+    running: Settings, before: str | None
+) -> None:
+    if before:
+        pack(running, before)
+        deploy(running, before)
+    pointer = read_pointer(running.pointer_path)
+    pack(running, "r-2-bad")
+    for _ in range(2):
+        with pytest.raises(DeployFailed) as caught:
+            deploy(running, "r-2-bad", check=accept)
+        assert "PARITY: The golden image scores" in str(caught.value)
+        assert f"{before or 'No release'} is in service." in str(caught.value)
+        assert read_pointer(running.pointer_path) == pointer
+    assert len(PredictionLog(running.log_url).changes()) == (1 if before else 0)
+    if before:
+        assert serving(running) == before
+
+
+def test_failed_smoke_test_moves_nothing(running: Settings) -> None:
+    pack(running, "r-1-bad")
+    with pytest.raises(ParityError):
+        deploy(running, "r-1-bad")
+    assert read_pointer(running.pointer_path) is None
+
+
+def test_service_that_is_too_slow(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack(settings, "r-1")
+    monkeypatch.setattr("bentos.screening.deployment._require_running", lambda _: None)
+    with pytest.raises(DeployFailed, match=r"after 1 s the service reports none. No release is in"):
+        deploy(settings, "r-1", timeout=1)
+    assert read_pointer(settings.pointer_path) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error", "text"),
+    [
+        ("r-1", StackNotRunning, "`mammo up` starts it"),
+        ("r-9", ReleaseNotFound, r"No Bento of r-9 is in the store \(packaged: r-1\)"),
+    ],
+)
+def test_refusals(settings: Settings, wanted: str, error: type[MammoError], text: str) -> None:
+    pack(settings, "r-1")
+    with pytest.raises(error, match=text):
+        deploy(settings, wanted)
+    assert read_pointer(settings.pointer_path) is None
+
+
+def test_nothing_to_roll_back_to(settings: Settings) -> None:
+    with pytest.raises(NoPreviousRelease, match="nothing to roll back to"):
+        rollback(settings)
+
+
+def test_without_a_service_the_pointer_waits_for_it(settings: Settings) -> None:
+    pack(settings, "r-1")
+    report = deploy(settings, "r-1", wait=False)
+    assert (report.changed, report.confirmed) == (True, False)
+    pointer = read_pointer(settings.pointer_path)
+    assert pointer is not None and pointer["release_id"] == "r-1"
+
+
+def test_no_request_fails_while_deploying(running: Settings) -> None:
+    for number in range(3):
+        pack(running, f"r-{number}")
+    deploy(running, "r-0")
+    files = [("files", ("a", b"E-1|L CC"))]
+    with (
+        httpx.Client(base_url=running.service_url) as client,
+        Hammer(lambda: client.post("/v1/exams", files=files), threads=2) as hammer,
+    ):
+        for number in (1, 2):
+            deploy(running, f"r-{number}")
+    assert set(hammer.statuses) == {200}
+    assert {"r-0", "r-2"} <= set(hammer.releases)

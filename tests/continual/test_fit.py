@@ -1,0 +1,185 @@
+"""From the index to a sealed release, and its children."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammo.continual.calibrate import recalibrate_release
+from mammo.continual.fit import TrainedRelease, train_release
+from mammo.continual.judge import judge_candidates, judge_release
+from mammo.continual.mend import Assignment, claim, require_labelled
+from mammo.errors import DigestMismatch, ParityError, ReleaseNotFound, TooFewLabels
+from mammo.exam import Outcome
+from mammo.pointer import write_pointer
+from mammo.prediction_log import PredictionLog
+from mammo.release import Release
+from mammo.screening import Screener
+from mammo.settings import Settings
+
+AURORA = "Phantom Aurora/Lumen 3D"
+
+
+def test_release_states_what_it_is(installation: Settings, trained: TrainedRelease) -> None:
+    release = Release.read(trained.directory, verify=True)
+    assert release.kind == "trained" and release.parent is None
+    assert release.data_version
+    assert set(release.operating_points) >= {"*", AURORA}
+    assert "patients" in release.trained_on
+    assert (trained.directory / "card.md").read_text().count("Intended use") == 1
+    assert trained.registered.version == "1"
+
+
+def test_no_patient_is_in_two_parts_or_in_the_reference_twice(trained: TrainedRelease) -> None:
+    patients = pd.read_parquet(trained.directory / "patients.parquet")
+    assert patients["patient_id"].is_unique
+    reference = pd.read_parquet(trained.directory / "reference.parquet")
+    train = set(patients.loc[patients["part"] == "train", "patient_id"])
+    assert not train & set(reference["patient_id"])
+    assert reference["exam_id"].is_unique and len(reference) > 5
+
+
+def test_metrics_are_of_exams_with_intervals(trained: TrainedRelease) -> None:
+    auc = trained.metrics["untouched_auc"]
+    assert auc["low"] <= auc["value"] <= auc["high"]
+    reference = pd.read_parquet(trained.directory / "reference.parquet")
+    assert auc["n_patients"] == reference["patient_id"].nunique()
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "golden.npz", "weights.safetensors", "card.md"])
+def test_changed_file_is_refused(trained: TrainedRelease, tmp_path: Path, name: str) -> None:
+    copy = shutil.copytree(trained.directory, tmp_path / "copy")
+    (copy / name).write_bytes((copy / name).read_bytes() + b" ")
+    with pytest.raises(DigestMismatch, match=f"{name} of release"):
+        Screener.load(copy)
+
+
+def test_changed_manifest_is_refused(trained: TrainedRelease, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained.directory, tmp_path / "copy")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["operating_points"]["*"]["threshold"] = 0.0
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DigestMismatch, match="its own digest"):
+        Screener.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("field", "change", "words"),
+    [("tensor", 1e-3, "is prepared differently here"), ("logit", 0.1, "the golden image scores")],
+)
+def test_golden_that_does_not_reproduce_is_refused(
+    trained: TrainedRelease, tmp_path: Path, field: str, change: float, words: str
+) -> None:
+    copy = shutil.copytree(trained.directory, tmp_path / "copy")
+    golden = dict(np.load(copy / "golden.npz"))
+    golden[field] = golden[field] + golden[field].dtype.type(change)
+    np.savez_compressed(copy / "golden.npz", **golden)
+    with pytest.raises(ParityError, match=words):
+        Screener(Release.read(copy), copy).check_golden()
+
+
+def test_missing_release_names_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseNotFound, match="`mammo train` makes a release"):
+        Screener.load(tmp_path)
+
+
+def test_fine_tuning_starts_from_its_parent(
+    installation: Settings, trained: TrainedRelease
+) -> None:
+    child = train_release(
+        installation, config="smoke", parent=trained.directory, focus="Phantom Borealis/B2"
+    )
+    assert child.release.kind == "fine_tuned"
+    assert child.release.parent == trained.release.id
+    assert trained.release.id in child.release.trained_on
+    same = (child.directory / "encoder.onnx").read_bytes()
+    assert same == (trained.directory / "encoder.onnx").read_bytes()
+
+
+def test_gate_verdict_is_kept_beside_the_release(
+    installation: Settings, trained: TrainedRelease
+) -> None:
+    decision = judge_release(installation, trained.release.id)
+    kept = json.loads((trained.directory / "gate.json").read_text())
+    assert kept["failed"] == decision.failed
+    assert kept["release"] == trained.release.id
+
+
+def test_equal_release_is_not_inferior(installation: Settings, trained: TrainedRelease) -> None:
+    decision = judge_candidates(installation, trained.directory, [trained.directory])[0]
+    assert decision.clause("golden_auc_non_inferior").passed
+    assert decision.clause("golden_auc_non_inferior").value == 0.0
+
+
+def _log_exams(settings: Settings, release_id: str, scanner: str, count: int) -> PredictionLog:
+    log = PredictionLog(settings.log_url).create()
+    rng = np.random.default_rng(3)
+    for number in range(count):
+        row = {
+            "exam_id": f"E-new-{number}", "level": "exam", "laterality": None,
+            "patient_id": f"P-new-{number}", "release_id": release_id, "role": "champion",
+            "scanner": scanner, "software_version": "1", "site": "site-1",
+            "acquired_on": None, "scored_at": datetime.now(UTC), "threshold": 0.5,
+            "quality": "", "latency_ms": 1.0, "logit": float(rng.normal(2, 1)),
+            "probability": 0.5, "recall": True,
+            "embedding": np.zeros(32, np.float32).tobytes(), "features": {},
+        }  # fmt: skip
+        log.append_exam([row])
+    return log
+
+
+@pytest.fixture
+def moved(installation: Settings, trained: TrainedRelease, tmp_path: Path) -> Settings:
+    """A copy of the installation's releases with a log of its own."""
+    shutil.copytree(trained.directory, tmp_path / "releases" / trained.release.id)
+    return Settings(home=tmp_path, mlflow_port=9, _env_file=None)
+
+
+def test_recalibration_changes_one_scanner_only(moved: Settings, trained: TrainedRelease) -> None:
+    _log_exams(moved, trained.release.id, "New/Scanner", 40)
+    parent = moved.releases_dir / trained.release.id
+    release, directory = recalibrate_release(moved, parent, "New/Scanner")
+    Screener.load(directory)
+    before, after = trained.release.operating_points, release.operating_points
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"New/Scanner"}
+    assert (directory / "model.onnx").read_bytes() == (parent / "model.onnx").read_bytes()
+
+
+def test_recalibration_needs_exams(moved: Settings, trained: TrainedRelease) -> None:
+    _log_exams(moved, trained.release.id, "New/Scanner", 5)
+    with pytest.raises(TooFewLabels, match="5 exams of scanner New/Scanner are logged; 20 are"):
+        recalibrate_release(moved, moved.releases_dir / trained.release.id, "New/Scanner")
+
+
+def test_episode_is_claimed_by_one_run_only(moved: Settings, trained: TrainedRelease) -> None:
+    pointer = {"release_id": trained.release.id, "bento_tag": "t", "release_dir": "d"}
+    write_pointer(moved.pointer_path, pointer | {"previous": None, "changed_at": "now"})
+    log = PredictionLog(moved.log_url).create()
+    log.open_episode(
+        "k", stratum="s", cause="acquisition", action="recalibrate_and_retrain",
+        release_id=trained.release.id, evidence={"scanner": "New/Scanner"},
+    )  # fmt: skip
+    first = claim(moved, "k", "run-1", "AUTOMATION:a")
+    assert first is not None and first.recalibrates and first.scanner == "New/Scanner"
+    assert claim(moved, "k", "run-2", "AUTOMATION:a") is None
+    assert claim(moved, "k", "run-1", "AUTOMATION:a") == first
+    episode = log.episode("k")
+    assert episode is not None
+    assert (episode["status"], episode["started_by"]) == ("acting", "AUTOMATION:a")
+
+
+def test_retraining_waits_for_outcomes(moved: Settings, trained: TrainedRelease) -> None:
+    log = _log_exams(moved, trained.release.id, "New/Scanner", 4)
+    assignment = Assignment("k", "retrain", "New/Scanner", trained.directory)
+    with pytest.raises(TooFewLabels, match="0 exams of New/Scanner have an outcome"):
+        require_labelled(moved, assignment, 3)
+    now = datetime.now(UTC)
+    log.add_outcomes([Outcome(f"E-new-{i}", i == 0, now, "pathology") for i in range(3)])
+    assert require_labelled(moved, assignment, 3) == 3

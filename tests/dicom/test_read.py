@@ -1,0 +1,169 @@
+"""From a file to a Mammogram: ids, facts, and nothing that identifies."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mammo.data.dicom_folder import cbis_sample_files
+from mammo.describe import describe_file
+from mammo.dicom.deidentify import pseudonym
+from mammo.dicom.read import read_mammogram, read_mammogram_header
+from mammo.errors import MammoError, SourceNotFound, TooLarge
+from mammo.exam import Mammogram
+
+from .builders import BIRTH, IMAGE, NAME, STUDY, draw_pixels, find_shared, make_file
+
+KEY = b"key"
+
+
+def read(**changes: Any) -> Mammogram:
+    return read_mammogram_header(make_file(**changes), key=KEY, site="site")
+
+
+def test_ids_are_pseudonyms_of_patient_study_and_instance() -> None:
+    mammogram = read(PatientID="36 ")
+    assert mammogram.patient_id == pseudonym(KEY, "patient", "36")
+    assert mammogram.exam_id == pseudonym(KEY, "exam", STUDY)
+    assert mammogram.image_id == pseudonym(KEY, "image", IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "patient", "exam"),
+    [
+        ({"StudyInstanceUID": None}, "secret-id", "secret-id"),
+        ({"PatientID": ""}, STUDY, STUDY),
+        ({"PatientID": "Calc-Training_P_00123_RIGHT_CC"}, "P_00123", "P_00123"),
+    ],
+)
+def test_ids_fall_back(changes: dict[str, Any], patient: str, exam: str) -> None:
+    mammogram = read(**changes)
+    assert mammogram.patient_id == pseudonym(KEY, "patient", patient)
+    assert mammogram.exam_id == pseudonym(KEY, "exam", exam)
+
+
+def test_ids_fall_back_to_the_digest() -> None:
+    mammogram = read(PatientID=None, StudyInstanceUID=None, SOPInstanceUID=None)
+    assert mammogram.patient_id == pseudonym(KEY, "patient", mammogram.sha256)
+    assert mammogram.image_id == pseudonym(KEY, "image", mammogram.sha256)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "value"),
+    [
+        ({"PatientAge": "049Y"}, "age_years", 49),
+        ({"PatientAge": "000Y"}, "age_years", None),
+        ({"PatientAge": "018M"}, "age_years", 72),
+        ({"PatientAge": "130Y"}, "age_years", None),
+        ({"PatientBirthDate": ""}, "age_years", None),
+        ({}, "acquired_on", date(2024, 1, 2)),
+        (
+            {"AcquisitionDate": "20240103", "ContentDate": "20240104"},
+            "acquired_on",
+            date(2024, 1, 3),
+        ),
+        ({"ContentDate": "20240104"}, "acquired_on", date(2024, 1, 4)),
+        ({"StudyDate": ""}, "acquired_on", None),
+        ({"BreastImplantPresent": "YES"}, "implant", True),
+        ({"BreastImplantPresent": "NO"}, "implant", False),
+        ({}, "implant", None),
+        ({"ImagerPixelSpacing": ["0.1", "0.1"]}, "spacing_mm", 0.1),
+        ({"ImagerPixelSpacing": ["0.1"] * 2, "PixelSpacing": ["0.07"] * 2}, "spacing_mm", 0.07),
+        ({"PixelSpacing": ["0", "0"]}, "spacing_mm", None),
+        ({"LossyImageCompression": "01"}, "quality", ("LOSSY_COMPRESSED",)),
+        ({"BurnedInAnnotation": "YES"}, "quality", ("BURNED_IN_ANNOTATION",)),
+        ({"WindowCenter": "5", "WindowWidth": "0"}, "quality", ("WINDOW_INVALID",)),
+    ],
+)
+def test_facts(changes: dict[str, Any], field: str, value: object) -> None:
+    assert getattr(read(**changes), field) == value
+
+
+def test_scanner_joins_its_software_versions() -> None:
+    scanner = read(
+        Manufacturer=" GE ", ManufacturerModelName="Pristina", SoftwareVersions=["1.2", "", "3"]
+    ).scanner
+    assert (scanner.key, scanner.software_version) == ("GE/Pristina", "1.2, 3")
+
+
+def test_header_and_whole_file_agree() -> None:
+    data = make_file(syntax="1.2.840.10008.1.2.4.80")
+    mammogram, image = read_mammogram(data, key=KEY, site="site")
+    assert mammogram == read_mammogram_header(data, key=KEY, site="site")
+    np.testing.assert_array_equal(image.pixels, draw_pixels(12))
+    assert (image.bits_stored, image.inverted, image.padding) == (12, False, None)
+
+
+@pytest.mark.parametrize(
+    "fault", [{}, {"Rows": 999}, {"Modality": "CT"}, {"ImageLaterality": None}]
+)
+def test_nothing_identifying_leaves(tmp_path: Path, fault: dict[str, Any]) -> None:
+    path = tmp_path / "file.dcm"
+    path.write_bytes(make_file(**fault))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        told = [json.dumps(describe_file(path, KEY, "site"))]
+        try:
+            told.append(repr(read_mammogram(path, key=KEY, site="site")[0]))
+        except MammoError as error:
+            told.append(repr(error.problem()))
+    for text in (*told, *(str(warning.message) for warning in caught)):
+        for secret in (NAME, "Secret", BIRTH, "1951", "secret-id", STUDY, IMAGE, str(tmp_path)):
+            assert secret not in text
+
+
+def test_a_file_above_the_limit_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.dcm"
+    with path.open("wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(TooLarge, match="1,073,741,824 bytes; allowed are 1,048,576"):
+        read_mammogram(path, key=KEY, site="site", max_bytes=2**20)
+
+
+@pytest.mark.parametrize("name", ["", "absent.dcm"])
+def test_no_file_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SourceNotFound, match=r"No such file|Is a directory"):
+        read_mammogram(tmp_path / name, key=KEY, site="site")
+
+
+def test_describe_gives_the_refusal(tmp_path: Path) -> None:
+    path = tmp_path / "ct.dcm"
+    path.write_bytes(make_file(Modality="CT", SOPClassUID="1.2.840.10008.5.1.4.1.1.2"))
+    described = describe_file(path, KEY, "site")
+    assert (described["readable"], described["refusal"]["code"]) == (False, "NOT_MAMMOGRAPHY")
+
+
+def test_describe_a_real_file() -> None:
+    described = describe_file(find_shared("dicom", "ge_jpeg_lossless_voi_lut.dcm"), KEY, "site")
+    assert json.loads(json.dumps(described)) == described
+    assert described["readable"]
+    assert described["view"] == {
+        "laterality": "R",
+        "laterality_from": "ImageLaterality",
+        "position": "MLO",
+        "position_from": "ViewCodeSequence",
+    }
+    assert described["display"]["by"] == "VOI LUT"
+    assert described["pixels"]["codec"] == "jpeg"
+
+
+def test_the_cbis_sample_is_two_exams_of_four_views() -> None:
+    try:
+        files = cbis_sample_files()
+    except SourceNotFound as error:
+        pytest.skip(error.message)
+    exams: dict[str, set[str]] = {}
+    for file in files:
+        mammogram = read_mammogram_header(file, key=KEY, site="site")
+        assert mammogram.quality == ()
+        exams.setdefault(mammogram.exam_id, set()).add(str(mammogram.view))
+    assert exams == {
+        pseudonym(KEY, "exam", case): {"L CC", "L MLO", "R CC", "R MLO"}
+        for case in ("P_00173", "P_00820")
+    }

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mammo.settings import Settings
+
+PORTS = ("prefect_port", "mlflow_port", "service_port", "reports_port")
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings on free ports in an empty home, in the environment too."""
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "home"))
+    for name, port in ports.items():
+        monkeypatch.setenv(f"MAMMO_{name.upper()}", str(port))
+    return Settings(home=tmp_path / "home", **ports)
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]

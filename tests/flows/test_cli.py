@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from flows import cli_data, cli_model
+from flows.cli import app
+from flows.cli_terminal import exit_status, reported
+from mammo import errors
+from mammo.settings import Settings
+
+COMMANDS = (
+    "up", "down", "status", "demo", "ingest", "validate", "train", "gate", "package", "deploy",
+    "predict", "monitor", "retrain", "inspect", "data get cbis-sample", "data get phantoms",
+)  # fmt: skip
+HEAVY = ("torch", "prefect", "mlflow", "pandas", "numpy", "bentoml", "evidently", "pydantic")
+
+
+def invoke(line: str) -> Result:
+    return CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, line.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_a_sentence_an_example_and_json(command: str) -> None:
+    result = invoke(f"{command} --help")
+    assert result.exit_code == 0
+    assert f"Example: mammo {command}" in result.output
+    assert "--json" in result.output
+
+
+def test_help_lists_every_command() -> None:
+    output = invoke("--help").output
+    assert [name for name in COMMANDS if name.split()[0] not in output] == []
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = f"import sys, flows.cli; print([m for m in {HEAVY!r} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "text", "status"),
+    [
+        ("retrain", "STACK_NOT_RUNNING", "start it with `mammo up`", 1),
+        ("ingest --via-prefect", "STACK_NOT_RUNNING", "start it with `mammo up`", 1),
+        ("inspect nowhere.dcm", "SOURCE_NOT_FOUND", "there is no file nowhere.dcm", 2),
+        ("predict nowhere.dcm", "SOURCE_NOT_FOUND", "not found: nowhere.dcm", 2),
+        ("predict pyproject.toml", "NOT_READY", "no release is in service", 1),
+        ("predict pyproject.toml --url http://127.0.0.1:9", "NOT_READY", "no answer from", 1),
+        ("ingest nowhere", "SOURCE_NOT_FOUND", "nowhere", 2),
+        ("data get phantoms --scanner zz", "SOURCE_INVALID", "No scanner profile zz", 2),
+        ("data get phantoms --exams 0", "SOURCE_INVALID", "0 exams asked for", 2),
+    ],
+)
+def test_errors_are_one_line_with_a_code(
+    settings: Settings, line: str, code: str, text: str, status: int
+) -> None:
+    plain, as_json = invoke(line), invoke(f"{line} --json")
+    assert plain.stderr.startswith(f"error {code}: ")
+    assert text in plain.stderr and "Traceback" not in plain.output
+    assert plain.exit_code == as_json.exit_code == status
+    problem = json.loads(as_json.stderr)
+    assert (problem["code"], as_json.stdout) == (code, "")
+    assert text in problem["detail"]
+
+
+def test_a_variable_that_makes_no_sense(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAMMO_PREFECT_PORT", "abc")
+    result = invoke("status")
+    assert result.exit_code == 2
+    assert "error SETTINGS_INVALID: MAMMO_PREFECT_PORT: Input should be" in result.stderr
+
+
+def test_status_of_no_stack(settings: Settings) -> None:
+    result = invoke("status --json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["running"] is False
+    assert "start it with `mammo up`" in invoke("status").output
+
+
+def test_down_without_a_stack_is_fine(settings: Settings) -> None:
+    assert json.loads(invoke("down --json").stdout) == {"ended": []}
+    assert invoke("down").exit_code == 0
+
+
+def test_phantoms_then_inspect_then_ingest(settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    made = invoke(f"data get phantoms --exams 1 --seed 5 --to {folder} --json")
+    assert json.loads(made.stdout)["images"] == 4
+    file = next(folder.rglob("*.dcm"))
+    assert json.loads(invoke(f"inspect {file} --json").stdout)
+    report = json.loads(invoke(f"ingest --source rsna {folder} --config smoke --json").stdout)
+    assert (report["found"], report["added"], report["quarantined"]) == (4, 4, [])
+    again = json.loads(invoke(f"ingest --source rsna {folder} --json").stdout)
+    assert (again["known"], again["added"]) == (4, 0)
+
+
+def test_deploy_wants_one_of_two(settings: Settings) -> None:
+    assert invoke("deploy").exit_code == 2
+    assert invoke("deploy r-1 --rollback").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.SourceNotFound, 2), (errors.NotDicom, 2), (errors.EmptyRequest, 2),
+        (errors.TooLarge, 2), (errors.ReleaseNotFound, 2), (errors.SettingsInvalid, 2),
+        (errors.ValidationFailed, 1), (errors.GateRefused, 1), (errors.StackNotRunning, 1),
+        (errors.PortTaken, 1), (errors.NotReady, 1), (errors.MammoError, 1),
+    ],
+)  # fmt: skip
+def test_exit_status(error: type[errors.MammoError], status: int) -> None:
+    assert exit_status(error("x")) == status
+
+
+def test_what_nobody_foresaw_goes_to_a_file(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @reported
+    def broken(as_json: bool = False) -> None:
+        raise RuntimeError("the disk is on fire")
+
+    with pytest.raises(typer.Exit) as ended:
+        broken(as_json=False)
+    told = capsys.readouterr().err
+    (path,) = settings.logs_dir.glob("mammo-error-*.log")
+    assert ended.value.exit_code == 1
+    assert told == f"error INTERNAL: RuntimeError: the disk is on fire (details: {path})\n"
+    assert "Traceback" in path.read_text()
+
+
+def test_ctrl_c_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    @reported
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(typer.Exit) as ended:
+        interrupted()
+    assert ended.value.exit_code == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_folders_stand_for_their_files(tmp_path: Path) -> None:
+    (tmp_path / "exam" / "left").mkdir(parents=True)
+    files = [tmp_path / "exam" / "left" / "a.dcm", tmp_path / "exam" / "b.dcm", tmp_path / "c.dcm"]
+    for file in files:
+        file.touch()
+    assert cli_model.list_files([tmp_path / "exam", tmp_path / "c.dcm"]) == [
+        files[1], files[0], files[2],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "text"),
+    [
+        (415, {"code": "NOT_DICOM", "detail": "the file is a PNG"}, "NOT_DICOM", "a PNG"),
+        (502, None, "SERVICE_ERROR", "the service answered 502"),
+    ],
+)
+def test_a_problem_of_the_service_keeps_its_code(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    body: dict[str, str] | None,
+    code: str,
+    text: str,
+) -> None:
+    answer = httpx.Response(status, json=body) if body else httpx.Response(status, text="oops")
+    monkeypatch.setattr(httpx, "post", lambda *_args, **_kwargs: answer)
+    file = tmp_path / "a.dcm"
+    file.touch()
+    with pytest.raises(errors.MammoError, match=text) as refusal:
+        cli_model.ask_service("http://x/", [file])
+    assert (refusal.value.code, refusal.value.http_status) == (code, status)
+
+
+def test_sources_are_those_that_can_be_read() -> None:
+    from mammo.data.sources import SOURCES
+
+    assert {one.value for one in cli_data.SourceName} == set(SOURCES)

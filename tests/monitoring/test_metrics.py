@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import threading
+from xml.etree import ElementTree
+
+import httpx
+import pytest
+
+from monitoring.metrics import make_server
+from monitoring.pages import write_index
+
+NEW = "Phantom Draco/D4"
+
+
+@pytest.fixture
+def get(hospital):
+    """Serve the hospital's reports on a free port."""
+    server = make_server(hospital.settings)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}") as client:
+        yield client.get
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_an_empty_stack_answers(get):
+    assert get("/healthz").json() == {"status": "ok"}
+    assert "mammo_log_up 0.0" in get("/metrics").text
+    assert "No report yet" in get("/").text
+
+
+def test_the_loop_after_a_drift(hospital, get):
+    hospital.release()
+    hospital.outcomes(hospital.stream(30))
+    hospital.stream(30, [NEW], shift=1.5, images=1.5)
+    report = hospital.monitor()
+    hospital.stream(4)
+    text = get("/metrics").text
+    for line in (
+        "mammo_log_up 1.0",
+        'mammo_release_in_service{release="r-1"} 1.0',
+        f'mammo_exams_total{{release="r-1",role="champion",scanner="{NEW}"}} 30.0',
+        "mammo_outcomes_received_total 30.0",
+        'mammo_exams_with_outcome{release="r-1"} 30.0',
+        "mammo_monitor_exams_behind 4.0",
+        'mammo_episodes{action="recalibrate_and_retrain",cause="acquisition",status="open"} 1.0',
+        f'mammo_control_state{{state="confirmed",stratum="site-1 · {NEW} · 1.0"}} 1.0',
+    ):
+        assert line in text
+    page = get(f"/drift/{report.stamp}/")
+    assert "recalibrate_and_retrain" in page.text
+    assert page.headers["cache-control"] == "no-cache"
+    assert report.stamp in get("/drift/").text
+    assert "Drift reports" in get("/").text
+
+
+@pytest.mark.parametrize("path", ["/../log.db", "/%2e%2e/log.db", "/..%2flog.db", "/nothing"])
+def test_nothing_outside_the_reports_is_served(hospital, get, path):
+    hospital.stream(1)
+    assert get(path).status_code == 404
+
+
+def test_the_picture_is_svg_and_pages_escape_names(hospital):
+    hospital.release()
+    hospital.stream(25, ["<script>alert(1)</script>/X & Y"], images=3.0, shift=3.0)
+    report = hospital.monitor()
+    folder = hospital.settings.reports_dir / "drift" / report.stamp
+    root = ElementTree.parse(folder / "control.svg").getroot()
+    texts = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert any(text.startswith("confirmed") for text in texts)
+    assert "<script>" not in (folder / "index.html").read_text()
+    assert "<script>" not in (folder.parent / "index.html").read_text()
+
+
+def test_old_runs_go_unless_an_episode_links_to_them(hospital):
+    hospital.release()
+    stamps = []
+    for _ in range(4):
+        hospital.stream(1)
+        stamps.append(hospital.monitor().stamp)
+    root = hospital.settings.reports_dir / "drift"
+    write_index(root, keep=1, linked=[f"http://host/drift/{stamps[0]}/"])
+    assert {path.name for path in root.iterdir() if path.is_dir()} == {stamps[0], stamps[3]}

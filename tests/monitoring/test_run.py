@@ -1,0 +1,205 @@
+"""The monitor against a real log, from quiet weeks to every kind of trouble."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mammo.errors import ReleaseNotFound
+from mammo.prediction_log import PredictionLog
+from monitoring.config import MonitorConfig
+
+NEW = "Phantom Draco/D4"
+AURORA = "Phantom Aurora/A1"
+
+
+def test_without_a_release_it_says_so(hospital):
+    report = hospital.monitor()
+    assert (report.read, report.release_id) == (0, None)
+    assert report.notes == ["No release is in service: nothing to compare with."]
+
+
+def test_a_release_without_reference_is_named(hospital):
+    (hospital.release() / "reference.parquet").unlink()
+    with pytest.raises(ReleaseNotFound, match=r"Release r-1 is in service and has no reference"):
+        hospital.monitor()
+
+
+def test_an_empty_log_is_no_trouble(hospital):
+    hospital.release()
+    report = hospital.monitor()
+    assert (report.read, report.strata, report.report_url) == (0, {}, None)
+
+
+def test_quiet_weeks_raise_nothing(hospital):
+    hospital.release()
+    hospital.outcomes(hospital.stream(150))
+    report = hospital.monitor()
+    assert report.read == 150
+    assert [one["state"] for one in report.strata.values()] == ["in_control"] * 3
+    assert report.episodes_opened == report.alarms == []
+    assert report.performance["auc"]["value"] > 0.8
+    assert json.loads(json.dumps(report.to_dict()))["read"] == 150
+    assert hospital.monitor().read == 0
+
+
+def test_a_new_scanner_that_scores_higher(hospital):
+    hospital.release()
+    hospital.stream(60)
+    hospital.stream(40, [NEW], shift=1.5, images=1.5)
+    report = hospital.monitor()
+    (episode,) = report.episodes_opened
+    assert episode["key"] == "r-1:site-1-phantom-draco-d4-1.0:act:1"
+    assert (episode["cause"], episode["action"]) == ("acquisition", "recalibrate_and_retrain")
+    assert episode["scanner"] == NEW
+    assert 3 <= episode["exams_to_alarm"] <= 20
+    kept = hospital.log.episode(episode["key"])
+    assert kept["evidence"]["scanner"] == NEW
+    assert kept["status"] == "open"
+    page = hospital.settings.reports_dir / "drift" / report.stamp
+    assert {path.name for path in page.iterdir()} == {"index.html", "report.json", "control.svg"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause", "action"),
+    [
+        ({"images": 2.0, "shift": 1.0}, "acquisition", "recalibrate_and_retrain"),
+        ({"shift": 2.0}, "prevalence", "note"),
+        ({"inverted": True}, "data_fault", "quarantine"),
+        ({"quality": "MISSING_VIEW"}, "data_fault", "quarantine"),
+    ],
+    ids=["acquisition", "prevalence", "inverted", "missing views"],
+)
+def test_a_change_on_a_known_scanner_is_named(hospital, changes, cause, action):
+    hospital.release()
+    hospital.stream(45)
+    hospital.stream(75, **changes)
+    opened = hospital.monitor().episodes_opened
+    assert {(one["cause"], one["action"]) for one in opened} == {(cause, action)}
+    assert 1 <= len(opened) <= 3, "at most one for each scanner"
+
+
+def test_embeddings_that_do_not_arrive_are_no_silent_pass(hospital):
+    hospital.release()
+    hospital.stream(25, [AURORA])
+    hospital.stream(20, [AURORA], embedding=None)
+    (episode,) = hospital.monitor().episodes_opened
+    assert (episode["cause"], episode["action"]) == ("data_fault", "quarantine")
+    assert episode["reason"].startswith("100% of the channel values are missing")
+
+
+def test_a_new_software_version_is_noted_at_once(hospital):
+    hospital.release()
+    hospital.stream(1, [AURORA], software_version="2.0")
+    (episode,) = hospital.monitor().episodes_opened
+    assert (episode["cause"], episode["action"]) == ("software_version", "note")
+    hospital.stream(1, [AURORA], software_version="2.0")
+    assert hospital.monitor().episodes_opened == []
+    hospital.stream(40, [AURORA], software_version="2.0", images=2.5)
+    (episode,) = hospital.monitor().episodes_opened
+    assert (episode["cause"], episode["exams_to_alarm"] < 20) == ("acquisition", True)
+
+
+def test_outcomes_show_a_loss_that_images_do_not(hospital):
+    hospital.release(exams=60)
+    hospital.outcomes(hospital.stream(240, skill=0.2, shift=0.6))
+    opened = hospital.monitor().episodes_opened
+    concept = next(one for one in opened if one["cause"] == "concept")
+    assert (concept["action"], concept["stratum"]) == ("retrain", "all exams")
+    assert hospital.monitor().episodes_opened == []
+
+
+def test_repeated_alarms_open_one_episode(hospital):
+    hospital.release()
+    for _ in range(6):
+        hospital.stream(15, [NEW], shift=1.5, images=1.5)
+        hospital.monitor()
+    assert [one["key"][-5:] for one in hospital.log.episodes()] == ["act:1"]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 100])
+def test_the_alarm_does_not_depend_on_how_often_it_runs(hospital, batch):
+    hospital.release()
+    rows = [hospital.exam(NEW, shift=1.5, images=1.5) for _ in range(28)]
+    opened = []
+    for start in range(0, len(rows), batch):
+        for row in rows[start : start + batch]:
+            hospital.log.append_exam([row])
+        opened += hospital.monitor().episodes_opened
+    (episode,) = opened
+    assert episode["exams_to_alarm"] == 8
+
+
+@pytest.mark.parametrize("step", ["open_episode", "set_watermark"])
+def test_a_killed_run_is_made_good(hospital, monkeypatch, step):
+    hospital.release()
+    hospital.stream(30, [NEW], shift=1.5, images=1.5)
+
+    def killed(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PredictionLog, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            hospital.monitor()
+    before = [one["key"] for one in hospital.log.episodes()]
+    report = hospital.monitor()
+    assert report.read == 30
+    assert [one["key"] for one in hospital.log.episodes()] == [
+        "r-1:site-1-phantom-draco-d4-1.0:act:1"
+    ]
+    assert len(before) + len(report.episodes_opened) == 1
+    assert len(report.episodes_waiting) == 1, "an event that was lost can be sent again"
+
+
+def test_a_new_release_starts_anew(hospital):
+    hospital.release()
+    hospital.stream(30, [NEW], shift=1.5, images=1.5)
+    hospital.monitor()
+    hospital.release("r-2", scanners=(AURORA, NEW))
+    hospital.stream(5, [NEW], shift=1.5, images=1.5)
+    hospital.stream(30, [NEW], release="r-2")
+    report = hospital.monitor()
+    assert (report.release_id, report.read, report.skipped) == ("r-2", 30, 5)
+    assert report.strata[f"site-1 · {NEW} · 1.0"]["state"] == "in_control"
+    assert report.episodes_opened == []
+
+
+def test_a_release_that_answered_without_the_scanner_learns_it(hospital):
+    hospital.release()
+    hospital.stream(30, [NEW], shift=1.5, images=1.5)
+    assert len(hospital.monitor().episodes_opened) == 1
+    hospital.release("r-2")
+    hospital.stream(90, [NEW], shift=1.5, images=1.5, release="r-2")
+    report = hospital.monitor()
+    assert report.episodes_opened == []
+    assert report.strata[f"site-1 · {NEW} · 1.0"]["codes"] == ["SCANNER_NEW", "BASELINE_LEARNT"]
+
+
+@pytest.mark.parametrize(("cause", "again"), [("acquisition", False), ("data_fault", True)])
+def test_after_an_episode_is_closed_under_the_same_release(hospital, cause, again):
+    hospital.release()
+    hospital.stream(30, [NEW], shift=1.5, images=1.5)
+    (episode,) = hospital.monitor().episodes_opened
+    hospital.log.update_episode(episode["key"], status="closed", cause=cause)
+    hospital.stream(80, [NEW], shift=1.5, images=1.5)
+    opened = hospital.monitor().episodes_opened
+    assert [one["key"][-5:] for one in opened] == (["act:2"] if again else [])
+
+
+def test_an_exam_sent_twice_counts_once(hospital):
+    hospital.release()
+    row = hospital.exam(AURORA)
+    for _ in range(3):
+        hospital.log.append_exam([row])
+    assert (hospital.monitor().read, hospital.monitor().skipped) == (1, 0)
+
+
+def test_unknown_settings_are_refused():
+    assert MonitorConfig.from_dict(MonitorConfig().to_dict()) == MonitorConfig()
+    assert MonitorConfig.from_dict({"strata": ["scanner"]}).strata == ("scanner",)
+    with pytest.raises(TypeError, match="Unknown monitor settings: budget"):
+        MonitorConfig.from_dict({"budget": 1})
+    assert replace(MonitorConfig(), policy="evidently").policy == "evidently"
