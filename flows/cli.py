@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -29,6 +30,9 @@ add_model_commands(app)
 def _main(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
+    # threads that spin while they wait cost the services beside them more than they save;
+    # read when the first library with threads is loaded, so it is set before any command
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if version:
         import mammo
 

@@ -7,7 +7,8 @@ whose truth stands in for biopsies, and the pace, in which months pass in minute
 
 from __future__ import annotations
 
-import shutil
+import hashlib
+import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,17 +16,28 @@ from pathlib import Path
 from typing import Any
 
 from flows import stack
+from flows.automations import ACTING
 from flows.cli_terminal import stage_bars
+from flows.demo_checks import (
+    always,
+    clear_own,
+    own_settings,
+    require_closed_loop,
+    require_own,
+    require_planted,
+)
 from flows.demo_report import Recorder, finish, show_summary
 from flows.demo_stream import Background, Stream, list_exams
-from flows.follow import run_and_follow
+from flows.follow import run_and_follow, run_has_failed
 from mammo.data.dicom_folder import copy_cbis_sample
 from mammo.dicom.phantom import write_phantoms
 from mammo.dicom.phantom_bad import write_bad_files
-from mammo.errors import DeployFailed, StackUnhealthy, ValidationFailed
+from mammo.dicom.phantom_profiles import SCANNER_PROFILES
+from mammo.errors import DeployFailed, FlowRunFailed, StackUnhealthy, ValidationFailed
+from mammo.exam import Scanner
 from mammo.pointer import read_pointer
 from mammo.prediction_log import PredictionLog
-from mammo.settings import Settings, read_settings
+from mammo.settings import Settings
 
 CONFIG = "demo"
 KNOWN_SCANNERS = ("aurora", "borealis", "cygnus")
@@ -35,9 +47,11 @@ STEADY_EXAMS = 45
 DRIFT_EXAMS = 190
 AFTER_EXAMS = 45
 CANCER_RATE = 0.35
-SECONDS_PER_EXAM = 0.6
+SECONDS_PER_EXAM = 0.9
 """Pace of the stream while the loop acts; a slower machine falls behind, and nothing breaks."""
 PATIENCE_SECONDS = 420.0
+FAILURE_POLLS = 5
+"""Seconds between two looks at the state of the retraining run."""
 
 
 def run_demo(directory: Path, *, as_json: bool = False, keep_up: bool | None = None) -> int:
@@ -46,31 +60,26 @@ def run_demo(directory: Path, *, as_json: bool = False, keep_up: bool | None = N
     A demo that was interrupted is ended and begun anew. The stack stays up at
     the end where a person looks (a terminal), or as ``keep_up`` says.
     """
-    settings = Settings(home=directory.resolve() / "home", **_ports())
+    require_own(directory)
+    settings = own_settings(directory)
     stack.down(settings)
-    for name in ("home", "material"):  # what an earlier demo left, nothing else
-        shutil.rmtree(directory / name, ignore_errors=True)
+    clear_own(directory)
     settings.home.mkdir(parents=True)
     recorder = Recorder(directory, quiet=as_json)
     stay = recorder.is_terminal if keep_up is None else keep_up
-    try:
-        with recorder.watching_memory():
-            _run_stages(settings, directory, recorder)
-    except Exception as error:
-        recorder.note_failure(error)
-        raise
-    finally:
+
+    def tell() -> None:
         summary = finish(recorder, settings)
         show_summary(summary, settings, recorder, up=stay, as_json=as_json)
-        if not stay:
-            stack.down(settings)
+
+    with (
+        always(lambda: None if stay else stack.down(settings)),
+        always(tell),
+        recorder.noting_failure(),
+        recorder.watching_memory(),
+    ):
+        _run_stages(settings, directory, recorder)
     return 0
-
-
-def _ports() -> dict[str, Any]:
-    known = read_settings()
-    names = ("host", "prefect_port", "mlflow_port", "service_port", "reports_port")
-    return {name: getattr(known, name) for name in names}
 
 
 def _run_stages(settings: Settings, directory: Path, recorder: Recorder) -> None:
@@ -87,8 +96,8 @@ def _run_stages(settings: Settings, directory: Path, recorder: Recorder) -> None
     with recorder.stage("package and deploy"):
         _put_into_service(settings, recorder.champion["release"], recorder)
     stream = recorder.stream = Stream(settings)
-    with recorder.stage("score real exams"):
-        _score_real(stream, material, recorder)
+    with recorder.stage("score and ingest real exams"):
+        _score_real(settings, stream, material, recorder)
     with recorder.stage("steady stream"):
         stream.send(list_exams(material / "steady"))
         steady = _run(settings, "monitor/monitor", {}, recorder)
@@ -96,6 +105,8 @@ def _run_stages(settings: Settings, directory: Path, recorder: Recorder) -> None
     with recorder.stage("refuse a worse release"):
         recorder.refused = _refuse(settings, recorder)
     _drift(settings, stream, material, recorder)
+    with recorder.stage("check"):
+        require_closed_loop(recorder, settings)
 
 
 def _prepare(settings: Settings, material: Path, recorder: Recorder) -> None:
@@ -110,25 +121,26 @@ def _prepare(settings: Settings, material: Path, recorder: Recorder) -> None:
         for name, (exams, scanner, seed) in sets.items():
             write_phantoms(
                 material / name, exams=exams, scanner=scanner, seed=seed,
-                cancer_rate=CANCER_RATE, progress=partial(advance, f"{name} phantoms"),
+                cancer_rate=CANCER_RATE,
+                progress=partial(advance, f"{name} phantoms"),
             )  # fmt: skip
         report = starting.result()
     if not report.healthy:
         raise StackUnhealthy("The stack did not become healthy; see `mammo status`.")
     copy_cbis_sample(material / "real")
     recorder.planted = write_bad_files(material / "bad", seed=1)
+    for name in recorder.planted:
+        digest = hashlib.sha256((material / "bad" / name).read_bytes()).hexdigest()
+        recorder.digests[digest] = name
 
 
 def _ingest(settings: Settings, material: Path, recorder: Recorder) -> None:
-    """Labelled phantoms, the real exams and the planted bad files; all through Prefect."""
-    for source, folder in (("rsna", "train"), ("dicom", "real"), ("dicom", "bad")):
+    """Labelled phantoms and the planted bad files; all through Prefect."""
+    for source, folder in (("rsna", "train"), ("dicom", "bad")):
         given = {"source": source, "directory": str(material / folder), "config": CONFIG}
         report = _run(settings, "ingest/ingest", given, recorder)
-        recorder.quarantined += report["quarantined"]
-    wanted = sorted(recorder.planted.items())
-    found = sorted((one["file"], one["code"]) for one in recorder.quarantined)
-    if wanted != found:
-        raise ValidationFailed(f"Planted bad files {wanted}, quarantine holds {found}.")
+        recorder.refuse(report["quarantined"])
+    require_planted(recorder)
 
 
 def _train(settings: Settings, recorder: Recorder, config: str = CONFIG) -> dict[str, Any]:
@@ -143,11 +155,14 @@ def _put_into_service(settings: Settings, release_id: str, recorder: Recorder) -
     recorder.champion["bento_tag"] = deployed["bento_tag"]
 
 
-def _score_real(stream: Stream, material: Path, recorder: Recorder) -> None:
+def _score_real(settings: Settings, stream: Stream, material: Path, recorder: Recorder) -> None:
+    """Score first, ingest then: the release has not seen these exams or their outcomes."""
     for folder in sorted(path for path in (material / "real").iterdir() if path.is_dir()):
         answer = stream.post_files(sorted(folder.rglob("*.dcm")))
         if answer is not None:
             recorder.real_exams.append(answer | {"source": f"CBIS-DDSM {folder.name}"})
+    given = {"source": "dicom", "directory": str(material / "real")}
+    recorder.refuse(_run(settings, "ingest/ingest", given, recorder)["quarantined"])
 
 
 def _refuse(settings: Settings, recorder: Recorder) -> dict[str, Any]:
@@ -159,14 +174,19 @@ def _refuse(settings: Settings, recorder: Recorder) -> dict[str, Any]:
 
 
 def _drift(settings: Settings, stream: Stream, material: Path, recorder: Recorder) -> None:
-    """The new scanner: the stream goes on while the loop notices and mends."""
+    """The new scanner: the stream goes on while the loop notices and mends.
+
+    Exams that are used up before the loop is done are sent again.
+    """
     exams = list_exams(material / "drift")
     recorder.event("new scanner")
-    with Background(stream, iter(exams[:DRIFT_EXAMS]), SECONDS_PER_EXAM):
+    began, serving = len(stream.scored), read_pointer(settings.pointer_path)
+    with Background(stream, itertools.cycle(exams[:DRIFT_EXAMS]), SECONDS_PER_EXAM):
         with recorder.stage("notice the new scanner"):
             episode = _wait_for_episode(settings, recorder)
         with recorder.stage("recalibrate and retrain"):
-            _wait_until_closed(settings, episode["key"], recorder)
+            _wait_until_closed(settings, episode["key"], serving, recorder)
+    recorder.live = (began, len(stream.scored))
     with recorder.stage("after the swap"):
         stream.send(exams[DRIFT_EXAMS:])
         stream.post_remaining_outcomes()
@@ -174,23 +194,36 @@ def _drift(settings: Settings, stream: Stream, material: Path, recorder: Recorde
 
 
 def _wait_for_episode(settings: Settings, recorder: Recorder) -> dict[str, Any]:
-    """Run the monitor until it opens an episode that calls for action."""
+    """Run the monitor until it opens an episode of the new scanner that calls for action."""
     deadline = time.monotonic() + PATIENCE_SECONDS
+    profile = SCANNER_PROFILES[NEW_SCANNER]
+    scanner = Scanner(profile.manufacturer, profile.model).key
     while time.monotonic() < deadline:
         _run(settings, "monitor/monitor", {}, recorder)
         episodes = PredictionLog(settings.log_url).episodes()
-        acting = [one for one in episodes if one["action"] != "note"]
+        acting = [
+            one
+            for one in episodes
+            if one["action"] in ACTING and (one["evidence"] or {}).get("scanner") == scanner
+        ]
         if acting:
             recorder.event("episode", "alarm")
             return acting[0]
     raise StackUnhealthy("The monitor found nothing; see the drift report in the Prefect UI.")
 
 
-def _wait_until_closed(settings: Settings, key: str, recorder: Recorder) -> None:
-    """Follow the episode that the automation's run has taken on, noting each swap."""
+def _wait_until_closed(
+    settings: Settings, key: str, serving: dict[str, Any] | None, recorder: Recorder
+) -> None:
+    """Follow the episode that the automation's run has taken on, noting each swap.
+
+    ``serving`` is the pointer before the drift began: the run may have moved it
+    before anybody waited.
+    """
     log, deadline = PredictionLog(settings.log_url), time.monotonic() + PATIENCE_SECONDS
-    serving = read_pointer(settings.pointer_path)
-    while time.monotonic() < deadline:
+    for poll in itertools.count():
+        if time.monotonic() >= deadline:
+            break
         pointer = read_pointer(settings.pointer_path)
         if pointer != serving:
             serving = pointer
@@ -199,6 +232,9 @@ def _wait_until_closed(settings: Settings, key: str, recorder: Recorder) -> None
         if episode is not None and episode["status"] == "closed":
             recorder.episode = episode
             return
+        run_id = episode and episode["flow_run_id"]
+        if run_id and poll % FAILURE_POLLS == 0 and (told := run_has_failed(settings, run_id)):
+            raise FlowRunFailed(f"Episode {key} was not closed: {told}")
         time.sleep(1)
     raise StackUnhealthy(f"Episode {key} was not closed; see its flow run in the Prefect UI.")
 

@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,7 @@ class Recorder:
     quiet: bool = False
     stages: list[dict[str, Any]] = field(default_factory=list)
     planted: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     champion: dict[str, Any] = field(default_factory=dict)
     real_exams: list[dict[str, Any]] = field(default_factory=list)
@@ -38,6 +39,7 @@ class Recorder:
     episode: dict[str, Any] = field(default_factory=dict)
     false_alarms: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
+    live: tuple[int, int] = (0, 0)
     stream: Stream | None = None
     peak_mb: float = 0.0
     failure: str | None = None
@@ -77,9 +79,20 @@ class Recorder:
         if pointer is not None:
             self.event(pointer["release_id"], "release")
 
-    def note_failure(self, error: BaseException) -> None:
+    def refuse(self, reports: Iterable[dict[str, Any]]) -> None:
+        """Keep what ingest refused; its digests lead back to the planted files."""
+        for one in reports:
+            name = self.digests.get(one["sha256"], f"sha256 {one['sha256'][:12]}")
+            self.quarantined.append({"file": name, "code": one["code"]})
+
+    @contextmanager
+    def noting_failure(self) -> Iterator[None]:
         """Keep what ended the demo."""
-        self.failure = f"{type(error).__name__}: {error}"
+        try:
+            yield
+        except BaseException as error:
+            self.failure = f"{type(error).__name__}: {error}"
+            raise
 
     @contextmanager
     def watching_memory(self) -> Iterator[None]:
@@ -116,9 +129,9 @@ def finish(recorder: Recorder, settings: Settings) -> dict[str, Any]:
     summary = summarise(recorder, settings)
     recorder.directory.mkdir(parents=True, exist_ok=True)
     (recorder.directory / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
-    if recorder.stream is not None and recorder.stream.scored:
+    if exams := _first_time(recorder):
         draw_stream(
-            recorder.stream.scored,
+            exams,
             recorder.events,
             recorder.directory / "timeline.png",
             target_recall_rate=TARGET_RECALL_RATE,
@@ -136,7 +149,7 @@ def summarise(recorder: Recorder, settings: Settings) -> dict[str, Any]:
             {name: exam[name] for name in ("exam", "source", "score", "decision", "quality")}
             for exam in recorder.real_exams
         ],
-        "quarantined": [{"file": one["file"], "code": one["code"]} for one in recorder.quarantined],
+        "quarantined": recorder.quarantined,
         "champion": _champion(recorder.champion),
         "episode": _episode(recorder.episode),
         "refused": recorder.refused,
@@ -146,6 +159,8 @@ def summarise(recorder: Recorder, settings: Settings) -> dict[str, Any]:
         "requests": {
             "sent": recorder.stream.sent if recorder.stream else 0,
             "failed": recorder.stream.failed if recorder.stream else 0,
+            "repeated_exams": len(recorder.stream.scored if recorder.stream else [])
+            - len(_first_time(recorder)),
             "errors": recorder.stream.errors[:10] if recorder.stream else [],
         },
         "logged_exams": _logged(settings),
@@ -153,6 +168,12 @@ def summarise(recorder: Recorder, settings: Settings) -> dict[str, Any]:
         "seconds_total": round(time.monotonic() - recorder.began, 1),
         "peak_mb": round(recorder.peak_mb),
     }
+
+
+def _first_time(recorder: Recorder) -> list[dict[str, Any]]:
+    """Return the answered exams; one that was sent again tells nothing new."""
+    scored = recorder.stream.scored if recorder.stream else []
+    return [exam for exam in scored if not exam["repeat"]]
 
 
 def _champion(champion: dict[str, Any]) -> dict[str, Any]:
@@ -174,11 +195,9 @@ def _episode(episode: dict[str, Any]) -> dict[str, Any]:
 
 def _phases(recorder: Recorder) -> list[dict[str, Any]]:
     """Group the stream by scanner known or new, and by the release that answered."""
-    if recorder.stream is None:
-        return []
     change = next((e["at"] for e in recorder.events if e["label"] == "new scanner"), None)
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for exam in recorder.stream.scored:
+    for exam in _first_time(recorder):
         new = change is not None and exam["number"] > change
         groups.setdefault(("new" if new else "known", exam["release"]), []).append(exam)
     return [

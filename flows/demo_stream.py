@@ -47,7 +47,8 @@ class Stream:
 
     ``scored`` has a record per answered exam; ``sent`` and ``failed`` count all
     requests, of exams and of outcomes. An outcome is posted `OUTCOME_LAG_EXAMS`
-    exams after its exam.
+    exams after its exam. An exam that was answered before is marked ``repeat``:
+    it is a request like any other, and no evidence.
     """
 
     settings: Settings
@@ -56,6 +57,7 @@ class Stream:
     failed: int = 0
     errors: list[str] = field(default_factory=list)
     pending: list[dict[str, Any]] = field(default_factory=list)
+    seen: set[tuple[Path, ...]] = field(default_factory=set)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -70,8 +72,7 @@ class Stream:
             started = time.monotonic()
             self.send_one(exam)
             count += 1
-            while len(self.pending) > OUTCOME_LAG_EXAMS:
-                self.post_outcome(self.pending.pop(0))
+            self.post_due_outcomes()
             self.stopping.wait(max(0.0, pause_seconds - (time.monotonic() - started)))
         return count
 
@@ -90,8 +91,12 @@ class Stream:
             "threshold": answer["threshold"],
             "recalled": answer["decision"] == "recall",
             "label": int(any(exam.truth.values())),
+            "repeat": exam.files in self.seen,
         }
         self.scored.append(record)
+        if record["repeat"]:
+            return
+        self.seen.add(exam.files)
         self.pending.append(record | {"truth": exam.truth})
         land(exam, self.settings.inbox_dir)
 
@@ -115,6 +120,11 @@ class Stream:
             for side, cancer in record["truth"].items()
         ]
         self._request("/v1/outcomes", json=outcomes)
+
+    def post_due_outcomes(self) -> None:
+        """Post the outcomes of exams that lie `OUTCOME_LAG_EXAMS` or more back."""
+        while self.pending and len(self.scored) - self.pending[0]["number"] >= OUTCOME_LAG_EXAMS:
+            self.post_outcome(self.pending.pop(0))
 
     def post_remaining_outcomes(self) -> None:
         """Post the outcomes that are still due."""
@@ -146,11 +156,15 @@ def land(exam: PhantomExam, inbox: Path) -> None:
 
 @dataclass
 class Background:
-    """Sends a stream from a thread of its own, so that the loop can act meanwhile."""
+    """Sends a stream from a thread of its own, so that the loop can act meanwhile.
+
+    What ends the thread before its time is raised where the block ends.
+    """
 
     stream: Stream
     exams: Iterator[PhantomExam]
     pause_seconds: float
+    error: Exception | None = None
 
     def __enter__(self) -> Background:
         self.stream.stopping.clear()
@@ -159,9 +173,17 @@ class Background:
         return self
 
     def _run(self) -> None:
-        self.stream.send(self.exams, pause_seconds=self.pause_seconds)
+        try:
+            self.stream.send(self.exams, pause_seconds=self.pause_seconds)
+        except Exception as error:  # noqa: BLE001 - raised again by __exit__
+            self.error = error
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, first: BaseException | None, trace: object) -> None:
         self.stream.stopping.set()
         self.thread.join()
         self.stream.stopping.clear()
+        if self.error is None:
+            return
+        if first is None:
+            raise self.error
+        first.add_note(f"The stream had ended: {type(self.error).__name__}: {self.error}")

@@ -69,7 +69,8 @@ def _facts(summary: dict[str, Any]) -> list[str]:
         f"{exam['decision']}; {', '.join(exam['quality']) or 'no quality code'}"
         for exam in summary["real_exams"]
     ]
-    lines.append(f"{len(summary['quarantined'])} planted bad files, each refused with its code")
+    codes = ", ".join(sorted(one["code"] for one in summary["quarantined"]))
+    lines.append(f"{len(summary['quarantined'])} bad files in quarantine: {codes or 'none'}")
     if episode["key"]:
         lines.append(
             f"episode {episode['cause']}: alarm after {episode['exams_to_alarm']} exams, "

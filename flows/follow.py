@@ -91,6 +91,17 @@ def run_and_follow(
     )
 
 
+def run_has_failed(settings: Settings, run_id: str) -> str | None:
+    """Return how a run failed and its URL; None while it may still complete, or has."""
+    with _client(settings) as client:
+        run = client.read_flow_run(UUID(run_id))
+    state = run.state
+    if state is None or not (state.is_failed() or state.is_crashed() or state.is_cancelled()):
+        return None
+    url = f"{settings.prefect_ui_url}/runs/flow-run/{run_id}"
+    return f"{run.name} ended {state.name}: {state.message} ({url})"
+
+
 def _client(settings: Settings) -> SyncPrefectClient:
     # results are read from PREFECT_HOME, and the address from the environment
     os.environ.update(settings.child_environment())

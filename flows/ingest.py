@@ -22,6 +22,7 @@ from mammo.data.ingest import (
 )
 from mammo.settings import Settings, read_settings
 
+DIGEST_SHOWN = 12
 COUNTS = ("found", "known", "duplicates", "added", "index_rows")
 
 
@@ -62,9 +63,25 @@ def explain(report: dict[str, Any], source: str) -> None:
         ),
         description="What the ingest found, added and refused",
     )
-    create_table_artifact(
-        key="quarantine", table=report["quarantined"], description="Refused files and why"
-    )
+    table = [one | {"sha256": one["sha256"][:DIGEST_SHOWN]} for one in report["quarantined"]]
+    create_table_artifact(key="quarantine", table=table, description="Refused files and why")
+
+
+def without_names(report: dict[str, Any]) -> dict[str, Any]:
+    """Return an ingest report without file names, which may be patients' names.
+
+    Prefect keeps results and artifacts, and shows them to whoever opens its UI.
+    The quarantine folder's reports map a digest to its file.
+    """
+    refused = [
+        {
+            "sha256": one["sha256"],
+            "code": one["code"],
+            "message": one["message"].replace(one["file"], "the file"),
+        }
+        for one in report["quarantined"]
+    ]
+    return report | {"quarantined": refused, "missing": len(report["missing"])}
 
 
 def inbox_is_empty(directory: Path) -> bool:
@@ -81,7 +98,7 @@ def inbox_is_empty(directory: Path) -> bool:
 def ingest(
     source: str = "dicom", directory: str | None = None, config: str | None = None
 ) -> dict[str, Any]:
-    """Ingest a folder (the inbox when none is given); return the report as a dict.
+    """Ingest a folder (the inbox when none is given); return the report, without file names.
 
     ``config`` names a file in `configs/` whose preprocessing begins the store.
     """
@@ -91,6 +108,6 @@ def ingest(
         return {"found": 0, "added": 0}
     plan = find(source, folder, settings, config)
     results = prepare.map(plan.jobs).result()
-    report = commit(plan, results).to_dict()
+    report = without_names(commit(plan, results).to_dict())
     explain(report, source)
     return report

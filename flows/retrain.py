@@ -19,6 +19,8 @@ from flows.deploy import deploy
 from flows.ingest import ingest
 from flows.package import package
 from flows.progress import log_progress
+from flows.retries import too_few
+from flows.validate import validate
 from mammo.continual import mend
 from mammo.continual.mend import Assignment
 from mammo.settings import Settings, read_settings
@@ -45,14 +47,14 @@ def started_by() -> str:
 
 
 # a scanner needs a few exams before its scores can be laid onto the reference
-@task(retries=120, retry_delay_seconds=2)
+@task(retries=120, retry_delay_seconds=2, retry_condition_fn=too_few)
 def recalibrate(settings: Settings, assignment: Assignment) -> dict[str, Any]:
     """Set the scanner's operating point; waits until it has exams enough."""
     return mend.recalibrated(settings, assignment)
 
 
 # 12 minutes within one run; outcomes that take weeks are met by the scheduled retraining
-@task(retries=240, retry_delay_seconds=3)
+@task(retries=240, retry_delay_seconds=3, retry_condition_fn=too_few)
 def wait_for_outcomes(settings: Settings, assignment: Assignment, minimum: int) -> int:
     """Wait until enough exams of the scanner have an outcome."""
     return mend.require_labelled(settings, assignment, minimum)
@@ -91,9 +93,9 @@ def put_into_service(release_id: str, reason: str, episode_key: str | None) -> N
 
 
 @flow(name="recalibrate", persist_result=True, result_serializer="json")
-def recalibrate_scanner(settings: Settings, assignment: Assignment) -> list[dict[str, Any]]:
+def recalibrate_scanner(assignment: Assignment) -> list[dict[str, Any]]:
     """Step one: a new operating point for the scanner, in service at once if it passes."""
-    made = recalibrate(settings, assignment)
+    made = recalibrate(read_settings(), assignment)
     if made["gate"]["passed"]:
         put_into_service(made["release"], "recalibrate", assignment.key)
     return [made]
@@ -110,9 +112,10 @@ def retrain(
     assignment = claim(settings, episode_key)
     if assignment is None:
         return {"episode": episode_key, "skipped": "another run has it or it is closed"}
-    made = recalibrate_scanner(settings, assignment) if assignment.recalibrates else []
+    made = recalibrate_scanner(assignment) if assignment.recalibrates else []
     wait_for_outcomes(settings, assignment, minimum_labelled)
     ingest()
+    validate()
     tuned = fine_tune(settings, assignment)
     result = choose(settings, assignment, [*(one["release"] for one in made), tuned["release"]])
     if result["chosen"]:

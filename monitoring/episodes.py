@@ -1,17 +1,21 @@
 """Episodes: however often an alarm repeats, it acts once.
 
 The key is ``release:stratum:lane:number``. The lane is ``act`` for every action
-that starts something, and ``note-<cause>`` for notes: so a stratum has at most one
-acting episode open under a release, whatever its cause is thought to be, and a
-note never stands in the way of an action. The number counts the closed acting
-episodes, so that trouble which comes back is a new one; a note is made once a
-release. Another release starts anew. The database's unique constraint on the key decides between
-two monitors that run at the same time.
+that starts a run, ``act-data_fault`` for data faults, which people mend, and
+``note-<cause>`` for notes: so a stratum has at most one retraining episode open under
+a release, whatever its cause is thought to be, and neither a note nor a fault that
+nobody has closed stands in its way. The number counts the lane's closed episodes, so
+that trouble which comes back is a new one; a note is made once a release. Another
+release starts anew, but waits for a run that already acts for the same scanner. The
+database's unique constraint on the key decides between two monitors at the same time.
+
+An episode is ``open``, then ``acting`` (a run has it), then ``closed``. A run that
+ended without closing it gives it back: ``open`` again, ``failed`` after `MAX_ATTEMPTS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +23,12 @@ from mammo.prediction_log import PredictionLog
 from monitoring.strata import Stratum
 from monitoring.triage import Triage
 
-CLOSED = "closed"
+OPEN, ACTING, CLOSED, FAILED = "open", "acting", "closed", "failed"
+MAX_ATTEMPTS = 3
+"""Runs that may end without closing an episode before it is left to people."""
+ABANDONED = frozenset({"FAILED", "CRASHED", "CANCELLED"})
+"""Prefect's state types of a run that is over and did not complete."""
+FAULT_LANE = "act-data_fault"
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,10 @@ class Proposal:
 
     @property
     def lane(self) -> str:
-        """``act``, or ``note-<cause>``."""
-        return "act" if self.triage.acts else f"note-{self.triage.cause}"
+        """``act``, ``act-data_fault`` or ``note-<cause>``."""
+        if not self.triage.acts:
+            return f"note-{self.triage.cause}"
+        return FAULT_LANE if self.triage.cause == "data_fault" else "act"
 
     def key(self, episodes: Sequence[dict[str, Any]]) -> str:
         """Return the unique key, given all episodes known."""
@@ -63,10 +74,15 @@ class Proposal:
 def open_episode(log: PredictionLog, proposal: Proposal) -> dict[str, Any] | None:
     """Open the proposed episode; None when it is open already or needs none.
 
-    A concept episode waits while any retraining of the same release is open: it
-    would start what already runs.
+    A concept episode waits while any retraining of the same release is open, and any
+    retraining while a run acts for the scanner under an earlier release: it would
+    start what already runs. The alarm stays, so it is proposed again.
     """
     episodes = log.episodes()
+    if "retrain" in proposal.triage.action and acting_elsewhere(
+        episodes, proposal.release_id, proposal.stratum.scanner
+    ):
+        return None
     if proposal.triage.cause == "concept" and retraining(episodes, proposal.release_id):
         return None
     key = proposal.key(episodes)
@@ -90,9 +106,11 @@ def open_episode(log: PredictionLog, proposal: Proposal) -> dict[str, Any] | Non
 
 
 def retraining(episodes: Sequence[dict[str, Any]], release_id: str) -> bool:
-    """True when an episode that retrains is open under this release."""
+    """True when an episode that retrains is open or acting under this release."""
     return any(
-        one["release_id"] == release_id and "retrain" in one["action"] and not _is_closed(one)
+        one["release_id"] == release_id
+        and "retrain" in one["action"]
+        and one["status"] in (OPEN, ACTING)
         for one in episodes
     )
 
@@ -102,26 +120,73 @@ def waiting_episodes(episodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]
     return [
         {name: one[name] for name in ("key", "cause", "action", "stratum", "report_url")}
         for one in episodes
-        if one["status"] == "open" and one["action"] != "note"
+        if one["status"] == OPEN and one["action"] != "note"
     ]
 
 
 def closed_acting(
     episodes: Sequence[dict[str, Any]], release_id: str, stratum: Stratum
 ) -> list[dict[str, Any]]:
-    """Return the stratum's closed acting episodes under this release, oldest first."""
-    prefix = f"{release_id}:{stratum.slug}:act:"
-    return [one for one in episodes if one["key"].startswith(prefix) and _is_closed(one)]
+    """Return the stratum's closed acting episodes under this release, first closed first."""
+    lanes = tuple(f"{release_id}:{stratum.slug}:{lane}:" for lane in ("act", FAULT_LANE))
+    closed = [one for one in episodes if one["key"].startswith(lanes) and _is_closed(one)]
+    return sorted(closed, key=lambda one: one["closed_at"] or one["opened_at"])
 
 
 def answered_before(episodes: Sequence[dict[str, Any]], release_id: str, scanner: str) -> bool:
-    """True when an earlier release was already recalibrated or retrained for this scanner."""
+    """True when an earlier release was, or is being, recalibrated or retrained for this scanner.
+
+    An episode that nobody has taken up, or whose runs failed, answers nothing.
+    """
     return any(
-        one["release_id"] != release_id
+        one["status"] == ACTING or (_is_closed(one) and bool(one["evidence"].get("result")))
+        for one in _retrains_elsewhere(episodes, release_id, scanner)
+    )
+
+
+def acting_elsewhere(episodes: Sequence[dict[str, Any]], release_id: str, scanner: str) -> bool:
+    """True while a run acts on an episode of this scanner that another release opened."""
+    return any(
+        one["status"] == ACTING for one in _retrains_elsewhere(episodes, release_id, scanner)
+    )
+
+
+def abandoned_updates(
+    episodes: Sequence[Mapping[str, Any]], states: Mapping[str, str | None]
+) -> dict[str, dict[str, Any]]:
+    """Return, by key, how to free acting episodes whose run ended without closing them.
+
+    ``states`` maps flow run ids to Prefect's state type, None for a run that does not
+    exist; a run that is not in it is left alone. The episode is open again, for the
+    next run; after `MAX_ATTEMPTS` it has ``failed`` and keeps its last run's id.
+    """
+    updates: dict[str, dict[str, Any]] = {}
+    for one in episodes:
+        run_id = one["flow_run_id"]
+        over = run_id in states and (states[run_id] is None or states[run_id] in ABANDONED)
+        if one["status"] != ACTING or not over:
+            continue
+        evidence = one["evidence"] or {}
+        attempts = int(evidence.get("attempts", 0)) + 1
+        values: dict[str, Any] = {"evidence": evidence | {"attempts": attempts}}
+        if attempts < MAX_ATTEMPTS:
+            values |= {"status": OPEN, "flow_run_id": None, "started_by": None}
+        else:
+            values["status"] = FAILED
+        updates[one["key"]] = values
+    return updates
+
+
+def _retrains_elsewhere(
+    episodes: Sequence[dict[str, Any]], release_id: str, scanner: str
+) -> list[dict[str, Any]]:
+    return [
+        one
+        for one in episodes
+        if one["release_id"] != release_id
         and "retrain" in one["action"]
         and (one["evidence"] or {}).get("scanner") == scanner
-        for one in episodes
-    )
+    ]
 
 
 def _is_closed(episode: dict[str, Any]) -> bool:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from mammo.errors import ReleaseNotFound
 from mammo.pointer import read_pointer
-from mammo.prediction_log import PredictionLog
+from mammo.prediction_log import PredictionLog, Watermark
 from mammo.settings import Settings
 from monitoring.config import WATERMARK, MonitorConfig
 from monitoring.episodes import open_episode, waiting_episodes
@@ -90,7 +90,9 @@ def _run(
     mark, episodes = log.watermark(WATERMARK), log.episodes()
     reference = read_reference(pointer, settings)
     watch = Watch.resume(release_id, reference, mark.state, episodes, config)
-    report = MonitorReport(release_id, _stamp(), last_id=mark.last_id, policy=config.policy)
+    left = _left_at(mark)
+    begin = _begin_at(log, mark, release_id, left)
+    report = MonitorReport(release_id, _stamp(), last_id=begin, policy=config.policy)
     report.budget_exams = config.budget_exams
     _read_on(log, watch, report, episodes)
     looks = mark.state.get("looks", {}) if mark.state.get("release_id") == release_id else {}
@@ -100,8 +102,31 @@ def _run(
     last_url = mark.state.get("report_url")
     report.report_url = _report_and_open(settings, log, watch, performance, report) or last_url
     report.episodes_waiting = waiting_episodes(log.episodes())
-    log.set_watermark(WATERMARK, report.last_id, _state(watch, performance, report))
+    state = _state(watch, performance, report) | {"left": left}
+    log.set_watermark(WATERMARK, report.last_id, state)
     return report
+
+
+def _left_at(mark: Watermark) -> dict[str, int]:
+    """Return how far the log was read when each release was last watched."""
+    left = {str(name): int(at) for name, at in mark.state.get("left", {}).items()}
+    watched = mark.state.get("release_id")
+    return left | {str(watched): mark.last_id} if watched else left
+
+
+def _begin_at(log: PredictionLog, mark: Watermark, release_id: str, left: dict[str, int]) -> int:
+    """Return the id after which to read.
+
+    The service takes a release over while a run reads the log for the one before:
+    exams of the new release lie before the watermark then. A release that comes back
+    is read on from where it was left, or its answered drift would alarm once more.
+    """
+    if release_id in left:
+        return min(mark.last_id, left[release_id])
+    if not left:
+        return mark.last_id
+    ids = log.exams(release_id=release_id)["id"]
+    return mark.last_id if ids.empty else min(mark.last_id, int(ids.min()) - 1)
 
 
 def _state(watch: Watch, performance: Performance, report: MonitorReport) -> dict[str, Any]:
@@ -168,7 +193,7 @@ def _report_and_open(
     url = f"{settings.reports_url}/drift/{report.stamp}/"
     verdicts = compare_strata(_recent(log, watch, report), watch, draft)
     report.drift = {name: one.to_dict() for name, one in verdicts.items()}
-    proposals = propose(watch, performance, verdicts, url)
+    proposals = watch.without_fault_tails(propose(watch, performance, verdicts, url))
     report.alarms = [one.to_dict(one.key(())) for one in proposals]
     plot_control(watch, draft / "control.svg")
     opened = [open_episode(log, one) for one in proposals]

@@ -12,7 +12,7 @@ import pandas as pd
 from monitoring.config import MonitorConfig
 from monitoring.conformal import Floats
 from monitoring.control import StratumControl
-from monitoring.episodes import answered_before, closed_acting
+from monitoring.episodes import Proposal, answered_before, closed_acting
 from monitoring.features import ChannelMap, channel_group, robust_z
 from monitoring.strata import Baseline, Stratum, choose_baseline, strata_of
 from monitoring.triage import Evidence
@@ -23,7 +23,10 @@ KNOWN_START = frozenset({"SCANNER_NEW", "VERSION_NEW"})
 
 @dataclass
 class WatchedStratum:
-    """One stratum: what it is compared with, and its running control."""
+    """One stratum: what it is compared with, and its running control.
+
+    ``fault_at`` is the confirmation (``control.confirmed_at``) that was a data fault.
+    """
 
     stratum: Stratum
     baseline: Baseline
@@ -31,6 +34,7 @@ class WatchedStratum:
     codes: tuple[str, ...]
     closed: int = 0
     support: tuple[str, ...] = ()
+    fault_at: int | None = None
 
     @property
     def starts_new(self) -> bool:
@@ -132,6 +136,7 @@ class WatchedStratum:
             "codes": list(self.codes),
             "closed": self.closed,
             "support": list(self.support),
+            "fault_at": self.fault_at,
             "control": self.control.to_dict(),
         }
 
@@ -175,6 +180,7 @@ class Watch:
             codes=tuple(saved["codes"]),
             closed=saved["closed"],
             support=tuple(saved["support"]),
+            fault_at=saved.get("fault_at"),
         )
         closed = closed_acting(episodes, self.release_id, stratum)
         if len(closed) > watched.closed:
@@ -187,7 +193,7 @@ class Watch:
         A change that was answered and stays under the same release becomes the
         stratum's baseline; otherwise it would alarm again every few exams.
         """
-        learn = closed[-1]["cause"] != "data_fault"
+        learn = any(one["cause"] != "data_fault" for one in closed[watched.closed :])
         codes = (*watched.codes, "BASELINE_LEARNT") if learn else watched.codes
         watched.codes = tuple(dict.fromkeys(codes))
         watched.closed = len(closed)
@@ -230,6 +236,34 @@ class Watch:
                 watched.update(row, str(exam_id), self.config)
                 taken += 1
         return taken
+
+    def without_fault_tails(self, proposals: Sequence[Proposal]) -> list[Proposal]:
+        """Return the proposals less those that only a data fault now over has left behind.
+
+        Once the data are mended the confirmation that was a fault looks like moved
+        images. Its control starts over, and a change of the images confirms anew.
+        """
+        tails = [self._is_fault_tail(one) for one in proposals]
+        kept = [one for one, tail in zip(proposals, tails, strict=True) if not tail]
+        for name, watched in self.strata.items():
+            causes = {
+                one.triage.cause for one in kept if one.stratum.name == name and one.triage.acts
+            }
+            if causes == {"data_fault"}:
+                watched.fault_at = watched.control.confirmed_at
+        for one, tail in zip(proposals, tails, strict=True):
+            if tail:
+                self.strata[one.stratum.name].control.restart(self.config)
+        return kept
+
+    def _is_fault_tail(self, proposal: Proposal) -> bool:
+        watched = self.strata.get(proposal.stratum.name)
+        return (
+            watched is not None
+            and proposal.triage.cause == "acquisition"
+            and watched.fault_at is not None
+            and watched.fault_at == watched.control.confirmed_at
+        )
 
     def to_state(self) -> dict[str, Any]:
         """Return JSON-able state for the watermark."""

@@ -9,41 +9,27 @@ move of the pointer.
 from __future__ import annotations
 
 import fcntl
-import getpass
-import json
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from bentos.screening.change_record import Why, id_of, name_in_mlflow, write_change
 from bentos.screening.packaging import find_packaged
 from mammo.errors import DeployFailed, NoPreviousRelease, StackNotRunning
 from mammo.pointer import read_pointer, write_pointer
-from mammo.prediction_log import PredictionLog
-from mammo.release import REGISTRY, Release, write_json
 from mammo.screening import Screener
 from mammo.settings import Settings
 
-CHANGE_RECORD = "change_record.json"
+__all__ = ["DeployReport", "Why", "deploy_release", "rollback"]
 POLL_SECONDS = 0.2
-_log = logging.getLogger("mammo.deploy")
 
 Check = Callable[[Path], object]
-
-
-@dataclass(frozen=True)
-class Why:
-    """Why a release goes into service, and at whose word; part of the record."""
-
-    reason: str = "manual"
-    episode_key: str | None = None
-    by: str = field(default_factory=getpass.getuser)
 
 
 @dataclass(frozen=True)
@@ -96,7 +82,8 @@ def deploy_release(
     StackNotRunning
         No service to wait for; nothing was changed.
     DeployFailed
-        The service refused the release or was too slow; the pointer was put back.
+        The service refused the release or was too slow; the pointer was put back
+        if this deployment had moved it, or if the release was refused.
     """
     packaged = find_packaged(settings, wanted)
     target = {
@@ -147,12 +134,12 @@ def _move(
         if wait:
             _confirm(pointer, before, changed, settings, timeout)
         swapped = time.perf_counter()
-        record = _record(pointer, settings, why)
-        _alias(pointer, settings)
+        record = write_change(pointer, settings, why)
+        name_in_mlflow(pointer, settings)
     return DeployReport(
         release=pointer["release_id"],
         bento_tag=pointer["bento_tag"],
-        previous=_id(pointer["previous"]),
+        previous=id_of(pointer["previous"]),
         changed=changed,
         confirmed=wait,
         smoke_seconds=round(smoked - started, 3),
@@ -201,10 +188,20 @@ def _confirm(
     settings: Settings,
     timeout: float,
 ) -> None:
-    """Wait until the service reports the release; put the pointer back if it does not."""
-    problem = _wait_for(pointer, settings, timeout)
+    """Wait until the service reports the release; put the pointer back if it does not.
+
+    A pointer that this deployment did not move stays where it is unless the
+    service refuses the release: slow, or restarting, is no reason to change
+    what is in service.
+    """
+    problem, refused = _wait_for(pointer, settings, timeout)
     if problem is None:
         return
+    if not changed and not refused:
+        raise DeployFailed(
+            f"Release {pointer['release_id']} was not confirmed: {problem} "
+            "The pointer names it as before."
+        )
     back = before if changed else pointer["previous"]
     if back is None:
         settings.pointer_path.unlink(missing_ok=True)
@@ -216,19 +213,21 @@ def _confirm(
     )
 
 
-def _wait_for(pointer: dict[str, Any], settings: Settings, timeout: float) -> str | None:
-    """Return None once the service serves the pointer's release, else what is wrong."""
+def _wait_for(
+    pointer: dict[str, Any], settings: Settings, timeout: float
+) -> tuple[str | None, bool]:
+    """Return None once the service serves the release, else what is wrong; and if it refused."""
     deadline, problem = time.monotonic() + timeout, "it was not asked."
     while time.monotonic() < deadline:
         answer = _ask(settings)
         if answer.get("bento_tag") == pointer["bento_tag"]:
-            return None
+            return None, False
         refused = answer.get("refused") or {}
         if refused.get("release") == pointer["release_id"] and _since(refused, pointer):
-            return f"{refused['code']}: {refused['message']}"
+            return f"{refused['code']}: {refused['message']}", True
         problem = f"after {timeout:.0f} s the service reports {answer.get('release', 'none')}."
         time.sleep(POLL_SECONDS)
-    return problem
+    return problem, False
 
 
 def _since(refused: dict[str, Any], pointer: dict[str, Any]) -> bool:
@@ -244,62 +243,3 @@ def _ask(settings: Settings) -> dict[str, Any]:
     except (httpx.HTTPError, ValueError):
         return {}
     return answer if isinstance(answer, dict) else {}
-
-
-def _record(pointer: dict[str, Any], settings: Settings, why: Why) -> dict[str, Any]:
-    """Write the change record beside the release and in the log, once per change."""
-    log = PredictionLog(settings.log_url).create()
-    known: dict[str, dict[str, Any]] = {
-        one["record"].get("at", ""): one["record"] for one in log.changes()
-    }
-    if pointer["changed_at"] in known:  # a deployment run again
-        return known[pointer["changed_at"]]
-    release = Release.read(Path(pointer["release_dir"]))
-    record = {
-        "release": release.id,
-        "kind": release.kind,
-        "parent": release.parent,
-        "previous": _id(pointer["previous"]),
-        "bento_tag": pointer["bento_tag"],
-        "digest": release.digest,
-        "data_version": release.data_version,
-        "metrics": release.metrics,
-        "gate": _read(settings.releases_dir / release.id / "gate.json"),
-        **asdict(why),
-        "at": pointer["changed_at"],
-    }
-    if (settings.releases_dir / release.id).is_dir():
-        write_json(settings.releases_dir / release.id / CHANGE_RECORD, record)
-    log.add_change(release.id, record)
-    return record
-
-
-def _alias(pointer: dict[str, Any], settings: Settings) -> None:
-    """Name champion and previous in MLflow, where it knows them; serving does not need it."""
-    previous = _id(pointer["previous"])
-    for release_id, alias in ((previous, "previous"), (pointer["release_id"], "champion")):
-        registry = _read(settings.releases_dir / release_id / REGISTRY) if release_id else None
-        if registry is not None:
-            _set_alias(settings, str(registry["version"]), alias)
-
-
-def _set_alias(settings: Settings, version: str, alias: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    from mammo.models.tracking import set_alias
-
-    try:
-        set_alias(settings, version, alias)
-    except MlflowException as error:
-        _log.warning("MLflow did not take the alias %s: %s", alias, type(error).__name__)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content
-
-
-def _id(pointer: dict[str, Any] | None) -> str | None:
-    return pointer["release_id"] if pointer else None

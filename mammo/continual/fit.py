@@ -26,7 +26,7 @@ from mammo.continual.card import write_card
 from mammo.continual.golden import write_golden
 from mammo.continual.network import fit_network, trunk_maps, view_logits
 from mammo.continual.score import score_breast_logits, score_exams, score_views
-from mammo.continual.split import Parts, split_index
+from mammo.continual.split import Parts, known_parts, split_index
 from mammo.data.dataset import ViewDataset
 from mammo.data.index import join_outcomes, read_index
 from mammo.data.store import read_store_config
@@ -86,23 +86,26 @@ def train_release(
     settings: Settings,
     *,
     target: str | None = None,
-    config: str = "default",
+    config: str | TrainConfig = "default",
     parent: Path | None = None,
     focus: str | None = None,
     progress: Progress | None = None,
 ) -> TrainedRelease:
     """Train, and return the sealed and registered release.
 
-    ``config`` is the name of a file in `configs/` or a path. With ``parent`` the
+    ``config`` is the name of a file in `configs/`, a path, or settled already. With ``parent`` the
     weights start from that release (fine-tuning), and ``focus`` names the
     scanner to learn while all others are replayed. Raises IndexMissing and
     TooFewLabels.
     """
     settled = settle_config(settings, config, target)
     report = progress or (lambda stage, done, total: None)
-    parts = split_index(labelled_index(settings), settled)
+    index = labelled_index(settings)
+    parts = split_index(index, settled, known=known_parts(parent))
     net, origin = _start(settled, parent)
-    out_of_fold = _cross_validate(settled, parts, settings.shards_dir, report)
+    out_of_fold = None
+    if parent is None:  # a child's folds would be scored by weights that saw them
+        out_of_fold = _cross_validate(settled, parts, settings.shards_dir, report)
     history = fit_network(
         net, parts.train, settings.shards_dir, settled, focus=focus,
         progress=lambda done, total: report("epochs", done, total),
@@ -115,9 +118,11 @@ def train_release(
     return TrainedRelease(release, directory, registered, release.metrics, history)
 
 
-def settle_config(settings: Settings, config: str, target: str | None = None) -> TrainConfig:
+def settle_config(
+    settings: Settings, config: str | TrainConfig, target: str | None = None
+) -> TrainConfig:
     """Read a configuration; the image size is that of the store, prepared at ingest."""
-    settled = read_config(config, target=target)
+    settled = read_config(config, target=target) if isinstance(config, str) else config
     stored = read_store_config(settings)
     return settled if stored is None else replace(settled, preprocess=stored)
 
@@ -233,6 +238,9 @@ def _calibrate(
     exams["part"] = np.where(
         exams["patient_id"].isin(set(parts.golden["patient_id"])), "golden", "holdout"
     )
+    # the monitor's AUC arm compares outcomes of cancer; other targets have none
+    exams["cancer"] = exams["label"] if config.target == "cancer" else pd.NA
+    exams["cancer"] = exams["cancer"].astype("Int8")
     exams.to_parquet(draft / "reference.parquet", index=False)
     write_golden(draft, screener)
     parts.patients().to_parquet(draft / "patients.parquet", index=False)

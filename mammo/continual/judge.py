@@ -22,9 +22,9 @@ import pandas as pd
 from mammo.continual.fit import RUN_CONFIG, labelled_index
 from mammo.continual.golden import golden_tensor
 from mammo.continual.score import score_exams, score_views
-from mammo.continual.split import GOLDEN_SEED
+from mammo.continual.split import known_parts, trained_patients
 from mammo.data.index import target_values
-from mammo.data.split import golden_patients
+from mammo.errors import GateRefused, TooFewLabels
 from mammo.evaluation.gate import decide
 from mammo.evaluation.verdict import GateConfig, GateDecision, Scored
 from mammo.models.config import TrainConfig
@@ -67,9 +67,15 @@ def judge_candidates(
 ) -> list[GateDecision]:
     """Judge several candidates against one champion on the same exams."""
     everyone = [*candidates, *([champion] if champion is not None else [])]
-    trained_on = {patient for one in everyone for patient in _train_patients(one)}
-    config = read_run_config(candidates[0])
-    golden, newest = _judging_rows(labelled_index(settings), config, trained_on, focus)
+    trained_on = {patient for one in everyone for patient in trained_patients(one)}
+    # the champion's rules: a challenger does not bring its own margins
+    rules = champion or candidates[0]
+    config = read_run_config(rules)
+    _require_same_target(config, candidates)
+    sealed = {one for one, part in known_parts(rules).items() if part == "golden"}
+    golden, newest = _judging_rows(
+        labelled_index(settings), config.target, sealed, trained_on, focus
+    )
     before = None if champion is None else _Scores(settings, champion, golden, newest, config)
     decisions = []
     for candidate in candidates:
@@ -92,21 +98,31 @@ def gate_config(config: TrainConfig) -> GateConfig:
     return GateConfig.from_dict(base.to_dict() | changes)
 
 
-def _train_patients(directory: Path) -> set[str]:
-    patients = pd.read_parquet(directory / "patients.parquet")
-    return set(patients.loc[patients["part"] == "train", "patient_id"])
+def _require_same_target(config: TrainConfig, candidates: Sequence[Path]) -> None:
+    for one in candidates:
+        found = Release.read(one).target
+        if found != config.target:
+            raise GateRefused(
+                f"{one.name} was trained for {found!r}, the release in service for "
+                f"{config.target!r}: they cannot be compared."
+            )
 
 
 def _judging_rows(
-    index: pd.DataFrame, config: TrainConfig, trained_on: set[str], focus: str | None
+    index: pd.DataFrame, target: str, sealed: set[str], trained_on: set[str], focus: str | None
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    labelled = index[target_values(index, config.target).notna()]
-    sealed = golden_patients(labelled, config.golden_fraction, GOLDEN_SEED)
-    of_focus = labelled["scanner"] == focus
-    golden = labelled[labelled["patient_id"].isin(sealed) & ~of_focus]
+    """Return the sealed exams that the champion knows, and the newest of the focus scanner."""
+    labelled = index[target_values(index, target).notna()]
+    labelled = labelled[~labelled["patient_id"].isin(trained_on)]
+    golden = labelled[labelled["patient_id"].isin(sealed)]
+    if golden.empty:
+        raise TooFewLabels(
+            "No labelled exam of the sealed golden set is in the index: the gate cannot judge."
+        )
     if focus is None:
         return golden, None
-    return golden, labelled[of_focus & ~labelled["patient_id"].isin(trained_on)]
+    newest = labelled[(labelled["scanner"] == focus) & ~labelled["patient_id"].isin(sealed)]
+    return golden, newest
 
 
 class _Scores:
@@ -149,8 +165,7 @@ def inference_latency_ms(screener: Screener) -> float:
 
 def _decide(config: TrainConfig, before: _Scores | None, after: _Scores) -> GateDecision:
     golden = _scored(None if before is None else before.golden, after.golden)
-    if golden is None:
-        golden = _empty()
+    assert golden is not None  # `_judging_rows` refuses an empty golden set
     newest = _scored(None if before is None else before.newest, after.newest)
     return decide(
         golden,
@@ -161,11 +176,6 @@ def _decide(config: TrainConfig, before: _Scores | None, after: _Scores) -> Gate
         target_recall_rate=after.release.operating_points[DEFAULT_SCANNER].target_recall_rate,
         latency_ms=(None if before is None else before.latency_ms, after.latency_ms),
     )
-
-
-def _empty() -> Scored:
-    nothing = np.empty(0)
-    return Scored(nothing, nothing, None, nothing)
 
 
 def _scored(before: pd.DataFrame | None, after: pd.DataFrame | None) -> Scored | None:

@@ -6,14 +6,19 @@ acts on it, which releases came out of it, how it ended.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mammo.continual.calibrate import recalibrate_release
-from mammo.continual.fit import RUN_CONFIG, train_release
-from mammo.continual.judge import in_service, judge_candidates, least_invasive
+from mammo.continual.fit import train_release
+from mammo.continual.judge import (
+    in_service,
+    judge_candidates,
+    least_invasive,
+    read_run_config,
+)
 from mammo.errors import ReleaseNotFound, TooFewLabels
 from mammo.prediction_log import PredictionLog
 from mammo.release import find_release
@@ -67,9 +72,28 @@ def scanner_of(episode: dict[str, Any]) -> str | None:
 def recalibrated(settings: Settings, assignment: Assignment) -> dict[str, Any]:
     """Make the recalibrated release and judge it on the golden set: nothing else may change."""
     assert assignment.scanner is not None
-    release, directory = recalibrate_release(settings, assignment.champion, assignment.scanner)
+    directory = _made_before(settings, assignment)
+    if directory is None:
+        _, directory = recalibrate_release(settings, assignment.champion, assignment.scanner)
+        _note(settings, assignment, {"recalibrated": directory.name})
     decision = judge_candidates(settings, assignment.champion, [directory])[0]
-    return {"release": release.id, "gate": decision.to_dict()}
+    return {"release": directory.name, "gate": decision.to_dict()}
+
+
+def _made_before(settings: Settings, assignment: Assignment) -> Path | None:
+    """Return the release that this episode's run made before it was killed, if any."""
+    episode = PredictionLog(settings.log_url).episode(assignment.key or "") or {}
+    name = (episode.get("evidence") or {}).get("recalibrated")
+    return find_release(settings.releases_dir, name) if name else None
+
+
+def _note(settings: Settings, assignment: Assignment, facts: dict[str, Any], **values: Any) -> None:
+    """Add facts to the episode's evidence, and change its columns."""
+    if assignment.key is None:
+        return
+    log = PredictionLog(settings.log_url)
+    evidence = (log.episode(assignment.key) or {}).get("evidence") or {}
+    log.update_episode(assignment.key, evidence=evidence | facts, **values)
 
 
 def require_labelled(settings: Settings, assignment: Assignment, minimum: int) -> int:
@@ -92,10 +116,10 @@ def require_labelled(settings: Settings, assignment: Assignment, minimum: int) -
 
 def fine_tuned(settings: Settings, assignment: Assignment, progress: Any = None) -> dict[str, Any]:
     """Fine-tune the champion on the scanner's exams, replaying all the others."""
-    config = str(assignment.champion / RUN_CONFIG)
+    config = read_run_config(assignment.champion)
     return train_release(
         settings,
-        config=config,
+        config=replace(config, epochs=config.fine_tune_epochs),
         parent=assignment.champion,
         focus=assignment.scanner,
         progress=progress,
@@ -117,11 +141,4 @@ def choose(settings: Settings, assignment: Assignment, candidates: list[str]) ->
 
 def close(settings: Settings, assignment: Assignment, result: dict[str, Any]) -> None:
     """Close the episode with what came of it."""
-    if assignment.key is None:
-        return
-    log = PredictionLog(settings.log_url)
-    episode = log.episode(assignment.key) or {}
-    evidence = (episode.get("evidence") or {}) | {"result": result}
-    log.update_episode(
-        assignment.key, status="closed", closed_at=datetime.now(UTC), evidence=evidence
-    )
+    _note(settings, assignment, {"result": result}, status="closed", closed_at=datetime.now(UTC))

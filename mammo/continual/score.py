@@ -17,7 +17,7 @@ from mammo.data.index import FEATURE_COLUMNS, target_values
 from mammo.data.shards import ShardReader
 from mammo.prediction_log import exam_frame
 from mammo.preprocess import to_tensor
-from mammo.screening import EMBEDDING_SIZE, Screener, score_breasts
+from mammo.screening import EMBEDDING_SIZE, Screener, ViewScore, exam_quality, score_breasts
 
 BATCH = 8
 EMBEDDING_COLUMNS = [f"e_{i:02d}" for i in range(EMBEDDING_SIZE)]
@@ -83,8 +83,22 @@ def _exam_row(screener: Screener, exam: pd.DataFrame, labels: pd.Series) -> dict
         "logit": worst.logit,
         "probability": worst.probability,
         "recall": any(breast.recall for breast in breasts),
-        "quality": "",
+        "quality": "|".join(_quality(screener, exam)),
         "embedding": embedding.tobytes(),
         "features": {c[2:]: float(exam[c].mean()) for c in FEATURE_COLUMNS},
         "label": None if pd.isna(label) else int(label),
     }
+
+
+def _quality(screener: Screener, exam: pd.DataFrame) -> tuple[str, ...]:
+    """Return the codes that the service would give to this exam."""
+    columns = ("image_id", "laterality", "view", "logit", "quality")
+    views = [
+        ViewScore(str(image), str(side), str(view), float(logit), _codes(quality))
+        for image, side, view, logit, quality in exam[list(columns)].to_numpy(dtype=object)
+    ]
+    return exam_quality(views, screener.release.knows(exam["scanner"].iloc[0]), False)
+
+
+def _codes(text: str | None) -> tuple[str, ...]:
+    return tuple(code for code in (text or "").split("|") if code)

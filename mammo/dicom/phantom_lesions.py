@@ -29,7 +29,7 @@ def draw_cancer(rng: np.random.Generator, conspicuity: float = 1.0) -> Lesion:
     kind = str(rng.choice(list(CANCER_KINDS), p=list(CANCER_KINDS.values())))
     cluster = kind == "calcification_cluster"
     size = rng.uniform(8, 15) if cluster else np.clip(rng.lognormal(np.log(15), 0.28), 8, 22)
-    contrast = (1.90 if cluster else 1.10) * conspicuity * rng.lognormal(0, 0.22)
+    contrast = (1.82 if cluster else 1.01) * conspicuity * rng.lognormal(0, 0.22)
     return _placed(rng, kind, float(size), float(contrast))
 
 

@@ -33,6 +33,7 @@ class TrainConfig:
     pretrained: bool = True
     frozen_stages: int = 5
     epochs: int = 6
+    fine_tune_epochs: int = 3
     batch_size: int = 16
     learning_rate: float = 5e-4
     weight_decay: float = 0.02

@@ -141,7 +141,7 @@ def test_killed_before_the_record_and_run_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("bentos.screening.deployment._record", kill)
+        patch.setattr("bentos.screening.deployment.write_change", kill)
         deploy(running, "r-2")
     again = deploy(running, "r-2")
     assert (again.changed, again.previous) == (False, "r-1")
@@ -181,6 +181,34 @@ def test_service_that_is_too_slow(settings: Settings, monkeypatch: pytest.Monkey
     with pytest.raises(DeployFailed, match=r"after 1 s the service reports none. No release is in"):
         deploy(settings, "r-1", timeout=1)
     assert read_pointer(settings.pointer_path) is None
+
+
+def test_slow_service_does_not_move_a_pointer_that_stood(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for release in ("r-1", "r-2"):
+        pack(settings, release)
+        deploy(settings, release, wait=False)
+    pointer = read_pointer(settings.pointer_path)
+    monkeypatch.setattr("bentos.screening.deployment._require_running", lambda _: None)
+    with pytest.raises(DeployFailed, match=r"r-2 was not confirmed: after 1 s .* as before\."):
+        deploy(settings, "r-2", timeout=1)
+    assert read_pointer(settings.pointer_path) == pointer
+
+
+def test_refusing_service_moves_a_pointer_that_stood(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for release in ("r-1", "r-2"):
+        pack(settings, release)
+        deploy(settings, release, wait=False)
+    refused = {"release": "r-2", "code": "PARITY", "message": "no.", "at": "2999-01-01T00:00+00:00"}
+    monkeypatch.setattr("bentos.screening.deployment._require_running", lambda _: None)
+    monkeypatch.setattr("bentos.screening.deployment._ask", lambda _: {"refused": refused})
+    with pytest.raises(DeployFailed, match=r"PARITY: no\. r-1 is in service"):
+        deploy(settings, "r-2", timeout=1)
+    pointer = read_pointer(settings.pointer_path)
+    assert pointer is not None and pointer["release_id"] == "r-1"
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,20 @@ import pytest
 from mammo.continual.calibrate import recalibrate_release
 from mammo.continual.fit import TrainedRelease, train_release
 from mammo.continual.judge import judge_candidates, judge_release
-from mammo.continual.mend import Assignment, claim, require_labelled
+from mammo.continual.mend import (
+    Assignment,
+    choose,
+    claim,
+    close,
+    fine_tuned,
+    recalibrated,
+    require_labelled,
+)
+from mammo.continual.split import known_parts, split_index, trained_patients
+from mammo.data.index import read_index
 from mammo.errors import DigestMismatch, ParityError, ReleaseNotFound, TooFewLabels
 from mammo.exam import Outcome
+from mammo.models.config import read_config
 from mammo.pointer import write_pointer
 from mammo.prediction_log import PredictionLog
 from mammo.release import Release
@@ -98,8 +109,51 @@ def test_fine_tuning_starts_from_its_parent(
     assert child.release.kind == "fine_tuned"
     assert child.release.parent == trained.release.id
     assert trained.release.id in child.release.trained_on
+    was, now = known_parts(trained.directory), known_parts(child.directory)
+    assert {patient: now[patient] for patient in was} == was
     same = (child.directory / "encoder.onnx").read_bytes()
     assert same == (trained.directory / "encoder.onnx").read_bytes()
+
+
+def test_child_calibrates_on_nobody_its_line_was_trained_on(
+    installation: Settings, trained: TrainedRelease
+) -> None:
+    """Patients keep their part while new ones come and old ones go."""
+    index = read_index(installation.index_path)
+    known = known_parts(trained.directory)
+    gone = next(patient for patient, part in known.items() if part == "train")
+    new = index[index["patient_id"].isin(list(known)[:24])].copy()
+    new["patient_id"] = "new-" + new["patient_id"]
+    grown = pd.concat([index[index["patient_id"] != gone], new], ignore_index=True)
+    parts = split_index(grown, read_config("smoke"), known=known)
+    line = trained_patients(trained.directory)
+    assert not line & set(parts.holdout["patient_id"])
+    assert not line & set(parts.golden["patient_id"])
+    assert parts.ancestors == {gone}
+    assert parts.holdout["patient_id"].str.startswith("new-").any()
+
+
+def test_mending_goes_from_episode_to_choice(moved: Settings, trained: TrainedRelease) -> None:
+    """Recalibrate (once, however often it is tried), fine-tune, choose, close."""
+    shutil.copytree(trained.directory.parents[1] / "data", moved.home / "data")
+    pointer = {"release_id": trained.release.id, "bento_tag": "t", "release_dir": "d"}
+    write_pointer(moved.pointer_path, pointer | {"previous": None, "changed_at": "now"})
+    log = _log_exams(moved, trained.release.id, "New/Scanner", 45)
+    log.open_episode(
+        "k", stratum="s", cause="acquisition", action="recalibrate_and_retrain",
+        release_id=trained.release.id, evidence={"scanner": "New/Scanner"},
+    )  # fmt: skip
+    assignment = claim(moved, "k", "run-1", "AUTOMATION:a")
+    assert assignment is not None
+    made = recalibrated(moved, assignment)
+    assert recalibrated(moved, assignment)["release"] == made["release"]
+    tuned = fine_tuned(moved, assignment)
+    result = choose(moved, assignment, [made["release"], tuned["release"]])
+    assert [one["release"] for one in result["decisions"]] == [made["release"], tuned["release"]]
+    close(moved, assignment, result)
+    episode = log.episode("k")
+    assert episode is not None and episode["status"] == "closed"
+    assert episode["evidence"]["result"]["chosen"] == result["chosen"]
 
 
 def test_gate_verdict_is_kept_beside_the_release(
@@ -154,7 +208,7 @@ def test_recalibration_changes_one_scanner_only(moved: Settings, trained: Traine
 
 def test_recalibration_needs_exams(moved: Settings, trained: TrainedRelease) -> None:
     _log_exams(moved, trained.release.id, "New/Scanner", 5)
-    with pytest.raises(TooFewLabels, match="5 exams of scanner New/Scanner are logged; 20 are"):
+    with pytest.raises(TooFewLabels, match="5 exams of scanner New/Scanner are logged; 40 are"):
         recalibrate_release(moved, moved.releases_dir / trained.release.id, "New/Scanner")
 
 

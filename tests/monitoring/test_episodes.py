@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 
 from mammo.prediction_log import PredictionLog
-from monitoring.episodes import Proposal, answered_before, open_episode, waiting_episodes
+from monitoring.episodes import (
+    MAX_ATTEMPTS,
+    Proposal,
+    abandoned_updates,
+    answered_before,
+    closed_acting,
+    open_episode,
+    retraining,
+    waiting_episodes,
+)
 from monitoring.strata import Stratum
 from monitoring.triage import Triage
 
@@ -25,7 +34,7 @@ def log(tmp_path) -> PredictionLog:
     ("second", "opens"),
     [
         (proposal(), False),
-        (proposal("data_fault", "quarantine"), False),
+        (proposal("data_fault", "quarantine"), True),
         (proposal("prevalence", "note"), True),
         (proposal(stratum=Stratum("site-1", "Phantom Cygnus/C3", "1.0")), True),
         (proposal(release="r-2"), True),
@@ -58,6 +67,90 @@ def test_waiting_and_answered(log):
     assert [one["key"] for one in waiting_episodes(log.episodes())] == [key]
     log.update_episode(key, status="acting")
     assert waiting_episodes(log.episodes()) == []
-    assert answered_before(log.episodes(), "r-2", AURORA.scanner)
     assert not answered_before(log.episodes(), "r-1", AURORA.scanner)
     assert not answered_before(log.episodes(), "r-2", "Another/X")
+
+
+@pytest.mark.parametrize(
+    ("values", "answered"),
+    [
+        ({"status": "open"}, False),
+        ({"status": "failed"}, False),
+        ({"status": "closed"}, False),
+        ({"status": "acting"}, True),
+        ({"status": "closed", "evidence": {"scanner": AURORA.scanner, "result": {"a": 1}}}, True),
+    ],
+)
+def test_only_what_is_mended_or_being_mended_is_answered(log, values, answered):
+    log.update_episode(open_episode(log, proposal())["key"], **values)
+    assert answered_before(log.episodes(), "r-2", AURORA.scanner) is answered
+
+
+@pytest.mark.parametrize(
+    ("status", "second", "opens"),
+    [
+        ("acting", proposal(release="r-2"), False),
+        ("acting", proposal("data_fault", "quarantine", release="r-2"), True),
+        ("acting", proposal("prevalence", "note", release="r-2"), True),
+        ("acting", proposal(stratum=Stratum("s", "Another/X", "1"), release="r-2"), True),
+        ("open", proposal(release="r-2"), True),
+        ("failed", proposal(release="r-2"), True),
+        ("closed", proposal(release="r-2"), True),
+    ],
+)
+def test_another_release_waits_for_the_run_that_acts_for_the_scanner(log, status, second, opens):
+    log.update_episode(open_episode(log, proposal())["key"], status=status)
+    assert (open_episode(log, second) is not None) == opens
+
+
+def test_a_fault_that_nobody_closes_is_no_bar(log):
+    fault = proposal("data_fault", "quarantine")
+    key = open_episode(log, fault)["key"]
+    assert key == "r-1:site-1-phantom-aurora-a1-1.0:act-data_fault:1"
+    assert open_episode(log, fault) is None
+    assert open_episode(log, proposal())["key"].endswith(":act:1")
+    log.update_episode(key, status="closed")
+    assert [one["key"] for one in closed_acting(log.episodes(), "r-1", AURORA)] == [key]
+    assert open_episode(log, fault)["key"].endswith(":act-data_fault:2")
+
+
+RUN = "6f1c0000-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize(
+    ("state", "freed"),
+    [
+        ("CRASHED", True),
+        ("FAILED", True),
+        ("CANCELLED", True),
+        (None, True),
+        ("COMPLETED", False),
+        ("RUNNING", False),
+        ("CANCELLING", False),
+        ("SCHEDULED", False),
+    ],
+)
+def test_an_episode_whose_run_is_over_is_free_again(log, state, freed):
+    key = open_episode(log, proposal())["key"]
+    log.update_episode(key, status="acting", flow_run_id=RUN, started_by="AUTOMATION:a")
+    updates = abandoned_updates(log.episodes(), {RUN: state})
+    assert set(updates) == ({key} if freed else set())
+    assert abandoned_updates(log.episodes(), {}) == {}, "a run nobody asked about is left alone"
+    for values in updates.values():
+        log.update_episode(key, if_status="acting", **values)
+        one = log.episode(key)
+        assert (one["status"], one["flow_run_id"], one["started_by"]) == ("open", None, None)
+        assert (one["evidence"]["attempts"], one["evidence"]["exams"]) == (1, 9)
+        assert abandoned_updates(log.episodes(), {RUN: state}) == {}
+
+
+def test_after_some_attempts_it_has_failed_and_is_left_to_people(log):
+    key = open_episode(log, proposal())["key"]
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        assert retraining(log.episodes(), "r-1")
+        log.update_episode(key, if_status="open", status="acting", flow_run_id=RUN)
+        log.update_episode(key, **abandoned_updates(log.episodes(), {RUN: "FAILED"})[key])
+        assert log.episode(key)["evidence"]["attempts"] == attempt
+    assert (log.episode(key)["status"], log.episode(key)["flow_run_id"]) == ("failed", RUN)
+    assert waiting_episodes(log.episodes()) == []
+    assert not retraining(log.episodes(), "r-1"), "a concept episode need not wait for it"

@@ -167,10 +167,67 @@ def test_a_new_release_starts_anew(hospital):
     assert report.episodes_opened == []
 
 
+def test_exams_of_a_release_that_took_over_during_a_run_are_read(hospital):
+    hospital.release()
+    hospital.stream(10)
+    hospital.stream(12, release="r-2")
+    first = hospital.monitor()
+    assert (first.release_id, first.read, first.last_id) == ("r-1", 10, 22)
+    hospital.release("r-2")
+    hospital.stream(3, release="r-2")
+    assert hospital.monitor().read == 15
+    assert hospital.monitor().read == 0
+
+
+def test_a_release_that_comes_back_is_read_on_from_where_it_was_left(hospital):
+    hospital.release()
+    pointer = hospital.settings.pointer_path.read_text()
+    hospital.stream(10)
+    hospital.monitor()
+    hospital.release("r-2")
+    hospital.stream(4, release="r-2")
+    hospital.stream(2)
+    assert hospital.monitor().read == 4
+    hospital.settings.pointer_path.write_text(pointer)
+    hospital.stream(3)
+    report = hospital.monitor()
+    assert (report.release_id, report.read) == ("r-1", 5)
+
+
+def test_a_recalibrated_release_waits_for_the_run_that_made_it(hospital):
+    hospital.release()
+    hospital.stream(30, [AURORA])
+    hospital.stream(40, [AURORA], shift=1.0, images=2.0)
+    (episode,) = hospital.monitor().episodes_opened
+    hospital.log.update_episode(episode["key"], status="acting")
+    hospital.release("r-2")
+    hospital.stream(60, [AURORA], release="r-2", shift=1.0, images=2.0)
+    report = hospital.monitor()
+    assert (len(report.alarms), report.episodes_opened) == (1, [])
+    hospital.log.update_episode(episode["key"], status="failed")
+    hospital.stream(1, [AURORA], release="r-2", shift=1.0, images=2.0)
+    assert [one["key"][:3] for one in hospital.monitor().episodes_opened] == ["r-2"]
+
+
+def test_after_a_fault_that_nobody_closed_only_a_real_change_opens(hospital):
+    hospital.release()
+    hospital.stream(45, [AURORA])
+    hospital.stream(15, [AURORA], inverted=True)
+    (fault,) = hospital.monitor().episodes_opened
+    assert fault["key"].endswith(":act-data_fault:1")
+    for _ in range(4):
+        hospital.stream(20, [AURORA])
+        assert hospital.monitor().episodes_opened == []
+    hospital.stream(40, [AURORA], shift=1.0, images=2.0)
+    (drift,) = hospital.monitor().episodes_opened
+    assert (drift["cause"], drift["key"][-6:]) == ("acquisition", ":act:1")
+
+
 def test_a_release_that_answered_without_the_scanner_learns_it(hospital):
     hospital.release()
     hospital.stream(30, [NEW], shift=1.5, images=1.5)
-    assert len(hospital.monitor().episodes_opened) == 1
+    (episode,) = hospital.monitor().episodes_opened
+    hospital.log.update_episode(episode["key"], status="acting")
     hospital.release("r-2")
     hospital.stream(90, [NEW], shift=1.5, images=1.5, release="r-2")
     report = hospital.monitor()
