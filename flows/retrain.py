@@ -101,6 +101,17 @@ def recalibrate_scanner(assignment: Assignment) -> list[dict[str, Any]]:
     return [made]
 
 
+def close_without_outcomes(
+    settings: Settings, assignment: Assignment, made: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """End with the recalibration alone; the scheduled retraining learns when outcomes are there."""
+    decisions = [one["gate"] for one in made]
+    chosen = next((one["release"] for one in made if one["gate"]["passed"]), None)
+    result = {"chosen": chosen, "decisions": decisions, "waiting": "outcomes did not come in time"}
+    close(settings, assignment, result)
+    return result | {"episode": assignment.key, "recalibrated": made}
+
+
 @flow(name="retrain", persist_result=True, result_serializer="json")
 def retrain(
     episode_key: str | None = None,
@@ -113,7 +124,8 @@ def retrain(
     if assignment is None:
         return {"episode": episode_key, "skipped": "another run has it or it is closed"}
     made = recalibrate_scanner(assignment) if assignment.recalibrates else []
-    wait_for_outcomes(settings, assignment, minimum_labelled)
+    if wait_for_outcomes(settings, assignment, minimum_labelled, return_state=True).is_failed():
+        return close_without_outcomes(settings, assignment, made)
     ingest()
     validate()
     tuned = fine_tune(settings, assignment)

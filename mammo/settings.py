@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from pydantic import Field
@@ -126,18 +127,18 @@ class Settings(BaseSettings):
     def pseudonym_key(self) -> bytes:
         """Return the site's secret for pseudonyms, making it on first use.
 
-        Written once with mode 0600; two processes that race end with one key.
+        Written once with mode 0600; threads and processes that race end with one key.
         """
         path = self.home / "pseudonym.key"
         if not path.exists():
             self.home.mkdir(parents=True, exist_ok=True)
-            draft = path.with_suffix(f".{os.getpid()}")
-            draft.touch(mode=0o600)
-            draft.write_bytes(secrets.token_bytes(32))
-            # where another process made it first, its key is the key
+            handle, draft = tempfile.mkstemp(dir=self.home, prefix=".pseudonym.")  # mode 0600
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(secrets.token_bytes(32))
+            # where another one made it first, its key is the key
             with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
-            draft.unlink()
+            Path(draft).unlink()
         return path.read_bytes()
 
     def child_environment(self) -> dict[str, str]:

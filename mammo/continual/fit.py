@@ -24,6 +24,7 @@ from torch import Tensor
 from mammo.continual.calibrate import calibrate_scanners
 from mammo.continual.card import write_card
 from mammo.continual.golden import write_golden
+from mammo.continual.measure import exam_metrics, out_of_fold_auc
 from mammo.continual.network import fit_network, trunk_maps, view_logits
 from mammo.continual.score import score_breast_logits, score_exams, score_views
 from mammo.continual.split import Parts, known_parts, split_index
@@ -31,13 +32,6 @@ from mammo.data.dataset import ViewDataset
 from mammo.data.index import join_outcomes, read_index
 from mammo.data.store import read_store_config
 from mammo.data.version import current_version
-from mammo.evaluation.calibration import brier, expected_calibration_error
-from mammo.evaluation.metrics import (
-    auc_interval,
-    recall_rate_interval,
-    sensitivity_interval,
-    specificity_interval,
-)
 from mammo.export.onnx import export_onnx
 from mammo.models.breast_net import FrozenEncoder, ViewNet, build_view_net
 from mammo.models.config import TrainConfig, read_config
@@ -246,40 +240,7 @@ def _calibrate(
     parts.patients().to_parquet(draft / "patients.parquet", index=False)
     metrics = exam_metrics(exams) | {"patients": parts.counts()}
     if out_of_fold is not None:
-        metrics["out_of_fold_auc"] = _out_of_fold_auc(parts, out_of_fold, config.target)
+        metrics["out_of_fold_auc"] = out_of_fold_auc(parts, out_of_fold, config.target)
     finished = replace(screener.release, metrics=metrics)
     write_card(draft / "card.md", finished)
     return finished.seal(draft)
-
-
-def exam_metrics(exams: pd.DataFrame) -> dict[str, Any]:
-    """Return AUC by part with patient-bootstrap intervals, rates and calibration.
-
-    Exam level, on patients that were not trained on; a part with one class only
-    is left out.
-    """
-    metrics: dict[str, Any] = {}
-    for part, rows in [*exams.groupby("part"), ("untouched", exams)]:
-        if rows["label"].nunique() < 2:
-            continue
-        label = rows["label"].astype(int).to_numpy()
-        patients, recalled = rows["patient_id"].to_numpy(), rows["recall"].to_numpy()
-        auc = auc_interval(label, rows["logit"].to_numpy(), patients)
-        metrics[f"{part}_auc"] = auc.to_dict()
-        metrics[f"{part}_recall_rate"] = recall_rate_interval(recalled, patients).to_dict()
-        metrics[f"{part}_sensitivity"] = sensitivity_interval(label, recalled, patients).to_dict()
-        metrics[f"{part}_specificity"] = specificity_interval(label, recalled, patients).to_dict()
-        metrics[f"{part}_ece"] = expected_calibration_error(label, rows["probability"])
-        metrics[f"{part}_brier"] = brier(label, rows["probability"])
-    return metrics
-
-
-def _out_of_fold_auc(parts: Parts, logits: np.ndarray, target: str) -> dict[str, Any]:
-    views = parts.development.reset_index(drop=True).assign(logit=logits)
-    breasts = score_breast_logits(views, target)
-    exams = breasts.groupby("exam_id").agg(
-        patient_id=("patient_id", "first"), logit=("logit", "max"), label=("label", "max")
-    )
-    by_breast = auc_interval(breasts["label"].astype(int), breasts["logit"], breasts["patient_id"])
-    by_exam = auc_interval(exams["label"].astype(int), exams["logit"], exams["patient_id"])
-    return {"breast": by_breast.to_dict(), "exam": by_exam.to_dict()}
