@@ -50,6 +50,8 @@ CANCER_RATE = 0.35
 SECONDS_PER_EXAM = 0.9
 """Pace of the stream while the loop acts; a slower machine falls behind, and nothing breaks."""
 PATIENCE_SECONDS = 420.0
+DEMO_KEY = bytes.fromhex("86d3e1d057fa734aa530dadae00f042172764d1ca66a26b798cdb68db1450d54")
+"""No secret: phantoms and a public sample. Fixed, since who is golden follows from it."""
 FAILURE_POLLS = 5
 """Seconds between two looks at the state of the retraining run."""
 
@@ -65,6 +67,7 @@ def run_demo(directory: Path, *, as_json: bool = False, keep_up: bool | None = N
     stack.down(settings)
     clear_own(directory)
     settings.home.mkdir(parents=True)
+    (settings.home / "pseudonym.key").write_bytes(DEMO_KEY)
     recorder = Recorder(directory, quiet=as_json)
     stay = recorder.is_terminal if keep_up is None else keep_up
 

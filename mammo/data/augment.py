@@ -1,7 +1,7 @@
 """Augmentation for training only; inference never sees it.
 
 The list follows the leading RSNA solutions: both flips, affine to 30 degrees,
-contrast, coarse dropout (DESIGN of the project, section 5).
+contrast, coarse dropout.
 """
 
 from __future__ import annotations
