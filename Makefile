@@ -28,7 +28,7 @@ $(VENV)/.demo: pyproject.toml requirements.lock $(SETUP) | $(BIN)/uv
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(UV) -e '.[$(DEMO),dev]'
+	$(UV) -e '.[$(DEMO),dask,dev]'
 	@touch $@
 
 setup: $(VENV)/.dev  ## make .venv with everything that demo, tests and checks need

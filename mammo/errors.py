@@ -14,7 +14,14 @@
     │   ├── PixelsUnreadable        422  PIXELS_UNREADABLE
     │   ├── NoBreastFound           422  NO_BREAST_FOUND
     │   ├── ViewUnknown             422  VIEW_UNKNOWN
-    │   └── DuplicateImage          409  DUPLICATE_IMAGE
+    │   ├── DuplicateImage          409  DUPLICATE_IMAGE
+    │   ├── ExecutablePreamble      422  EXECUTABLE_PREAMBLE
+    │   ├── NestedTooDeep           422  NESTED_TOO_DEEP
+    │   ├── DecoderCrashed          422  DECODER_CRASHED
+    │   ├── DecoderTimeout          422  DECODER_TIMEOUT
+    │   ├── DecoderMemory           413  DECODER_MEMORY
+    │   ├── FileVanished            404  FILE_VANISHED
+    │   └── FileChanged             409  FILE_CHANGED
     ├── RequestError                400  the request as a whole
     │   ├── EmptyRequest            400  EMPTY_REQUEST
     │   ├── UnsupportedBody         415  UNSUPPORTED_BODY
@@ -28,6 +35,8 @@
     │   ├── SourceInvalid           422  SOURCE_INVALID
     │   ├── IndexMissing            404  INDEX_MISSING
     │   ├── TooFewLabels            422  TOO_FEW_LABELS
+    │   ├── DiskFull                507  DISK_FULL
+    │   ├── StoreReadOnly           500  STORE_READ_ONLY
     │   └── ValidationFailed        422  VALIDATION_FAILED
     ├── ReleaseError                     a release or its place in service
     │   ├── ReleaseNotFound         404  RELEASE_NOT_FOUND
@@ -167,6 +176,51 @@ class DuplicateImage(ReadError):
     http_status = 409
 
 
+class ExecutablePreamble(ReadError):
+    """The 128 bytes before DICM begin a program (MZ, ELF, Mach-O, a script; CVE-2019-11687)."""
+
+    code = "EXECUTABLE_PREAMBLE"
+
+
+class NestedTooDeep(ReadError):
+    """Sequences lie inside each other deeper than any real object needs."""
+
+    code = "NESTED_TOO_DEEP"
+
+
+class DecoderCrashed(ReadError):
+    """The process that read the file died; the file is left out, the service goes on."""
+
+    code = "DECODER_CRASHED"
+
+
+class DecoderTimeout(ReadError):
+    """Reading the file took longer than the limit, and its process was killed."""
+
+    code = "DECODER_TIMEOUT"
+
+
+class DecoderMemory(ReadError):
+    """Reading the file asked for more memory than the limit."""
+
+    code = "DECODER_MEMORY"
+    http_status = 413
+
+
+class FileVanished(ReadError):
+    """The file was there when it was listed and is gone; the next ingest looks again."""
+
+    code = "FILE_VANISHED"
+    http_status = 404
+
+
+class FileChanged(ReadError):
+    """The file's bytes changed between listing and reading; the next ingest takes it."""
+
+    code = "FILE_CHANGED"
+    http_status = 409
+
+
 class RequestError(MammoError):
     """The request as a whole cannot be answered."""
 
@@ -258,6 +312,20 @@ class TooFewLabels(DataError):
     """Too few patients of a class to split, train or compare."""
 
     code = "TOO_FEW_LABELS"
+
+
+class DiskFull(DataError):
+    """The disk or the quota is full; nothing half-written is visible. Make room, run again."""
+
+    code = "DISK_FULL"
+    http_status = 507
+
+
+class StoreReadOnly(DataError):
+    """The store's folder cannot be written to."""
+
+    code = "STORE_READ_ONLY"
+    http_status = 500
 
 
 class ValidationFailed(DataError):
