@@ -35,6 +35,7 @@ from mammo.dicom.phantom_bad import write_bad_files
 from mammo.dicom.phantom_profiles import SCANNER_PROFILES
 from mammo.errors import DeployFailed, FlowRunFailed, StackUnhealthy, ValidationFailed
 from mammo.exam import Scanner
+from mammo.models.config import read_config
 from mammo.pointer import read_pointer
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
@@ -68,7 +69,8 @@ def run_demo(directory: Path, *, as_json: bool = False, keep_up: bool | None = N
     clear_own(directory)
     settings.home.mkdir(parents=True)
     (settings.home / "pseudonym.key").write_bytes(DEMO_KEY)
-    recorder = Recorder(directory, quiet=as_json)
+    target = read_config(CONFIG).target_recall_rate
+    recorder = Recorder(directory, quiet=as_json, target_recall_rate=target)
     stay = recorder.is_terminal if keep_up is None else keep_up
 
     def tell() -> None:

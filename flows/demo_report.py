@@ -20,7 +20,6 @@ from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 
 MEMORY_SECONDS = 5.0
-TARGET_RECALL_RATE = 0.35
 
 
 @dataclass
@@ -29,6 +28,7 @@ class Recorder:
 
     directory: Path
     quiet: bool = False
+    target_recall_rate: float | None = None
     stages: list[dict[str, Any]] = field(default_factory=list)
     planted: dict[str, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
@@ -65,6 +65,9 @@ class Recorder:
         try:
             yield
             row["status"] = "passed"
+        except (KeyboardInterrupt, SystemExit):
+            row["status"] = "interrupted"
+            raise
         finally:
             row["seconds"] = round(time.monotonic() - started, 1)
             self.say(f"{name}: {row['status']}, {row['seconds']} s")
@@ -134,7 +137,7 @@ def finish(recorder: Recorder, settings: Settings) -> dict[str, Any]:
             exams,
             recorder.events,
             recorder.directory / "timeline.png",
-            target_recall_rate=TARGET_RECALL_RATE,
+            target_recall_rate=recorder.target_recall_rate,
         )
     return summary
 

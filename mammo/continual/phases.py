@@ -40,7 +40,7 @@ def draw_stream(
     events: Sequence[dict[str, Any]],
     path: Path,
     *,
-    target_recall_rate: float,
+    target_recall_rate: float | None,
 ) -> Path:
     """Draw the stream by exam number, with events (at, label, kind) marked."""
     numbers = [exam["number"] for exam in exams]

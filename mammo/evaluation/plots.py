@@ -30,6 +30,7 @@ RECALLED, NOT_RECALLED = "#d1495b", "#8fa9c1"
 SERIES = ("#2a6f97", "#c9822b", "#5b8c5a", "#7b5ea7", "#a44a3f", "#4a4e57")
 MARKERS = "o^sDvP"
 EVENT_COLORS = {"info": MUTED, "alarm": "#b3261e", "action": "#b7791f", "release": "#2f6b3c"}
+LEGEND_COLUMNS = 6
 LABEL_POINTS = 16  # height of one row of event labels
 CHARACTER_POINTS = 6.1  # mean width of a bold character at 9.5 points
 
@@ -144,7 +145,7 @@ def _panels(rows: int, title: str) -> tuple[Figure, Axes, Axes]:
     """Return the figure and its two panels, with room for ``rows`` of event labels."""
     from matplotlib.figure import Figure
 
-    header, body, footer = (58 + LABEL_POINTS * rows) / 72, 5.4, 0.85
+    header, body, footer = (58 + LABEL_POINTS * rows) / 72, 5.4, 1.05
     height = header + body + footer
     figure = Figure(figsize=(WIDTH, height), dpi=130, facecolor="white")
     grid = figure.add_gridspec(
@@ -279,8 +280,10 @@ def _legend(figure: Figure, scanners: list[str], exams: pd.DataFrame, window: in
         entries.append(Line2D([], [], color=INK, alpha=0.45, lw=1, label="threshold"))
     styles = zip(scanners, _markers(len(scanners)), _cycle(len(scanners)), strict=True)
     entries += [dot(name, ls="-", marker=marker, color=color) for name, marker, color in styles]
+    # a second row rather than names beyond the edge
+    columns = len(entries) if len(entries) <= LEGEND_COLUMNS else -(-len(entries) // 2)
     figure.legend(
-        handles=entries, loc="lower left", bbox_to_anchor=(0.055, 0.005), ncols=len(entries),
+        handles=entries, loc="lower left", bbox_to_anchor=(0.055, 0.005), ncols=columns,
         frameon=False, fontsize=9.5, handletextpad=0.5, columnspacing=1.6, labelcolor=INK,
     )  # fmt: skip
     figure.text(
