@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_data import add_data_commands
+from flows.cli_deidentify import add_deidentify_command
 from flows.cli_model import add_model_commands
 from flows.cli_stack import add_stack_commands
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 add_stack_commands(app)
 add_data_commands(app)
+add_deidentify_command(app)
 add_model_commands(app)
 
 

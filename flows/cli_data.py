@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.cli_inspect import inspect
 from flows.cli_terminal import (
     Json,
     ViaPrefect,
+    may_name_files,
     progress_bar,
     reported,
     say,
     settings_from_environment,
     show,
-    show_rows,
+    show_with_refused,
+    stage_bars,
 )
-from mammo.errors import SourceNotFound
+
+if TYPE_CHECKING:
+    from mammo.settings import Settings
 
 
 class SourceName(StrEnum):
@@ -42,7 +48,7 @@ def add_data_commands(app: typer.Typer) -> None:
     app.add_typer(data, name="data")
     app.command(epilog="Example: mammo ingest --source rsna path/to/rsna")(ingest)
     app.command(epilog="Example: mammo validate")(validate)
-    app.command(epilog="Example: mammo inspect exam/left_mlo.dcm")(inspect)
+    app.command(epilog="Example: mammo inspect exam/left_mlo.dcm --png left_mlo.png")(inspect)
 
 
 @reported
@@ -118,7 +124,11 @@ def ingest(
     config: Annotated[
         str | None, typer.Option(help="Take the preprocessing of this configuration.")
     ] = None,
-    processes: Annotated[int, typer.Option(help="Shards prepared at a time.")] = 2,
+    processes: Annotated[int, typer.Option(help="Files read at a time.")] = 2,
+    dask: Annotated[
+        str | None,
+        typer.Option(help="Prepare on this Dask cluster (tcp://HOST:PORT), or on local:N."),
+    ] = None,
     via_prefect: ViaPrefect = False,
     as_json: Json = False,
 ) -> None:
@@ -127,13 +137,17 @@ def ingest(
     folder = directory or settings.inbox_dir
     if via_prefect:
         given = {"source": source.value, "directory": str(folder.resolve()), "config": config}
-        show(_run("ingest/ingest", given), as_json=as_json, title="Ingest")
+        show(_run("ingest/ingest", given | {"dask": dask}), as_json=as_json, title="Ingest")
+        return
+    if dask is not None:
+        report = _ingest_on_cluster(source.value, folder, settings, config, dask, quiet=as_json)
+        _show_ingest(report, as_json=as_json)
         return
     from flows.preparation import choose_preprocess
     from mammo.data.ingest import ingest as ingest_source
 
     with progress_bar("images", quiet=as_json) as progress:
-        report = ingest_source(
+        done = ingest_source(
             source.value,
             folder,
             settings,
@@ -141,17 +155,28 @@ def ingest(
             progress=progress,
             processes=processes,
         )
-    _show_ingest(report.to_dict(), as_json=as_json)
+    _show_ingest(done.to_dict(), as_json=as_json)
+
+
+def _ingest_on_cluster(
+    source: str, folder: Path, settings: Settings, config: str | None, dask: str, *, quiet: bool
+) -> dict[str, Any]:
+    from flows.ingest_on_cluster import ingest_on_cluster
+    from flows.progress import at_each_tenth
+
+    tell = (lambda _line: None) if quiet else say
+    with stage_bars(quiet=quiet) as bars:
+        # a run of hours is started from batch systems, whose log has no bars
+        advance = bars if sys.stderr.isatty() else at_each_tenth(tell)
+        return ingest_on_cluster(source, folder, settings, config, dask, progress=advance, say=tell)
 
 
 def _show_ingest(report: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        show(report, as_json=True)
-        return
-    refused = report.pop("quarantined")
-    show(report, as_json=False, title="Ingest")
-    if refused:
-        show_rows(refused, ("file", "code", "message"), "Refused")
+    refused = report.pop("quarantined", [])
+    missing = report.get("missing")
+    if isinstance(missing, list | tuple) and not may_name_files(as_json=as_json):
+        report["missing"] = len(missing)
+    show_with_refused(report, refused, "Ingest", as_json=as_json)
 
 
 @reported
@@ -166,22 +191,6 @@ def validate(via_prefect: ViaPrefect = False, as_json: Json = False) -> None:
     show(report.to_dict(), as_json=as_json, title="Validation")
     if not report.passed:
         raise typer.Exit(1)
-
-
-@reported
-def inspect(
-    file: Annotated[Path, typer.Argument(help="A DICOM file.")], as_json: Json = False
-) -> None:
-    """Show what mammo reads in a DICOM file, without identity. Status 2 when it is refused."""
-    settings = settings_from_environment()
-    if not file.is_file():
-        raise SourceNotFound(f"there is no file {file.name} at that path")
-    from mammo.describe import describe_file
-
-    described = describe_file(file, settings.pseudonym_key(), settings.site)
-    show(described, as_json=as_json)
-    if not described["readable"]:
-        raise typer.Exit(2)
 
 
 def _run(deployment: str, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -132,6 +132,30 @@ def show_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], title: str) 
     output().print(table)
 
 
+def may_name_files(*, as_json: bool) -> bool:
+    """True for a person at a terminal, who gave the files.
+
+    A file may be named after its patient: pipes, logs and JSON get digests.
+    """
+    return sys.stdout.isatty() and not as_json
+
+
+def show_with_refused(
+    report: Mapping[str, Any], refused: list[dict[str, Any]], title: str, *, as_json: bool
+) -> None:
+    """Print a report and the files that were refused (of JSON, the member ``quarantined``)."""
+    named = may_name_files(as_json=as_json)
+    rows = [{k: v for k, v in row.items() if k != "file" or named} for row in refused]
+    if as_json:
+        show({**report, "quarantined": rows}, as_json=True)
+        return
+    show(report, as_json=False, title=title)
+    if rows:
+        # a report that went through Prefect names files by their digest only
+        columns = ("file" if "file" in rows[0] else "sha256", "code", "message")
+        show_rows(rows, columns, "Refused")
+
+
 def _text(value: Any) -> str:
     if value is None or value in ("", [], {}):
         return "-"

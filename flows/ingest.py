@@ -9,6 +9,8 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.cluster_worker import Facts, require_versions
+from flows.ingest_shards import prepare_all, shard_runner
 from flows.preparation import choose_preprocess
 from flows.retries import unforeseen
 from mammo.data.ingest import (
@@ -33,8 +35,13 @@ def find(source: str, directory: Path, settings: Settings, config: str | None) -
 
 
 @task(retries=2, retry_delay_seconds=10, retry_condition_fn=unforeseen, persist_result=False)
-def prepare(job: ShardJob) -> ShardResult:
-    """Read, de-identify and prepare the images of one shard."""
+def prepare(job: ShardJob, versions: Facts | None = None) -> ShardResult:
+    """Read, de-identify and prepare the images of one shard.
+
+    ``versions`` are what a worker of a cluster must have.
+    """
+    if versions is not None:
+        require_versions(versions)
     return prepare_shard(job)
 
 
@@ -84,6 +91,12 @@ def without_names(report: dict[str, Any]) -> dict[str, Any]:
     return report | {"quarantined": refused, "missing": len(report["missing"])}
 
 
+def shared_settings() -> Settings:
+    """Return the settings with an absolute home, which means the same in every process."""
+    settings = read_settings()
+    return settings.model_copy(update={"home": settings.home.resolve()})
+
+
 def inbox_is_empty(directory: Path) -> bool:
     """Return True when nothing has landed; the schedule then has nothing to do."""
     return not directory.is_dir() or not any(directory.iterdir())
@@ -96,18 +109,23 @@ def inbox_is_empty(directory: Path) -> bool:
     result_serializer="json",
 )
 def ingest(
-    source: str = "dicom", directory: str | None = None, config: str | None = None
+    source: str = "dicom",
+    directory: str | None = None,
+    config: str | None = None,
+    dask: str | None = None,
 ) -> dict[str, Any]:
     """Ingest a folder (the inbox when none is given); return the report, without file names.
 
     ``config`` names a file in `configs/` whose preprocessing begins the store.
+    ``dask`` is the address of a Dask scheduler whose workers prepare the shards.
     """
-    settings = read_settings()
-    folder = Path(directory) if directory else settings.inbox_dir
+    settings = shared_settings()
+    folder = Path(directory).resolve() if directory else settings.inbox_dir
     if directory is None and inbox_is_empty(folder):
         return {"found": 0, "added": 0}
-    plan = find(source, folder, settings, config)
-    results = prepare.map(plan.jobs).result()
+    with shard_runner(dask, settings, folder) as (runner, versions):
+        plan = find(source, folder, settings, config)
+        results = prepare_all(runner, prepare, plan, versions)
     report = without_names(commit(plan, results).to_dict())
     explain(report, source)
     return report

@@ -46,11 +46,13 @@
     │   ├── PackagingFailed         409  PACKAGING_FAILED
     │   ├── NoPreviousRelease       409  NO_PREVIOUS_RELEASE
     │   └── DeployFailed            409  DEPLOY_FAILED
-    └── StackError                       the services of `mammo up`
+    └── StackError                       the services of `mammo up`, a Dask cluster
         ├── PortTaken               409  PORT_TAKEN
         ├── StackNotRunning         409  STACK_NOT_RUNNING
         ├── StackRunning            409  STACK_RUNNING
         ├── StackUnhealthy          503  STACK_UNHEALTHY
+        ├── ClusterUnreachable      503  CLUSTER_UNREACHABLE
+        ├── ClusterUnfit            409  CLUSTER_UNFIT
         └── FlowRunFailed           500  FLOW_RUN_FAILED
 
 A message says what was found, what is allowed and what to do. It never holds a
@@ -385,7 +387,7 @@ class DeployFailed(ReleaseError):
 
 
 class StackError(MammoError):
-    """The services of `mammo up`."""
+    """The services of `mammo up`, and the cluster of `mammo ingest --dask`."""
 
     code = "STACK"
     http_status = 409
@@ -414,6 +416,19 @@ class StackUnhealthy(StackError):
 
     code = "STACK_UNHEALTHY"
     http_status = 503
+
+
+class ClusterUnreachable(StackError):
+    """No Dask scheduler answers, or it was lost during a run."""
+
+    code = "CLUSTER_UNREACHABLE"
+    http_status = 503
+
+
+class ClusterUnfit(StackError):
+    """A Dask worker has other code, another key or another disk than the asking process."""
+
+    code = "CLUSTER_UNFIT"
 
 
 class FlowRunFailed(StackError):

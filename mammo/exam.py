@@ -29,8 +29,12 @@ class ViewPosition(StrEnum):
     LM = "LM"
     LMO = "LMO"
     AT = "AT"
+    XCC = "XCC"
     XCCL = "XCCL"
     XCCM = "XCCM"
+    FB = "FB"
+    SIO = "SIO"
+    ISO = "ISO"
     UNKNOWN = "U"
 
 

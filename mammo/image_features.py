@@ -62,4 +62,13 @@ def _mean_gradient(scaled: NDArray[np.float32], inner: NDArray[np.bool_]) -> flo
 def _noise(scaled: NDArray[np.float32], inner: NDArray[np.bool_]) -> float:
     """The operator's standard deviation is 6 times that of white noise."""
     response = np.abs(cv2.filter2D(scaled, cv2.CV_32F, LAPLACIAN))[inner]
-    return float(np.median(response)) * 1.4826 / 6
+    return _median(response) * 1.4826 / 6
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    """NumPy's own also looks for NaN, and takes six times as long."""
+    middle = values.size // 2
+    parted = np.partition(values, middle)
+    if values.size % 2:
+        return float(parted[middle])
+    return float(np.mean(np.array([parted[:middle].max(), parted[middle]])))

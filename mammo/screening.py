@@ -5,15 +5,16 @@
 
 The service, `mammo predict`, the release's reference and the monitor's numbers
 all come through `Screener`; training shares `prepare` and `to_tensor` with it.
-The logit of a breast is the mean over its views, that of an exam the maximum
-over its breasts.
+Files are read in processes that may die (:mod:`mammo.reading`). The logit of a
+breast is the mean over its views, of repeats and special views only the
+preferred ones (:mod:`mammo.preferred`); that of an exam is the maximum over its
+breasts.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,10 +24,11 @@ import numpy as np
 import onnxruntime
 
 from mammo import INTENDED_USE
-from mammo.dicom.read import read_mammogram
 from mammo.errors import EmptyRequest, MixedExams, NothingReadable, ParityError, ReadError
-from mammo.exam import STANDARD_VIEWS, Laterality, Mammogram, OperatingPoint, Scanner
-from mammo.preprocess import Prepared, StoredImage, prepare, to_tensor
+from mammo.exam import STANDARD_VIEWS, Laterality, OperatingPoint, Scanner
+from mammo.preferred import suitable
+from mammo.preprocess import StoredImage, prepare, to_tensor
+from mammo.reading import ReadView, read_views
 from mammo.release import Release
 
 EMBEDDING_SIZE = 32
@@ -49,13 +51,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class ViewScore:
-    """One image's raw logit."""
+    """One image's raw logit; ``pooled`` is False where a preferred view stands for it."""
 
     image_id: str
     laterality: str
     view: str
     logit: float
     quality: tuple[str, ...]
+    pooled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class ExamReport:
     """What a release says of one exam; ids are pseudonyms.
 
     ``probability`` is calibrated, in [0, 1]; ``embedding`` is (32,) float32;
-    ``features`` are means over the views of `preprocess.FEATURE_NAMES`.
+    ``features`` are means over the pooled views of `preprocess.FEATURE_NAMES`.
     """
 
     exam_id: str
@@ -172,14 +175,6 @@ def score_breasts(
     return tuple(breasts)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    """One file on its way through: what it is, and its prepared pixels."""
-
-    mammogram: Mammogram
-    prepared: Prepared
-
-
 class Screener:
     """A loaded release that scores exams; safe to call from several threads."""
 
@@ -188,7 +183,6 @@ class Screener:
         self.directory = directory
         self._model = _session(directory / "model.onnx", threads)
         self._encoder = _session(directory / "encoder.onnx", threads)
-        self._readers = ThreadPoolExecutor(threads, thread_name_prefix="read")
 
     @classmethod
     def load(cls, directory: Path, *, verify: bool = True, threads: int = 2) -> Self:
@@ -240,15 +234,8 @@ class Screener:
         if not files:
             raise EmptyRequest("No file came with the request; send one to many DICOM files.")
 
-        def read(data: bytes) -> _View | ReadError:
-            try:
-                mammogram, stored = read_mammogram(data, key=key, site=site)
-                return _View(mammogram, prepare(stored, self.release.preprocess))
-            except ReadError as error:
-                return error
-
-        results = list(self._readers.map(read, [data for _, data in files]))
-        views = [one for one in results if isinstance(one, _View)]
+        results = read_views([data for _, data in files], key, site, self.release.preprocess)
+        views = [one for one in results if isinstance(one, ReadView)]
         refused = tuple(
             Refused(name, error.code, error.message)
             for (name, _), error in zip(files, results, strict=True)
@@ -258,7 +245,7 @@ class Screener:
         return self._report(views, refused, started)
 
     def _report(
-        self, views: Sequence[_View], refused: tuple[Refused, ...], started: float
+        self, views: Sequence[ReadView], refused: tuple[Refused, ...], started: float
     ) -> ExamReport:
         config = self.release.preprocess
         logits, embeddings = self.infer(
@@ -266,19 +253,11 @@ class Screener:
         )
         first = views[0].mammogram
         point = self.release.operating_point(first.scanner.key)
-        scores = tuple(
-            ViewScore(
-                one.mammogram.image_id,
-                one.mammogram.view.laterality.value,
-                one.mammogram.view.position.value,
-                float(logit),
-                (*one.mammogram.quality, *one.prepared.quality),
-            )
-            for one, logit in zip(views, logits, strict=True)
-        )
-        breasts = score_breasts([(view.laterality, view.logit) for view in scores], point)
+        scores = _score_views(views, logits)
+        pooled = [place for place, score in enumerate(scores) if score.pooled]
+        breasts = score_breasts([(scores[i].laterality, scores[i].logit) for i in pooled], point)
         worst = max(breasts, key=lambda breast: breast.logit)
-        names = views[0].prepared.features
+        features = [views[i].prepared.features for i in pooled]
         return ExamReport(
             exam_id=first.exam_id,
             patient_id=first.patient_id,
@@ -294,10 +273,26 @@ class Screener:
             threshold=point.threshold,
             quality=exam_quality(scores, self.release.knows(first.scanner.key), bool(refused)),
             refused=refused,
-            embedding=embeddings.mean(axis=0),
-            features={n: float(np.mean([v.prepared.features[n] for v in views])) for n in names},
+            embedding=embeddings[pooled].mean(axis=0),
+            features={name: float(np.mean([f[name] for f in features])) for name in features[0]},
             latency_ms=1000.0 * (time.perf_counter() - started),
         )
+
+
+def _score_views(views: Sequence[ReadView], logits: np.ndarray) -> tuple[ViewScore, ...]:
+    """Return each view's logit, and whether its breast's score pools it."""
+    chosen = {id(one) for one in suitable([view.mammogram for view in views])}
+    return tuple(
+        ViewScore(
+            one.mammogram.image_id,
+            one.mammogram.view.laterality.value,
+            one.mammogram.view.position.value,
+            float(logit),
+            tuple(dict.fromkeys((*one.mammogram.quality, *one.prepared.quality))),
+            id(one.mammogram) in chosen,
+        )
+        for one, logit in zip(views, logits, strict=True)
+    )
 
 
 def exam_quality(
@@ -322,7 +317,7 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _require_one_exam(views: Sequence[_View], refused: tuple[Refused, ...]) -> None:
+def _require_one_exam(views: Sequence[ReadView], refused: tuple[Refused, ...]) -> None:
     if not views:
         causes = "; ".join(f"file {i + 1}: {one.code}" for i, one in enumerate(refused))
         raise NothingReadable(f"None of the {len(refused)} files could be read: {causes}.", refused)

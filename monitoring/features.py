@@ -23,13 +23,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mammo.quality import FAULT_CODES
 from monitoring.config import MonitorConfig
 from monitoring.conformal import Floats
 
 FOLDS = 10
 INCOMPLETE_CODES = frozenset({"MISSING_VIEW", "FILE_REFUSED"})
-# true of a scanner or a view as such, not faults of an image
-NEUTRAL_CODES = frozenset({"UNKNOWN_SCANNER", "NON_STANDARD_VIEW"})
 GROUPS = {
     "score": "score",
     "recall": "recall",
@@ -162,12 +161,11 @@ def robust_z(values: Floats, reference: Floats) -> Floats:
 
 def _decisions(frame: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
     codes = quality_codes(frame)
-    faults = INCOMPLETE_CODES | NEUTRAL_CODES
     return {
         "score": frame["logit"].to_numpy(dtype=float),
         "recall": frame["recall"].to_numpy(dtype=float),
         "missing": np.array([float(bool(one & INCOMPLETE_CODES)) for one in codes]),
-        "quality": np.array([float(bool(one - faults)) for one in codes]),
+        "quality": np.array([float(bool(one & FAULT_CODES)) for one in codes]),
     }
 
 

@@ -31,8 +31,11 @@ def test_environment_example_lists_every_setting() -> None:
     from mammo.settings import Settings
 
     text = (ROOT / ".env.example").read_text()
-    missing = [name for name in Settings.model_fields if f"MAMMO_{name.upper()}" not in text]
-    assert not missing
+    variables = [
+        str(field.validation_alias or f"MAMMO_{name}").upper()
+        for name, field in Settings.model_fields.items()
+    ]
+    assert not [one for one in variables if one not in text]
 
 
 def test_readme_shows_pictures_that_exist() -> None:

@@ -9,20 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_rescale, apply_voi, apply_windowing
 
+from mammo.dicom.codestream import read_codestream
+from mammo.dicom.jpeg2000 import decode_reduced
+from mammo.dicom.read import read_mammogram
 from mammo.display import apply_window, display_table
 from mammo.errors import NoBreastFound
 from mammo.preprocess import (
     FEATURE_NAMES,
     Geometry,
+    Prepared,
     PreprocessConfig,
     StoredImage,
     VoiLut,
     Window,
+    _percentiles,
     prepare,
     to_tensor,
 )
@@ -216,6 +222,13 @@ def test_quality(window: Window | None, code: str | None) -> None:
     assert bool(prepared.quality) == bool(code)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 20, 21, 1000])
+def test_percentiles_of_counts_are_numpys(size: int) -> None:
+    values = np.random.default_rng(size).integers(0, 50, size)
+    found = _percentiles(np.bincount(values, minlength=60), (5, 50, 95))
+    np.testing.assert_allclose(found, np.percentile(values, (5, 50, 95)))
+
+
 def test_a_few_bright_samples_are_no_region() -> None:
     pixels = np.zeros((600, 400), np.uint16)
     pixels[100:103, 50:53] = 4000
@@ -270,6 +283,13 @@ def test_config_there_and_back() -> None:
     assert PreprocessConfig.from_dict(config.to_dict()) == config
 
 
+def test_a_release_of_before_half_resolution_loads() -> None:
+    values = PreprocessConfig(height=1024, width=512).to_dict()
+    assert PreprocessConfig.from_dict(values | {"jpeg2000_reduce": 1}).jpeg2000_reduce == 1
+    del values["jpeg2000_reduce"]
+    assert PreprocessConfig.from_dict(values).jpeg2000_reduce == 0
+
+
 @pytest.mark.parametrize(
     ("values", "text"),
     [
@@ -277,6 +297,7 @@ def test_config_there_and_back() -> None:
         ({"height": 0}, "sizes are at least 16"),
         ({"margin": 1.0}, "margin is in [0, 1)"),
         ({"percentile_low": 99.9}, "percentiles are ordered"),
+        ({"jpeg2000_reduce": 2}, "jpeg2000_reduce is 0 or 1"),
     ],
 )
 def test_bad_configs_are_errors(values: dict[str, Any], text: str) -> None:
@@ -292,6 +313,12 @@ def test_bad_configs_are_errors(values: dict[str, Any], text: str) -> None:
         (lambda: Window(5, 9, "CUBIC"), "'CUBIC', not"),
         (lambda: StoredImage(np.zeros((2, 2, 2), np.uint8), 8, False), "uint8 (2, 2, 2), not 2-D"),
         (lambda: StoredImage(np.zeros((2, 2), np.uint8), 12, False), "bits stored 12"),
+        (
+            lambda: StoredImage(
+                np.zeros((2, 2), np.uint8), 8, False, reduction=1, full_shape=(5, 4)
+            ),
+            "pixels (2, 2) are not those of (5, 4) at 1/2",
+        ),
         (lambda: VoiLut(0, np.zeros(0, np.uint16), 12), "VOI LUT has shape (0,)"),
     ],
 )
@@ -299,6 +326,71 @@ def test_bad_images_are_errors(make: Any, text: str) -> None:
     with pytest.raises(ValueError) as caught:
         make()
     assert text in str(caught.value)
+
+
+def halve(pixels: np.ndarray, **more: Any) -> StoredImage:
+    """Return the film as the reader gives it at half resolution."""
+    stream = imagecodecs.jpeg2k_encode(
+        pixels, level=0, codecformat="j2k", reversible=True, bitspersample=12
+    )
+    frame = read_codestream(stream, "jpeg2k")
+    assert frame is not None
+    return StoredImage(
+        decode_reduced(frame, 1), 12, False, reduction=1, full_shape=pixels.shape, **more
+    )
+
+
+@pytest.mark.parametrize("right", [False, True])
+@pytest.mark.parametrize("shape", [(1600, 1200), (1601, 1199), (1234, 803)])
+def test_geometry_of_half_resolution_is_of_the_original(
+    shape: tuple[int, int], right: bool
+) -> None:
+    pixels = draw_breast(*shape, right=right)
+    y, x = shape[0] // 2 + 37, shape[1] // 3
+    x = shape[1] - 1 - x if right else x
+    pixels[y - 8 : y + 8, x - 8 : x + 8] = 4095
+    config = PreprocessConfig(height=1024, width=512)
+    window = Window(3000, 4, "LINEAR_EXACT")  # the mark alone is white
+    for image in (StoredImage(pixels, 12, False, window=window), halve(pixels, window=window)):
+        prepared = prepare(image, config)
+        rows, columns = np.nonzero(prepared.pixels > 60000)
+        middle = prepared.geometry.to_original(columns.mean() + 0.5, rows.mean() + 0.5)
+        assert (prepared.geometry.rows, prepared.geometry.columns) == shape
+        assert middle == pytest.approx((x, y), abs=2)
+
+
+def test_codes_of_the_decoding_reach_the_prepared_image() -> None:
+    image = StoredImage(draw_breast(), 12, False, quality=("LOSSY_COMPRESSED",))
+    assert "LOSSY_COMPRESSED" in prepare(image, CONFIG).quality
+
+
+def test_half_resolution_of_a_real_film_is_close_to_the_full_one() -> None:
+    path = SHARED / "dicom" / "rsna_200779059_jpeg2000.dcm"
+    if not path.exists():
+        pytest.skip(f"the shared data is not at {path}")
+    config = PreprocessConfig(height=1024, width=512)
+    full, half = (
+        prepare(read_mammogram(path, key=b"test", site="test", reduce=reduce)[1], config)
+        for reduce in (0, 1)
+    )
+    aligned = lay_over(half, full.geometry)
+    inside = cv2.erode((full.pixels > 0).astype(np.uint8), np.ones((15, 15))) > 0
+    difference = np.abs(aligned - full.pixels)[inside] / 65535
+    assert difference.mean() < 0.012
+    assert np.percentile(difference, 99) < 0.05
+    window = cv2.createHanningWindow((512, 1024), cv2.CV_32F)
+    shift, _ = cv2.phaseCorrelate(full.pixels.astype(np.float32), aligned, window)
+    assert np.hypot(*shift) / full.geometry.scale < 2
+
+
+def lay_over(prepared: Prepared, geometry: Geometry) -> np.ndarray:
+    """Return prepared pixels as ``geometry`` would have placed them, float32."""
+    scale = prepared.geometry.scale / geometry.scale
+    x, y = prepared.geometry.to_prepared(*geometry.to_original(0.5, 0.5))
+    matrix = np.array([[scale, 0, x - 0.5], [0, scale, y - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = prepared.pixels.shape[::-1]
+    return cv2.warpAffine(prepared.pixels.astype(np.float32), matrix, size, flags=flags)
 
 
 def list_findings() -> Iterator[tuple[str, float, float]]:

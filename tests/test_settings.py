@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import stat
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from mammo.settings import Settings, read_settings
+from mammo.errors import SettingsInvalid
+from mammo.settings import Settings, fingerprint, read_settings
+
+KEY = "00112233445566778899aabbccddeeff"
 
 
 def test_racing_threads_get_one_key(tmp_path: Path) -> None:
@@ -31,3 +37,78 @@ def test_settings_make_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     settings = read_settings()
     assert settings.log_url.endswith("absent/log.db")
     assert not settings.home.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(KEY, KEY.upper(), f" {KEY}\n"),
+        base64.b64encode(bytes.fromhex(KEY)).decode(),
+        base64.urlsafe_b64encode(bytes.fromhex(KEY)).decode().rstrip("="),
+    ],
+)
+def test_a_given_key_goes_before_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("MAMMO_PSEUDONYM_KEY", text)
+    settings = Settings(home=tmp_path / "home", _env_file=None)
+    assert settings.pseudonym_key() == bytes.fromhex(KEY)
+    assert not settings.home.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("correct horse battery staple", KEY[:30], "0" * 64, "c2hvcnQ=", "a" * 40),
+        "geheim-1234-ünïcode",
+    ],
+)
+def test_a_bad_key_is_refused_and_never_quoted(tmp_path: Path, text: str) -> None:
+    settings = Settings(home=tmp_path, given_key=SecretStr(text), _env_file=None)
+    with pytest.raises(SettingsInvalid, match=r"MAMMO_PSEUDONYM_KEY is no key: .*") as e:
+        settings.pseudonym_key()
+    told = "".join(traceback.format_exception(e.value))
+    assert text not in told and not any(word in told for word in text.split())
+
+
+def test_an_empty_key_variable_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAMMO_PSEUDONYM_KEY", "")
+    assert len(Settings(home=tmp_path, _env_file=None).pseudonym_key()) == 32
+
+
+def test_a_damaged_key_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pseudonym.key").write_bytes(b"short")
+    with pytest.raises(SettingsInvalid, match="holds 5 bytes, and a key has at least 16"):
+        Settings(home=tmp_path, _env_file=None).pseudonym_key()
+
+
+def test_another_key_than_the_stores_is_refused(tmp_path: Path) -> None:
+    first = Settings(home=tmp_path, _env_file=None)
+    first.check_pseudonym_key()
+    first.check_pseudonym_key()
+    written = (tmp_path / "data" / "pseudonym.fingerprint").read_bytes()
+    other = Settings(home=tmp_path, given_key=SecretStr(KEY), _env_file=None)
+    with pytest.raises(SettingsInvalid, match="differs from the one that the store was made with"):
+        other.check_pseudonym_key()
+    assert (tmp_path / "data" / "pseudonym.fingerprint").read_bytes() == written
+    assert fingerprint(first.pseudonym_key()) == written.decode().strip()
+
+
+def test_no_dump_or_repr_holds_a_secret(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://mammo:pa55word@db/mammo"
+    settings = Settings(
+        home=tmp_path, database_url=SecretStr(url), given_key=SecretStr(KEY), _env_file=None
+    )
+    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "pa55word" not in shown and KEY not in shown
+    assert settings.log_url == url
+    assert Settings(**settings.model_dump(mode="json"), _env_file=None).home == tmp_path
+
+
+def test_children_inherit_the_secrets(tmp_path: Path) -> None:
+    given = {"database_url": SecretStr("sqlite:///x.db"), "given_key": SecretStr(KEY)}
+    children = Settings(home=tmp_path, **given, _env_file=None).child_environment()
+    assert (children["MAMMO_DATABASE_URL"], children["MAMMO_PSEUDONYM_KEY"]) == (
+        "sqlite:///x.db",
+        KEY,
+    )

@@ -31,6 +31,7 @@ from bentos.screening.upload import BodyLimit, ReceivedFile, receive_files, requ
 from mammo import INTENDED_USE, __version__
 from mammo.errors import ExamUnknown
 from mammo.prediction_log import PredictionLog
+from mammo.reading import reading_pool
 from mammo.screening import ExamReport, Screener
 from mammo.settings import Settings, read_settings
 
@@ -161,6 +162,7 @@ def create_app(
 async def _live(service: Service) -> AsyncIterator[None]:
     """Open the log, load the release, then follow the pointer until shutdown."""
     _quieten_readers()
+    reading_pool()  # its processes start while the release loads
     await asyncio.to_thread(service.log.create)
     await asyncio.to_thread(service.rollout.check)
     following = asyncio.create_task(service.rollout.follow())

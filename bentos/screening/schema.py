@@ -39,13 +39,14 @@ class RefusedFile(BaseModel):
 
 
 class ViewAnswer(BaseModel):
-    """One image: its raw logit, before calibration."""
+    """One image: its raw logit, before calibration; not pooled where another one is preferred."""
 
     image_id: str
     laterality: str
     view: str
     logit: float
     quality: list[str]
+    pooled: bool = True
 
 
 class BreastAnswer(BaseModel):

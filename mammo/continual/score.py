@@ -1,7 +1,8 @@
 """Score rows of the index with a release, through the service's own path.
 
 The views come from shards (prepared once by `mammo.preprocess.prepare`), the
-logits from `Screener.infer`, the aggregation from `screening.score_breasts`.
+logits from `Screener.infer`, the aggregation from `screening.score_breasts`, of
+the views that the service would pool (`mammo.preferred`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pandas as pd
 from mammo.data.index import FEATURE_COLUMNS, target_values
 from mammo.data.shards import ShardReader
 from mammo.prediction_log import exam_frame
+from mammo.preferred import suitable_rows
 from mammo.preprocess import to_tensor
 from mammo.screening import EMBEDDING_SIZE, Screener, ViewScore, exam_quality, score_breasts
 
@@ -27,7 +29,10 @@ Progress = Callable[[int, int], None]
 def score_views(
     screener: Screener, index: pd.DataFrame, shards_dir: Path, progress: Progress | None = None
 ) -> pd.DataFrame:
-    """Return ``index`` with the columns logit and e_00..e_31, one row a mammogram."""
+    """Return ``index`` with the columns logit, pooled and e_00..e_31, one row a mammogram.
+
+    ``index`` holds whole exams: which views are pooled depends on the others.
+    """
     reader = ShardReader(shards_dir)
     logits, embeddings = [], []
     for start in range(0, len(index), BATCH):
@@ -41,6 +46,7 @@ def score_views(
             progress(min(start + BATCH, len(index)), len(index))
     scored = index.reset_index(drop=True)
     scored["logit"] = np.concatenate(logits) if logits else np.empty(0, np.float32)
+    scored["pooled"] = suitable_rows(scored.to_dict("records"))
     stacked = np.concatenate(embeddings) if embeddings else np.empty((0, EMBEDDING_SIZE))
     return pd.concat([scored, pd.DataFrame(stacked, columns=EMBEDDING_COLUMNS)], axis=1)
 
@@ -59,7 +65,7 @@ def score_exams(screener: Screener, views: pd.DataFrame, target: str) -> pd.Data
 
 def score_breast_logits(views: pd.DataFrame, target: str) -> pd.DataFrame:
     """Return one row a breast: exam_id, laterality, patient_id, logit (mean over views), label."""
-    labelled = views.assign(label=target_values(views, target))
+    labelled = views.assign(label=target_values(views, target))[views["pooled"]]
     groups = labelled.groupby(["exam_id", "laterality"], sort=True)
     return groups.agg(
         patient_id=("patient_id", "first"),
@@ -72,10 +78,11 @@ def score_breast_logits(views: pd.DataFrame, target: str) -> pd.DataFrame:
 def _exam_row(screener: Screener, exam: pd.DataFrame, labels: pd.Series) -> dict[str, Any]:
     first = exam.iloc[0]
     point = screener.release.operating_point(first["scanner"])
-    breasts = score_breasts(zip(exam["laterality"], exam["logit"], strict=True), point)
+    pooled = exam[exam["pooled"]]
+    breasts = score_breasts(zip(pooled["laterality"], pooled["logit"], strict=True), point)
     worst = max(breasts, key=lambda breast: breast.logit)
     label = labels.loc[exam.index].max()
-    embedding = exam[EMBEDDING_COLUMNS].to_numpy(np.float32).mean(axis=0)
+    embedding = pooled[EMBEDDING_COLUMNS].to_numpy(np.float32).mean(axis=0)
     return {
         **{name: first[name] for name in ("exam_id", "patient_id", "scanner", "site")},
         "software_version": first["software_version"],
@@ -85,7 +92,7 @@ def _exam_row(screener: Screener, exam: pd.DataFrame, labels: pd.Series) -> dict
         "recall": any(breast.recall for breast in breasts),
         "quality": "|".join(_quality(screener, exam)),
         "embedding": embedding.tobytes(),
-        "features": {c[2:]: float(exam[c].mean()) for c in FEATURE_COLUMNS},
+        "features": {c[2:]: float(pooled[c].mean()) for c in FEATURE_COLUMNS},
         "label": None if pd.isna(label) else int(label),
     }
 

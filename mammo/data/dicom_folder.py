@@ -11,10 +11,10 @@ import re
 import shutil
 from pathlib import Path
 
-import pydicom
-
 from mammo.data.listing import Labels, Listing, Reading, ReadOptions, Source, SourceItem
-from mammo.dicom.read import read_mammogram
+from mammo.dicom.deidentify import header_json
+from mammo.dicom.read import decode_image, read_file
+from mammo.dicom.tags import Tags
 from mammo.errors import SourceNotFound
 
 SIDE_FILES = frozenset(
@@ -43,13 +43,10 @@ def list_dicom(directory: Path) -> Listing:
 
 def read_dicom(item: SourceItem, options: ReadOptions) -> Reading:
     """Read one file; see `mammo.dicom.read.read_mammogram` for its refusals."""
-    mammogram, image = read_mammogram(
-        item.path, key=options.key, site=options.site, max_bytes=options.max_bytes
-    )
-    header = pydicom.dcmread(
-        item.path, force=True, specific_tags=["PatientID"], stop_before_pixels=True
-    )
-    return Reading(mammogram, image, cbis_labels(str(header.get("PatientID") or "")))
+    read = read_file(item.path, key=options.key, site=options.site, max_bytes=options.max_bytes)
+    labels = cbis_labels(Tags(read.file.dataset, read.file.little_endian).text("PatientID"))
+    header = header_json(read.file, options.key)
+    return Reading(read.mammogram, decode_image(read, options.reduce), labels, header)
 
 
 def cbis_labels(patient_id: str) -> Labels:

@@ -9,7 +9,6 @@ pseudonyms. Unlabelled is null, never negative.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mammo.data.durable import write_file
 from mammo.errors import IndexMissing, SourceInvalid
 from mammo.preprocess import FEATURE_NAMES
 
@@ -105,18 +105,18 @@ def read_index(path: Path) -> pd.DataFrame:
         ) from error
 
 
-def write_index(frame: pd.DataFrame, path: Path) -> None:
-    """Write the index atomically, ordered by image; equal frames give equal bytes."""
+def write_index(frame: pd.DataFrame, path: Path, drafts: Path | None = None) -> None:
+    """Write the index in one step, ordered by image; equal frames give equal bytes.
+
+    ``drafts`` is where it is written first: the folder of ``path`` by default.
+    """
     ordered = frame.sort_values(["source", "image_id", "sha256"], kind="stable")
     table = pa.Table.from_pandas(
         ordered[INDEX_SCHEMA.names], schema=INDEX_SCHEMA, preserve_index=False
     ).replace_schema_metadata(None)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, draft, compression="zstd")
-    with draft.open("rb") as handle:
-        os.fsync(handle.fileno())
-    draft.replace(path)
+    written = pa.BufferOutputStream()  # the file is written by us: Arrow's errors hide the cause
+    pq.write_table(table, written, compression="zstd")
+    write_file(path, lambda handle: handle.write(written.getvalue()), drafts or path.parent)
 
 
 def target_values(index: pd.DataFrame, target: str) -> pd.Series:

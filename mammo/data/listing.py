@@ -49,20 +49,29 @@ class Listing:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """One item, read: pseudonymous header, stored pixels, labels."""
+    """One item, read: pseudonymous facts, stored pixels, labels.
+
+    ``header`` is the de-identified header as DICOM JSON (PS3.18 annex F), ``{}``
+    for a source that has none.
+    """
 
     mammogram: Mammogram
     image: StoredImage
     labels: Labels
+    header: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What reading needs from the installation: key of pseudonyms, site, size limit."""
+    """What reading needs from the installation: key of pseudonyms, site, size limit.
+
+    ``reduce`` is the power of two by which JPEG 2000 is decoded smaller, 0 or 1.
+    """
 
     key: bytes = field(repr=False)
     site: str
     max_bytes: int = 200 * 2**20
+    reduce: int = 0
 
 
 @dataclass(frozen=True, slots=True)

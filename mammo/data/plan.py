@@ -9,13 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import mammo
+from mammo.data import staging
 from mammo.data.digests import FileDigests
+from mammo.data.durable import storing, sweep_drafts
 from mammo.data.index import read_index
 from mammo.data.listing import SourceItem
-from mammo.data.quarantine import UNEXPECTED, QuarantineRecord, find_record, refusal
+from mammo.data.quarantine import QuarantineRecord, find_record, is_for_good, refusal
 from mammo.data.sources import list_items
 from mammo.data.store import read_store_config
-from mammo.errors import SourceInvalid
+from mammo.errors import FileVanished, ReadError, SourceInvalid
+from mammo.killable import Limits
 from mammo.preprocess import PreprocessConfig
 from mammo.settings import Settings
 
@@ -34,11 +37,17 @@ class ShardJob:
     home: Path
     site: str
     max_bytes: int
+    limits: Limits
 
     @property
     def settings(self) -> Settings:
         """The installation's settings, as far as a job needs them."""
         return Settings(home=self.home, site=self.site)
+
+    @property
+    def read_under(self) -> str:
+        """The limits as they stand in the report on a file."""
+        return told_limits(self.limits, self.max_bytes)
 
 
 @dataclass(frozen=True)
@@ -76,12 +85,20 @@ def plan_ingest(
     SourceNotFound, SourceInvalid
         See `mammo.data.sources.list_items`; also when the store was prepared
         with another configuration.
+    SettingsInvalid
+        The key of pseudonyms is not the store's.
+    StoreReadOnly, DiskFull
+        The store cannot be written to.
     """
     size = SHARD_SIZE if shard_size is None else shard_size
     if size < 1:
         raise ValueError(f"shard_size is {size}; at least 1 is needed")
     listing = list_items(source, Path(directory))
     _require_same_config(settings, config)
+    with storing(settings.home):
+        settings.check_pseudonym_key()
+    staging.sweep(settings)
+    sweep_drafts(settings.quarantine_dir)
     known = _known_digests(settings)
     new: dict[str, SourceItem] = {}
     refused: list[QuarantineRecord] = []
@@ -120,6 +137,7 @@ def _make_jobs(
             home=settings.home,
             site=settings.site,
             max_bytes=settings.max_file_mb * 2**20,
+            limits=read_limits(settings),
         )
         for group in groups
     ]
@@ -145,10 +163,35 @@ def _with_digests(
         try:
             sha256 = digests.digest(item.path)
         except OSError as error:
-            refused.append(refusal(item.path, error, sha256="", source=source))
+            refused.append(refusal(item.path, unopened(error), sha256="", source=source))
         else:
             yield sha256, item
     digests.save()
+
+
+def unopened(error: OSError) -> ReadError:
+    """Return the refusal of a file that was listed and cannot be opened."""
+    if isinstance(error, FileNotFoundError):
+        return FileVanished("the file was removed after it was listed; nothing of it was kept")
+    return ReadError(
+        f"the file cannot be read ({error.strerror}): see to its rights and its disk; "
+        "the next ingest tries it again"
+    )
+
+
+def read_under(settings: Settings) -> str:
+    """Return the limits as they stand in the report on a file."""
+    return told_limits(read_limits(settings), settings.max_file_mb * 2**20)
+
+
+def read_limits(settings: Settings) -> Limits:
+    """Return what reading one file may take."""
+    return Limits(settings.read_seconds, settings.read_memory_mb)
+
+
+def told_limits(limits: Limits, max_bytes: int) -> str:
+    """Return the limits as text, for reports."""
+    return f"{limits.seconds:g} s, {limits.memory_mb} MB, file of {max_bytes / 2**20:g} MB"
 
 
 def _known_digests(settings: Settings) -> set[str]:
@@ -160,12 +203,12 @@ def _known_digests(settings: Settings) -> set[str]:
 def _refused_before(settings: Settings, sha256: str) -> QuarantineRecord | None:
     """Return the report on a file that this version of the reader has refused for good.
 
-    What failed in an unforeseen way is tried again: the cause may have passed.
+    What failed in an unforeseen way is tried again, and under other limits everything is.
     """
     record = find_record(settings.quarantine_dir, sha256)
-    if record is None or record.reader != mammo.__version__ or record.code == UNEXPECTED:
+    if record is None or record.reader != mammo.__version__ or not is_for_good(record):
         return None
-    return record
+    return record if record.limits == read_under(settings) else None
 
 
 def _require_same_config(settings: Settings, config: PreprocessConfig) -> None:

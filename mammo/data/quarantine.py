@@ -9,25 +9,27 @@ copies are as they came.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mammo.errors import ReadError
+from mammo.data.durable import make_folder, storing, write_file, write_text
+from mammo.errors import FileChanged, FileVanished, ReadError
 
 MAX_COPY_BYTES = 200 * 2**20
 UNEXPECTED = ReadError.code
+PASSING = frozenset((FileVanished.code, FileChanged.code))
+"""Codes of what befell a file while it was read; it is not to blame, and not quarantined."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantineRecord:
     """Why a file was refused.
 
-    ``reader`` is the version of mammo that refused it; ``new`` is False when
-    the file had been refused before.
+    ``reader`` is the version of mammo that refused it and ``limits`` what it was
+    allowed; ``new`` is False when the file had been refused before.
     """
 
     file: str
@@ -37,10 +39,13 @@ class QuarantineRecord:
     source: str = ""
     reader: str = ""
     first_seen: str = ""
+    limits: str = ""
     new: bool = True
 
 
-def refusal(path: Path, error: Exception, *, sha256: str, source: str) -> QuarantineRecord:
+def refusal(
+    path: Path, error: Exception, *, sha256: str, source: str, limits: str = ""
+) -> QuarantineRecord:
     """Describe why a file was refused.
 
     Anything but a `ReadError` was not foreseen: only its class is told, since
@@ -54,21 +59,28 @@ def refusal(path: Path, error: Exception, *, sha256: str, source: str) -> Quaran
         code = UNEXPECTED
         message = f"the reader failed with {type(error).__name__}; the file was left out"
     seen = datetime.now(UTC).isoformat(timespec="seconds")
-    return QuarantineRecord(path.name, code, message, sha256, source, mammo.__version__, seen)
+    return QuarantineRecord(
+        path.name, code, message, sha256, source, mammo.__version__, seen, limits
+    )
+
+
+def is_for_good(record: QuarantineRecord) -> bool:
+    """Return False for a refusal whose cause may have passed: the file is tried again."""
+    return record.code != UNEXPECTED and record.code not in PASSING
 
 
 def put_in_quarantine(directory: Path, record: QuarantineRecord, path: Path | None) -> None:
     """Write the report and a copy of the file; twice changes nothing."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(directory, mode=0o700)
     before = find_record(directory, record.sha256)
-    if before is not None and (before.code, before.reader) == (record.code, record.reader):
+    if before is not None and _cause(before) == _cause(record):
         return
     if path is not None and path.is_file() and path.stat().st_size <= MAX_COPY_BYTES:
-        shutil.copyfile(path, directory / f"{record.sha256}{path.suffix.lower()}")
-    draft = directory / f".{record.sha256}.{os.getpid()}"
+        _copy(path, directory / f"{record.sha256}{path.suffix.lower()}")
     values = {name: value for name, value in asdict(record).items() if name != "new"}
-    draft.write_text(json.dumps(values, indent=2) + "\n")
-    draft.replace(_report_path(directory, record.sha256))
+    write_text(
+        _report_path(directory, record.sha256), json.dumps(values, indent=2) + "\n", directory
+    )
 
 
 def find_record(directory: Path, sha256: str) -> QuarantineRecord | None:
@@ -86,8 +98,22 @@ def release_from_quarantine(directory: Path, digests: Iterable[str]) -> None:
     """Remove what is kept of files that have since been read."""
     for sha256 in digests:
         if _report_path(directory, sha256).exists():
-            for path in directory.glob(f"{sha256}*"):
-                path.unlink()
+            with storing(directory):
+                for path in directory.glob(f"{sha256}*"):
+                    path.unlink(missing_ok=True)
+
+
+def _cause(record: QuarantineRecord) -> tuple[str, str, str]:
+    return record.code, record.reader, record.limits
+
+
+def _copy(path: Path, copy: Path) -> None:
+    try:
+        original = path.open("rb")
+    except OSError:
+        return  # gone by now, or closed to us: the report says what it was
+    with original:
+        write_file(copy, lambda handle: shutil.copyfileobj(original, handle), copy.parent)
 
 
 def _report_path(directory: Path, sha256: str) -> Path:

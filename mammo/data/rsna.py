@@ -8,28 +8,23 @@ boxes become findings.
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, time
-from functools import partial
 from pathlib import Path
-
-import pydicom
-from pydicom.errors import InvalidDicomError
 
 from mammo.data.listing import Labels, Listing, Reading, ReadOptions, Source, SourceItem
 from mammo.data.tables import read_table, to_bool, to_float
-from mammo.dicom.deidentify import pseudonym
-from mammo.dicom.read import read_mammogram
-from mammo.errors import ViewUnknown
+from mammo.dicom.deidentify import header_json, pseudonym
+from mammo.dicom.read import ReadFile, decode_image, read_file
+from mammo.dicom.tags import Tags
 from mammo.exam import Finding, Laterality, Mammogram, Scanner, View, ViewPosition
-from mammo.preprocess import StoredImage
 
 COLUMNS = (
     "site_id", "patient_id", "image_id", "laterality", "view", "age", "implant", "machine_id"
 )  # fmt: skip
+OLDEST = 90
+"""Ages above are told as this one: so few live on that an age may name a person."""
 BOX = ("x_min", "y_min", "x_max", "y_max")
 
 
@@ -57,24 +52,24 @@ def read_rsna(item: SourceItem, options: ReadOptions) -> Reading:
     facts = dict(item.facts)
     told = View(_laterality(facts["laterality"]), _position(facts["view"]))
     site = f"site-{facts['site_id']}"
-    mammogram, image = _read_with_view(item.path, told, site, options)
-    view = _known_view(told, mammogram.view)
-    completed = _complete(mammogram, facts, view, item.path, options.key)
+    read = read_file(item.path, key=options.key, site=site, max_bytes=options.max_bytes, told=told)
+    completed = _complete(read, facts, _known_view(told, read.mammogram.view), options.key)
     known_at = None
     if item.labels.cancer is not None and completed.acquired_on is not None:
         known_at = datetime.combine(completed.acquired_on, time(), tzinfo=UTC)
-    return Reading(completed, image, replace(item.labels, known_at=known_at))
+    labels = replace(item.labels, known_at=known_at)
+    return Reading(
+        completed, decode_image(read, options.reduce), labels, header_json(read.file, options.key)
+    )
 
 
-def _complete(
-    found: Mammogram, facts: dict[str, str], view: View, path: Path, key: bytes
-) -> Mammogram:
-    age = to_float(facts["age"])
+def _complete(read: ReadFile, facts: dict[str, str], view: View, key: bytes) -> Mammogram:
+    found, age = read.mammogram, to_float(facts["age"])
     scanner = found.scanner
     if not (scanner.manufacturer or scanner.model):
         scanner = Scanner("RSNA", f"machine-{facts['machine_id']}", scanner.software_version)
     exam_id = found.exam_id
-    if not _has_study(path):
+    if not Tags(read.file.dataset, read.file.little_endian).text("StudyInstanceUID"):
         exam_id = pseudonym(key, "exam", facts["patient_id"])
     return replace(
         found,
@@ -83,7 +78,7 @@ def _complete(
         view=view,
         quality=_quality(found.quality, view),
         scanner=scanner,
-        age_years=round(age) if age is not None else found.age_years,
+        age_years=min(round(age), OLDEST) if age is not None else found.age_years,
         implant=found.implant if found.implant is not None else to_bool(facts["implant"]),
     )
 
@@ -103,34 +98,6 @@ def _quality(found: tuple[str, ...], view: View) -> tuple[str, ...]:
     elif not view.is_standard and "NON_STANDARD_VIEW" not in kept:
         kept.append("NON_STANDARD_VIEW")
     return tuple(kept)
-
-
-def _read_with_view(
-    path: Path, view: View, site: str, options: ReadOptions
-) -> tuple[Mammogram, StoredImage]:
-    """Read a file; one that does not tell its view is told it by the table."""
-    read = partial(read_mammogram, key=options.key, site=site, max_bytes=options.max_bytes)
-    try:
-        return read(path)
-    except ViewUnknown:
-        if view.laterality == Laterality.UNKNOWN:
-            raise
-        dataset = pydicom.dcmread(path)
-        dataset.ImageLaterality = view.laterality.value
-        dataset.ViewPosition = view.position.value
-        told = io.BytesIO()
-        dataset.save_as(told)
-        mammogram, image = read(told.getvalue())
-        # identity is of the file as it came, not of the copy that was completed
-        return replace(mammogram, sha256=hashlib.sha256(path.read_bytes()).hexdigest()), image
-
-
-def _has_study(path: Path) -> bool:
-    try:
-        header = pydicom.dcmread(path, specific_tags=["StudyInstanceUID"], stop_before_pixels=True)
-    except InvalidDicomError:
-        return False
-    return bool(str(header.get("StudyInstanceUID") or "").strip())
 
 
 def _laterality(text: str) -> Laterality:

@@ -8,34 +8,37 @@ data version (DVC) only sees what is new.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+from mammo.data.durable import write_file
 from mammo.errors import SourceInvalid
 
 Pixels = npt.NDArray[np.uint16]
 
 
 def write_shard(directory: Path, name: str, arrays: Sequence[Pixels]) -> Path:
-    """Write prepared images, each (height, width) uint16, as ``name.npy``; atomic."""
-    directory.mkdir(parents=True, exist_ok=True)
-    stacked = np.ascontiguousarray(np.stack(arrays), dtype=np.uint16)
-    draft = directory / f".{name}.{os.getpid()}.npy"
-    np.save(draft, stacked, allow_pickle=False)
+    """Write prepared images, each (height, width) uint16, as ``name.npy`` in one step."""
     path = directory / f"{name}.npy"
-    draft.replace(path)
+    write_file(path, partial(_write_array, arrays=arrays), drafts=directory)
     return path
 
 
-def shard_digest(arrays: Sequence[Pixels]) -> str:
-    """Return 16 hex digits that name a shard by shape and pixels."""
+def shard_digest(arrays: Sequence[Pixels], headers: Sequence[str] = ()) -> str:
+    """Return 16 hex digits that name a shard by shape, pixels and headers.
+
+    With the headers, because the same pixels may come again in other files.
+    """
     digest = hashlib.sha256(repr([array.shape for array in arrays]).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array, dtype="<u2").data)
+    for header in headers:
+        digest.update(header.encode() + b"\n")
     return digest.hexdigest()[:16]
 
 
@@ -81,3 +84,17 @@ class ShardReader:
 
     def __getstate__(self) -> dict[str, object]:
         return {"directory": self.directory, "_open": {}}
+
+
+def _write_array(handle: BinaryIO, arrays: Sequence[Pixels]) -> None:
+    """Write what `numpy.save` would of the stacked arrays.
+
+    Not by `numpy.save`: it copies them all once more, and hides why a disk refuses.
+    """
+    shape = (len(arrays), *arrays[0].shape)
+    header = {"descr": "<u2", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(handle, header)
+    for array in arrays:
+        if array.shape != shape[1:]:
+            raise ValueError(f"a shard of {shape[1:]} images was given one of {array.shape}")
+        handle.write(np.ascontiguousarray(array, dtype="<u2").data)

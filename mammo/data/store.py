@@ -1,4 +1,4 @@
-"""The store: index, shards and the configuration they were prepared with.
+"""The store: index, shards, their headers, and the configuration they were prepared with.
 
 Writers take turns by a lock on a file, so two ingests at once end with both
 their images.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from mammo.data import staging
+from mammo.data.durable import make_folder, storing, write_text
 from mammo.data.index import empty_index, index_from_rows, read_index, write_index
 from mammo.errors import DuplicateImage, ReadError
 from mammo.preprocess import PreprocessConfig
@@ -30,13 +30,14 @@ Row = dict[str, Any]
 class StoreChange:
     """What adding rows did.
 
-    ``added`` holds the SHA-256 of the files that came in; ``rejected`` rows
-    clash with an image in the index.
+    ``added`` holds the SHA-256 of the files that came in, ``known`` of all files
+    in the index; ``rejected`` rows clash with an image in the index.
     """
 
     added: tuple[str, ...]
     index_rows: int
     rejected: tuple[tuple[Row, ReadError], ...]
+    known: frozenset[str]
 
 
 def add_rows(settings: Settings, config: PreprocessConfig, rows: list[Row]) -> StoreChange:
@@ -48,14 +49,15 @@ def add_rows(settings: Settings, config: PreprocessConfig, rows: list[Row]) -> S
     """
     index = _read_or_empty(settings.index_path)
     accepted, rejected = _sort_out(index, rows)
-    _move_shards(settings, {row["shard"] for row in accepted})
+    staging.move_to_store(settings, {row["shard"] for row in accepted})
     if accepted or not settings.index_path.exists():
         _write_config(settings, config)
         added = index_from_rows(accepted)
         index = pd.concat([index, added]) if len(index) else added
-        write_index(index, settings.index_path)
+        write_index(index, settings.index_path, staging.directory_of(settings))
     _remove_orphans(settings, set(index["shard"]))
-    return StoreChange(tuple(row["sha256"] for row in accepted), len(index), tuple(rejected))
+    files = tuple(row["sha256"] for row in accepted)
+    return StoreChange(files, len(index), tuple(rejected), frozenset(index["sha256"]))
 
 
 def read_store_config(settings: Settings) -> PreprocessConfig | None:
@@ -69,8 +71,10 @@ def read_store_config(settings: Settings) -> PreprocessConfig | None:
 @contextmanager
 def store_lock(settings: Settings) -> Iterator[None]:
     """Hold the store's lock; it falls when the process ends, however it ends."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.data_dir / ".store.lock").open("w") as handle:
+    make_folder(settings.data_dir)
+    with storing(settings.data_dir):
+        handle = (settings.data_dir / ".store.lock").open("w")
+    with handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
@@ -97,19 +101,15 @@ def _sort_out(
     return accepted, rejected
 
 
-def _move_shards(settings: Settings, shards: set[str]) -> None:
-    settings.shards_dir.mkdir(parents=True, exist_ok=True)
-    for shard in shards:
-        staged = staging.directory_of(settings) / f"{shard}.npy"
-        # absent when an interrupted commit had moved it already
-        if staged.exists():
-            staged.replace(settings.shards_dir / staged.name)
-
-
 def _remove_orphans(settings: Settings, named: set[str]) -> None:
-    for path in settings.shards_dir.glob("*.npy"):
-        if path.stem not in named:
-            path.unlink()
+    """Remove shards and headers that no row names, and drafts that older versions left."""
+    folders = (settings.shards_dir, staging.headers_of(settings))
+    with storing(settings.index_path.parent):
+        for path in (path for folder in folders for path in folder.glob("*")):
+            if path.stem not in named or path.name.startswith("."):
+                path.unlink(missing_ok=True)
+        for path in settings.index_path.parent.glob(".*"):
+            path.unlink(missing_ok=True)
 
 
 def _read_or_empty(path: Path) -> pd.DataFrame:
@@ -125,6 +125,4 @@ def _write_config(settings: Settings, config: PreprocessConfig) -> None:
     text = json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
     if path.exists() and path.read_text() == text:
         return
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text)
-    draft.replace(path)
+    write_text(path, text, staging.directory_of(settings))

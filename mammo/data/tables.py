@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
 
 from mammo.errors import SourceInvalid, SourceNotFound
 
@@ -20,6 +19,8 @@ def read_table(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
     SourceInvalid
         It is no CSV, or lacks required columns; the message names them.
     """
+    import pandas as pd  # only here: whoever reads the files needs no tables
+
     if not path.is_file():
         raise SourceNotFound(f"{path.name} is not in {path.parent}: check the path or the source")
     try:
@@ -45,5 +46,8 @@ def to_bool(text: str) -> bool | None:
 
 def to_float(text: str) -> float | None:
     """Return a finite number, or None when the cell holds none."""
-    value = pd.to_numeric(text, errors="coerce")
-    return float(value) if pd.notna(value) and abs(value) != float("inf") else None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

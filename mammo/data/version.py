@@ -4,10 +4,16 @@ A version is the MD5 that DVC gives the folder, its first 12 digits. Files go
 into DVC's cache as hard links, so a version costs no second copy, and only what
 changed is hashed again. ``versions.json`` keeps the pointer file of every
 version, so that any of them can be checked out again.
+
+DVC makes its links by removing a file and linking it back, and may be killed
+between the two. So the files are linked into its cache before it looks: it then
+finds nothing to do, and no file of the store is ever away.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import logging
 import os
@@ -19,10 +25,14 @@ from typing import Any
 
 import yaml
 
+from mammo.data.durable import replace_by_link, storing, write_text
+from mammo.data.staging import directory_of
 from mammo.errors import IndexMissing, SourceNotFound
 from mammo.settings import TELEMETRY_OFF, Settings
 
 VERSION_DIGITS = 12
+NO_LINKS = frozenset((errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP))
+"""What a file system without hard links, or with too many, answers."""
 
 
 def snapshot_store(settings: Settings, *, rows: int) -> str:
@@ -35,10 +45,13 @@ def snapshot_store(settings: Settings, *, rows: int) -> str:
     ------
     IndexMissing
         There is no store.
+    DiskFull, StoreReadOnly
+        The version cannot be written.
     """
     if not settings.index_path.exists():
         raise IndexMissing("there is no exam index to version: run `mammo ingest` first")
-    with _open_repo(settings.data_dir) as repo:
+    with storing(settings.data_dir), _open_repo(settings.data_dir) as repo:
+        _link_into_cache(settings)
         repo.add([str(_store(settings))])
     version = current_version(settings)
     _log_version(settings, version, rows)
@@ -74,7 +87,7 @@ def checkout_version(settings: Settings, version: str) -> None:
     if version not in versions:
         known = ", ".join(versions) or "none"
         raise SourceNotFound(f"data version {version!r} is unknown here; known are {known}")
-    _write_atomic(_pointer_path(settings), versions[version]["pointer"])
+    write_text(_pointer_path(settings), versions[version]["pointer"], directory_of(settings))
     with _open_repo(settings.data_dir) as repo:
         repo.checkout([str(_pointer_path(settings))], force=True)
 
@@ -109,6 +122,26 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
+def _link_into_cache(settings: Settings) -> None:
+    """Make the store's files and DVC's cache one, by hard links, under their MD5."""
+    cache = settings.data_dir / ".dvc" / "cache" / "files" / "md5"
+    for path in _store(settings).rglob("*"):
+        if not path.is_file() or path.stat().st_nlink > 1:
+            continue
+        with path.open("rb") as handle:
+            digest = hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False))
+        cached = cache / digest.hexdigest()[:2] / digest.hexdigest()[2:]
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o444)  # DVC keeps its cache so, and a link has the mode of its file
+        try:
+            cached.hardlink_to(path)
+        except FileExistsError:  # the store was copied here, or the same file came back
+            replace_by_link(path, cached, directory_of(settings))
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise  # where there are none DVC copies, as it always did
+
+
 def _log_version(settings: Settings, version: str, rows: int) -> None:
     versions = list_versions(settings)
     if version in versions:
@@ -118,18 +151,12 @@ def _log_version(settings: Settings, version: str, rows: int) -> None:
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "pointer": _pointer_path(settings).read_text(),
     }
-    _write_atomic(_log_path(settings), json.dumps(versions, indent=2) + "\n")
+    write_text(_log_path(settings), json.dumps(versions, indent=2) + "\n", directory_of(settings))
 
 
 def _version_of(pointer: str) -> str:
     digest: str = yaml.safe_load(pointer)["outs"][0]["md5"]
     return digest[:VERSION_DIGITS]
-
-
-def _write_atomic(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text)
-    draft.replace(path)
 
 
 def _store(settings: Settings) -> Path:

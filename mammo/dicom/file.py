@@ -2,8 +2,14 @@
 
 pydicom parses the header; the end of the file is watched here, because pydicom
 gives an empty data set for a file cut inside its pixel data. Tolerated: no
-preamble, no File Meta Information, a transfer syntax that is wrong about
-implicit or explicit VR.
+preamble, no File Meta Information or one in big endian, group lengths that lie,
+a transfer syntax that is wrong about implicit or explicit VR, a TIFF header as
+preamble (dual-personality files, PS3.10 section 7.1).
+
+Anyone may have made the file. Before anything is allocated or parsed, limits
+hold on its size, on what it inflates to, on the depth and number of its elements
+(:mod:`mammo.dicom.nesting`) and on the fragments of its pixel data; a preamble
+that begins a program is refused.
 """
 
 from __future__ import annotations
@@ -11,13 +17,11 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
-from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -25,25 +29,23 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from mammo.dicom.charsets import hide_unknown_terms
+from mammo.dicom.nesting import UNDEFINED_LENGTH, NestingCheck, Stop, names_vr
+from mammo.dicom.preamble import PREAMBLE_END, find_start
 from mammo.dicom.tags import PARSE_ERRORS, Tags
-from mammo.errors import DicomTruncated, EmptyFile, NotDicom, TooLarge
+from mammo.errors import (
+    DicomTruncated,
+    EmptyFile,
+    NestedTooDeep,
+    NotDicom,
+    TooLarge,
+)
 
 PIXEL_DATA = 0x7FE00010
-UNDEFINED_LENGTH = 0xFFFFFFFF
 ITEM, SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
-OTHER_FORMATS = {
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"\xff\x4f\xff\x51": "a JPEG 2000 codestream",
-    b"GIF8": "a GIF picture",
-    b"BM": "a BMP picture",
-    b"II*\0": "a TIFF picture",
-    b"MM\0*": "a TIFF picture",
-    b"%PDF": "a PDF document",
-    b"PK\x03\x04": "a ZIP archive",
-    b"\x1f\x8b": "a gzip archive",
-    b"\x93NUMPY": "a NumPy array",
-}
+INFLATE_STEP, FREE_RATIO = 16 * 2**20, 100
+"""Past two steps, what is inflated may be at most that many times the deflated bytes."""
+MAX_FRAGMENTS = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,8 @@ class DicomFile:
     ``body`` holds the data set (inflated where it was deflated); ``pixel_start``
     is the offset of the element Pixel Data (7FE0,0010) in it, None where there
     is none. ``cut_short`` is True when the last element is incomplete.
-    ``media_class`` is Media Storage SOP Class UID (0002,0002).
+    ``media_class`` is Media Storage SOP Class UID (0002,0002); ``preamble`` is
+    False where the 128 bytes and the prefix DICM are missing.
     """
 
     dataset: Dataset
@@ -64,6 +67,7 @@ class DicomFile:
     pixel_start: int | None
     cut_short: bool
     media_class: str = ""
+    preamble: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,27 +84,29 @@ def parse_file(data: bytes, max_bytes: int) -> DicomFile:
 
     Raises
     ------
-    EmptyFile, TooLarge, NotDicom, DicomTruncated
+    EmptyFile, TooLarge, NotDicom, ExecutablePreamble, NestedTooDeep, DicomTruncated
     """
     if not data:
         raise EmptyFile("the file has 0 bytes")
     if len(data) > max_bytes:
         raise TooLarge(f"the file has {len(data):,} bytes; allowed are {max_bytes:,}")
-    meta, start = _read_meta(data, _find_start(data))
-    syntax = meta.text("TransferSyntaxUID")
+    first = find_start(data)
+    meta, start = _read_meta(data, first)
+    syntax = meta.text("TransferSyntaxUID") or _guess_syntax(data, start)
     body = data
     if syntax == DeflatedExplicitVRLittleEndian:
         body, start = _inflate(memoryview(data)[start:], max_bytes), 0
     little = syntax != ExplicitVRBigEndian
     implicit = _is_implicit(body, start, little)
-    fallback = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     dataset, end, cut = _read_elements(body, start, implicit, little, _is_pixel_data)
     if not dataset:
         raise DicomTruncated(f"the file ends after {len(data):,} bytes, before any of its data set")
     has_pixels = end + 8 <= len(body) and _tag_at(body, end, little) == PIXEL_DATA
     pixel_start = end if has_pixels else None
-    syntax, media_class = syntax or fallback, meta.text("MediaStorageSOPClassUID")
-    return DicomFile(dataset, syntax, little, implicit, body, pixel_start, cut, media_class)
+    media_class, preamble = meta.text("MediaStorageSOPClassUID"), first == PREAMBLE_END
+    return DicomFile(
+        dataset, syntax, little, implicit, body, pixel_start, cut, media_class, preamble
+    )
 
 
 def read_pixel_element(file: DicomFile) -> PixelElement | None:
@@ -140,6 +146,8 @@ def _read_fragments(value: memoryview, order: str) -> tuple[memoryview, ...]:
             return tuple(fragments[1:])
         if (group, element) != ITEM or place + length > len(value):
             break
+        if len(fragments) > MAX_FRAGMENTS:
+            raise TooLarge(f"Pixel Data (7FE0,0010) has more than {MAX_FRAGMENTS:,} fragments")
         fragments.append(value[place : place + length])
         place += length
     raise DicomTruncated(
@@ -148,49 +156,40 @@ def _read_fragments(value: memoryview, order: str) -> tuple[memoryview, ...]:
     )
 
 
-def _find_start(data: bytes) -> int:
-    """Return where the first element is: after the prefix DICM, or at the beginning."""
-    if data[128:132] == b"DICM":
-        return 132
-    if data[:4] == b"DICM":  # the preamble was cut off, the prefix was not
-        return 4
-    if _is_plausible(data):
-        return 0
-    found = next((name for magic, name in OTHER_FORMATS.items() if data.startswith(magic)), None)
-    looks = f"; it looks like {found}" if found else ""
-    raise NotDicom(f"the file has no DICM prefix and does not begin with a DICOM element{looks}")
-
-
-def _is_plausible(data: bytes) -> bool:
-    """True if the bytes begin with a likely first element: group 0002 or 0008."""
-    if len(data) < 16:
-        return False
-    group, element, implicit_length = struct.unpack_from("<HHL", data)
-    if group not in (0x0002, 0x0008) or element > 0x0100:
-        return False
-    return data[4:6] in (b"UL", b"OB", b"UI", b"CS", b"LO", b"DA", b"SH") or implicit_length <= 1024
-
-
 def _read_meta(data: bytes, start: int) -> tuple[Tags, int]:
-    """Return the File Meta Information, possibly none, and where the data set begins."""
-    if data[start : start + 2] != b"\x02\x00":
+    """Return the File Meta Information, possibly none, and where the data set begins.
+
+    It is in little endian; old writers of big-endian files wrote it like the rest.
+    """
+    group = data[start : start + 2]
+    little = group == b"\x02\0"
+    if not little and group != b"\0\x02":
         return Tags(Dataset()), start
-    meta, end, _ = _read_elements(data, start, False, True, _is_past_meta)
-    return Tags(meta), end
+    meta, end, _ = _read_elements(data, start, False, little, _is_past_meta)
+    return Tags(meta, little), end
+
+
+def _guess_syntax(data: bytes, start: int) -> str:
+    """Return the uncompressed syntax that the first element looks like."""
+    if not names_vr(data, start + 4):
+        return ImplicitVRLittleEndian
+    return ExplicitVRBigEndian if data[start] == 0 else ExplicitVRLittleEndian
 
 
 def _read_elements(
-    body: bytes,
-    start: int,
-    implicit: bool,
-    little: bool,
-    stop: Callable[[BaseTag, str | None, int], bool],
+    body: bytes, start: int, implicit: bool, little: bool, stop: Stop
 ) -> tuple[Dataset, int, bool]:
     """Return the elements up to ``stop``, where that is, and whether the last was cut."""
-    stream = io.BytesIO(body)
+    check = NestingCheck(body, start, implicit, little, stop)
+    check.run()
+    stream = io.BytesIO(hide_unknown_terms(body, start, implicit, little, check.character_sets))
     stream.seek(start)
     try:
-        dataset = read_dataset(stream, implicit, little, stop_when=stop)
+        dataset = read_dataset(
+            stream, implicit, little, stop_when=lambda tag, _vr, _length: stop(tag)
+        )
+    except RecursionError as error:
+        raise NestedTooDeep("sequences lie inside each other too deep to be read") from error
     except PARSE_ERRORS as error:
         if stream.tell() >= len(body):
             raise DicomTruncated("the file ends inside its header") from error
@@ -203,7 +202,7 @@ def _drop_cut_element(dataset: Dataset) -> bool:
     """Remove the last element if the file ended inside its value; True if it did."""
     if not dataset:
         return False
-    last = max(dataset.keys())
+    last = next(reversed(tuple(dataset.keys())))  # in the file's order, which may be any
     element = dataset.get_item(last, keep_deferred=True)
     if not isinstance(element, RawDataElement):
         return False
@@ -213,17 +212,17 @@ def _drop_cut_element(dataset: Dataset) -> bool:
     return True
 
 
-def _is_pixel_data(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+def _is_pixel_data(tag: int) -> bool:
     return tag >= PIXEL_DATA
 
 
-def _is_past_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return tag.group != 0x0002
+def _is_past_meta(tag: int) -> bool:
+    return tag >> 16 != 0x0002
 
 
 def _is_implicit(body: bytes, start: int, little: bool) -> bool:
     """True if the first element has no VR; of big endian only explicit VR exists."""
-    return little and not body[start + 4 : start + 6].isalpha()
+    return little and not names_vr(body, start + 4)
 
 
 def _tag_at(body: bytes, place: int, little: bool) -> int:
@@ -233,13 +232,22 @@ def _tag_at(body: bytes, place: int, little: bool) -> int:
 
 def _inflate(deflated: memoryview, max_bytes: int) -> bytes:
     """Inflate a data set (PS3.5 A.5) without ever holding more than the limit."""
-    stream = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    stream, body = zlib.decompressobj(wbits=-zlib.MAX_WBITS), bytearray()
     try:
-        body = stream.decompress(deflated, max_bytes + 1)
+        rest: bytes | memoryview = deflated
+        while rest and not stream.eof:
+            body += stream.decompress(rest, INFLATE_STEP)
+            rest = stream.unconsumed_tail
+            _check_inflated(len(body), len(deflated), max_bytes)
     except zlib.error as error:
         raise NotDicom("the deflated data set cannot be inflated") from error
-    if len(body) > max_bytes:
-        raise TooLarge(f"the data set inflates to more than {max_bytes:,} bytes")
     if not stream.eof:
         raise DicomTruncated(f"the deflated data set ends early, after {len(body):,} bytes")
-    return body
+    return bytes(body)
+
+
+def _check_inflated(inflated: int, deflated: int, max_bytes: int) -> None:
+    if inflated > max_bytes:
+        raise TooLarge(f"the data set inflates to more than {max_bytes:,} bytes")
+    if inflated > 2 * INFLATE_STEP and inflated > FREE_RATIO * deflated:
+        raise TooLarge(f"{deflated:,} bytes inflate to {inflated:,} and more, {FREE_RATIO} times")

@@ -3,7 +3,8 @@
 The checks run from what no second try can mend to what it can, and the first
 that fails names the refusal:
 
-1. the kind of object: NOT_MAMMOGRAPHY, TOMOSYNTHESIS, FOR_PROCESSING;
+1. the kind of object (:mod:`mammo.dicom.kinds`): NOT_MAMMOGRAPHY, TOMOSYNTHESIS,
+   FOR_PROCESSING;
 2. the transfer syntax: UNSUPPORTED_SYNTAX;
 3. the size: TOO_LARGE;
 4. the file's end and the pixel description: DICOM_TRUNCATED, PIXELS_UNREADABLE.
@@ -13,34 +14,35 @@ So a CT that was also cut short is refused as a CT: sending it whole would not h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from pydicom.config import IGNORE
-from pydicom.uid import UID
+from dataclasses import dataclass, fields
 
 from mammo.dicom.file import DicomFile
-from mammo.dicom.tags import Tags
-from mammo.errors import (
-    DicomTruncated,
-    ForProcessing,
-    NotMammography,
-    PixelsUnreadable,
-    Tomosynthesis,
-    TooLarge,
-    UnsupportedSyntax,
+from mammo.dicom.kinds import (
+    MAMMOGRAPHY_CLASSES,
+    PROJECTION_CLASSES,
+    Kind,
+    check_kind,
+    read_kind,
 )
+from mammo.dicom.tags import Tags
+from mammo.dicom.terms import PHOTOMETRIC_INTERPRETATIONS, name_term, name_uid
+from mammo.errors import DicomTruncated, PixelsUnreadable, TooLarge, UnsupportedSyntax
 
+__all__ = [
+    "CODECS",
+    "LOSSY_SYNTAXES",
+    "MAMMOGRAPHY_CLASSES",
+    "MAX_PIXELS",
+    "PROJECTION_CLASSES",
+    "Header",
+    "PixelLayout",
+    "check_header",
+    "check_kind",
+    "name_uid",
+    "read_header",
+]
 MAX_PIXELS = 64 * 2**20
 """Rows x Columns; the largest digitised film known here has 30 million."""
-
-_STORAGE = "1.2.840.10008.5.1.4.1.1."
-MAMMOGRAPHY_CLASSES = frozenset((_STORAGE + "1.2", _STORAGE + "1.2.1"))
-TOMOSYNTHESIS_CLASSES = frozenset(_STORAGE + end for end in ("13.1.3", "13.1.4", "13.1.5"))
-PROCESSING_CLASSES = frozenset(_STORAGE + end for end in ("1.1.1", "1.2.1"))
-PROJECTION_CLASSES = MAMMOGRAPHY_CLASSES | {
-    _STORAGE + end for end in ("1", "1.1", "1.1.1", "7", "7.2", "7.3")
-}
-"""CR, DX and Secondary Capture, in which mammograms are found too."""
 
 CODECS: dict[str, str] = {
     "1.2.840.10008.1.2": "native",
@@ -61,6 +63,12 @@ CODECS: dict[str, str] = {
     "1.2.840.10008.1.2.5": "rle",
 }
 """Transfer syntax -> codec of :mod:`mammo.dicom.pixels`."""
+
+LOSSY_SYNTAXES = frozenset(
+    f"1.2.840.10008.1.2.4.{end}"
+    for end in (50, 51, 81)  # JPEG baseline, extended, JPEG-LS near-lossless
+)
+"""Syntaxes that lose by definition; of JPEG 2000 the codestream tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +96,9 @@ class PixelLayout:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class Header(Kind):
     """The facts that decide whether a file is a mammogram that can be read."""
 
-    modality: str
-    sop_class: str
-    intent: str
-    body_part: str
-    image_type: tuple[str, ...]
-    frames: int
     syntax: str
     layout: PixelLayout
 
@@ -104,17 +106,9 @@ class Header:
 def read_header(file: DicomFile) -> Header:
     """Read the facts; what is absent is empty or 0."""
     tags = Tags(file.dataset, file.little_endian)
-    frames = tags.number("NumberOfFrames")
-    return Header(
-        modality=tags.code("Modality"),
-        sop_class=tags.text("SOPClassUID") or file.media_class,
-        intent=tags.code("PresentationIntentType"),
-        body_part=tags.code("BodyPartExamined"),
-        image_type=tuple(value.upper() for value in tags.texts("ImageType")),
-        frames=1 if frames is None else int(frames),
-        syntax=file.syntax,
-        layout=_read_layout(tags),
-    )
+    kind = read_kind(tags, file.media_class)
+    facts = {field.name: getattr(kind, field.name) for field in fields(kind)}
+    return Header(**facts, syntax=file.syntax, layout=_read_layout(tags))
 
 
 def _read_layout(tags: Tags) -> PixelLayout:
@@ -157,36 +151,6 @@ def check_header(header: Header, file: DicomFile) -> None:
     _check_layout(layout)
 
 
-def check_kind(header: Header) -> None:
-    """Refuse objects that are no 2-D mammogram for presentation."""
-    if not _is_mammography(header):
-        raise NotMammography(
-            f"Modality (0008,0060) is {header.modality or 'absent'}, SOP Class (0008,0016) is "
-            f"{name_uid(header.sop_class)}, Body Part Examined (0018,0015) is "
-            f"{header.body_part or 'absent'}; allowed is mammography (MG)"
-        )
-    if header.sop_class in TOMOSYNTHESIS_CLASSES or header.frames > 1:
-        raise Tomosynthesis(
-            f"SOP Class (0008,0016) is {name_uid(header.sop_class)} with {header.frames} frames; "
-            "only 2-D mammograms with one frame are read"
-        )
-    if header.intent == "FOR PROCESSING" or header.sop_class in PROCESSING_CLASSES:
-        raise ForProcessing(
-            f"Presentation Intent Type (0008,0068) is {header.intent or 'absent'}, SOP Class is "
-            f"{name_uid(header.sop_class)}; allowed is FOR PRESENTATION"
-        )
-
-
-def _is_mammography(header: Header) -> bool:
-    """True by SOP Class, else by Modality MG, else by nothing that speaks against it."""
-    if header.sop_class in MAMMOGRAPHY_CLASSES | TOMOSYNTHESIS_CLASSES:
-        return True
-    known_class = not header.sop_class or header.sop_class in PROJECTION_CLASSES
-    if header.modality:
-        return header.modality == "MG" and known_class
-    return known_class and header.body_part in ("", "BREAST")
-
-
 def _check_end(header: Header, file: DicomFile) -> None:
     """Tell a file without Pixel Data from one that was cut before it."""
     if file.pixel_start is not None:
@@ -200,8 +164,9 @@ def _check_end(header: Header, file: DicomFile) -> None:
 def _check_layout(layout: PixelLayout) -> None:
     if layout.photometric not in ("MONOCHROME1", "MONOCHROME2") or layout.samples != 1:
         raise PixelsUnreadable(
-            f"Photometric Interpretation (0028,0004) is {layout.photometric} with "
-            f"{layout.samples} samples; allowed are MONOCHROME1 and MONOCHROME2 with 1"
+            "Photometric Interpretation (0028,0004) is "
+            f"{name_term(layout.photometric, PHOTOMETRIC_INTERPRETATIONS)} with {layout.samples} "
+            "samples; allowed are MONOCHROME1 and MONOCHROME2 with 1"
         )
     if not layout.rows or not layout.columns:
         raise PixelsUnreadable(
@@ -213,11 +178,3 @@ def _check_layout(layout: PixelLayout) -> None:
             f"Bits Allocated, Bits Stored, High Bit (0028,0100-0102) are {layout.bits_allocated}, "
             f"{layout.bits_stored}, {layout.high_bit}; allowed are 8 or 16 allocated, 6-16 stored"
         )
-
-
-def name_uid(uid: str) -> str:
-    """Return a UID's registered name; what is not registered stays unnamed: it may identify."""
-    if not uid:
-        return "absent"
-    name = UID(uid, validation_mode=IGNORE).name  # its warning would quote the value
-    return name if name != uid else "not a registered UID"

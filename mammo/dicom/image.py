@@ -63,7 +63,9 @@ class StoredImage:
     INVERSE; ``slope`` and ``intercept`` are the modality LUT; ``padding`` is the
     inclusive range of Pixel Padding Value (0028,0120) and Range Limit
     (0028,0121) in stored values. ``voi_lut`` goes before ``window`` when both
-    are there.
+    are there. ``quality`` holds codes found when decoding. Where ``reduction``
+    is not 0 the pixels are at 1 / 2**``reduction`` of the resolution, rounded
+    up, and ``full_shape`` is the image's own (rows, columns).
     """
 
     pixels: NDArray[Any]
@@ -74,6 +76,15 @@ class StoredImage:
     window: Window | None = None
     voi_lut: VoiLut | None = None
     padding: tuple[int, int] | None = None
+    quality: tuple[str, ...] = ()
+    reduction: int = 0
+    full_shape: tuple[int, int] | None = None
+
+    @property
+    def original_shape(self) -> tuple[int, int]:
+        """Rows and columns before any reduction."""
+        rows, columns = self.full_shape or self.pixels.shape
+        return rows, columns
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype not in (np.uint8, np.uint16, np.int16):
@@ -81,3 +92,9 @@ class StoredImage:
             raise ValueError(f"stored pixels are {found}, not 2-D uint8, uint16 or int16")
         if not 1 <= self.bits_stored <= 8 * self.pixels.dtype.itemsize or self.slope == 0:
             raise ValueError(f"bits stored {self.bits_stored}, slope {self.slope} are not valid")
+        reduced = tuple(-(-size >> self.reduction) for size in self.original_shape)
+        if self.pixels.shape != reduced:
+            raise ValueError(
+                f"pixels {self.pixels.shape} are not those of {self.original_shape} "
+                f"at 1/{2**self.reduction}"
+            )

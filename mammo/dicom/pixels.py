@@ -1,18 +1,13 @@
 """Pixel Data to stored values, exact or not at all.
 
 imagecodecs decodes: it is exact, the fastest measured here, and releases the
-interpreter lock, so that a server goes on answering. A codestream's own size is
-compared with Rows and Columns before it is decoded, and its end is looked for:
-libjpeg fills what is missing with grey and reports success.
-
-Every codec's output then goes the same way: unused high bits are masked (old
-files keep overlays there) and signed values are extended from Bits Stored
-(PS3.5 section 8).
+interpreter lock, so that a server goes on answering. What a codestream says of
+itself is compared with the header before it is decoded, and its end is looked
+for: libjpeg fills what is missing with grey and reports success.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -20,14 +15,17 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from mammo.dicom.codestream import Codestream, find_stray_marker, has_end, read_codestream
 from mammo.dicom.file import DicomFile, PixelElement, read_pixel_element
 from mammo.dicom.header import CODECS, Header, PixelLayout
-from mammo.errors import DicomTruncated, PixelsUnreadable
+from mammo.dicom.jpeg2000 import decode_htj2k, decode_reduced
+from mammo.dicom.stored_values import DecodedPixels, to_stored
+from mammo.errors import DicomTruncated, PixelsUnreadable, TooLarge
 
-END_OF_IMAGE = b"\xff\xd9"
-"""EOI of JPEG and JPEG-LS, EOC of JPEG 2000: the same two bytes."""
-STANDALONE_MARKERS = frozenset((0x01, *range(0xD0, 0xD9)))
-FRAME_MARKERS = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
+MAX_TILES = 1024
+"""Of JPEG 2000; OpenJPEG takes 6 kB for each before it decodes one."""
+MAX_LEVELS = 32
+"""Wavelet decompositions (T.800 A.6.1)."""
 
 Decoder = Callable[[bytes], NDArray[Any]]
 DECODERS: dict[str, tuple[Decoder, ...]] = {
@@ -36,27 +34,19 @@ DECODERS: dict[str, tuple[Decoder, ...]] = {
     "jpeg2k": (imagecodecs.jpeg2k_decode,),
     "htj2k": (imagecodecs.jpeg2k_decode,),
 }
-"""Codec -> decoders, the next is tried when one refuses; all are exact.
-
-OpenJPEG decodes HTJ2K too: imagecodecs' own ``htj2k_decode`` takes half the time
-(50 against 110 ms for 3328 x 2560), and gives a half-black image, without an
-error, for a damaged codestream.
-"""
+"""Codec -> decoders, the next is tried when one refuses; all are exact. HTJ2K is
+tried by :func:`mammo.dicom.jpeg2000.decode_htj2k` before."""
 
 
-def decode_pixels(file: DicomFile, header: Header) -> NDArray[Any]:
-    """Decode the frame.
-
-    Returns
-    -------
-    numpy.ndarray
-        (rows, columns); uint8 or uint16 as Bits Allocated (0028,0100) is 8 or
-        16, int16 where Pixel Representation (0028,0103) is 1.
+def decode_pixels(file: DicomFile, header: Header, reduce: int = 0) -> DecodedPixels:
+    """Decode the frame; JPEG 2000 and HTJ2K at 1 / 2**``reduce`` where their levels allow it.
 
     Raises
     ------
     DicomTruncated
         The data ends early.
+    TooLarge
+        A JPEG 2000 codestream has more than :data:`MAX_TILES` tiles.
     PixelsUnreadable
         There is none, the codec refuses it, or it is of another size.
     """
@@ -72,10 +62,21 @@ def decode_pixels(file: DicomFile, header: Header) -> NDArray[Any]:
         )
     if element.native is not None:
         raw = _read_native(element, layout, file.little_endian)
-        return _to_stored(raw, layout, layout.high_bit + 1 - layout.bits_stored)
+        shift = layout.high_bit + 1 - layout.bits_stored
+        return to_stored(raw >> raw.dtype.type(shift) if shift else raw, layout)
     stream = b"".join(element.fragments)
-    decoded = _decode_rle(stream, layout) if codec == "rle" else _decode(stream, codec, layout)
-    return _to_stored(decoded, layout, 0)
+    if codec == "rle":
+        return to_stored(_decode_rle(stream, layout), layout)
+    frame = read_codestream(stream, codec)
+    if frame is None:
+        raise PixelsUnreadable(
+            f"Pixel Data (7FE0,0010) of {len(stream):,} bytes begins with no {codec} codestream"
+        )
+    _check_codestream(frame, codec, layout)
+    # the low-pass band of two's complement in an unsigned stream would be none of its values
+    fits = frame.levels >= reduce and frame.signed == layout.signed
+    reduction = reduce if fits else 0
+    return to_stored(_decode(frame, codec, layout, reduction), layout, frame, reduction)
 
 
 def _read_native(element: PixelElement, layout: PixelLayout, little: bool) -> NDArray[Any]:
@@ -98,70 +99,62 @@ def _read_native(element: PixelElement, layout: PixelLayout, little: bool) -> ND
     return flat.reshape(layout.rows, layout.columns)
 
 
-def _decode(stream: bytes, codec: str, layout: PixelLayout) -> NDArray[Any]:
+def _check_codestream(frame: Codestream, codec: str, layout: PixelLayout) -> None:
+    """Refuse what is of another size or has no end, before memory is spent on it."""
+    found = frame.rows, frame.columns, frame.components
+    if found != (layout.rows, layout.columns, 1):
+        raise PixelsUnreadable(
+            f"the codestream has {frame.rows} x {frame.columns} pixels and {frame.components} "
+            f"components; Rows x Columns (0028,0010-0011) are {layout.rows} x {layout.columns}"
+        )
+    if frame.precision > layout.bits_allocated:
+        raise PixelsUnreadable(
+            f"the codestream has {frame.precision} bits; Bits Allocated (0028,0100) are "
+            f"{layout.bits_allocated}"
+        )
+    if frame.tiles > MAX_TILES:
+        raise TooLarge(f"the codestream has {frame.tiles:,} tiles; allowed are {MAX_TILES:,}")
+    if frame.tiles < 1 or frame.levels > MAX_LEVELS:
+        raise PixelsUnreadable(
+            f"the codestream has {frame.tiles} tiles and {frame.levels} decomposition levels"
+        )
+    if 8 * (len(frame.data) - frame.body) < frame.least_bits:
+        raise DicomTruncated(
+            f"the codestream of {len(frame.data):,} bytes is too short for "
+            f"{frame.rows} x {frame.columns} pixels"
+        )
+    if not has_end(frame.data):
+        raise DicomTruncated(
+            f"the codestream ends after {len(frame.data):,} bytes without its end marker FFD9"
+        )
+    if codec == "jpeg" and (place := find_stray_marker(frame)) is not None:
+        raise PixelsUnreadable(
+            f"the JPEG scan is broken by the marker FF{frame.data[place + 1]:02X} "
+            f"at byte {place:,} of {len(frame.data):,}"
+        )
+
+
+def _decode(frame: Codestream, codec: str, layout: PixelLayout, reduction: int) -> NDArray[Any]:
     """Decode a JPEG, JPEG-LS, JPEG 2000 or HTJ2K codestream."""
-    _check_stream(stream, codec, layout)
+    if codec == "htj2k" and not reduction:
+        quick = decode_htj2k(frame, layout.bits_stored)
+        if quick is not None and quick.shape == (layout.rows, layout.columns):
+            return quick
+    decoders: tuple[Decoder, ...] = DECODERS[codec]
+    if reduction:
+        decoders = (lambda _: decode_reduced(frame, reduction),)
+    shape = -(-layout.rows >> reduction), -(-layout.columns >> reduction)
     failures = []
-    for decoder in DECODERS[codec]:
+    for decoder in decoders:
         try:
-            decoded = decoder(stream)
-        except (RuntimeError, ValueError, TypeError, OSError) as error:
+            decoded = decoder(frame.data)
+        except (RuntimeError, ValueError, TypeError, OSError, SyntaxError) as error:
             failures.append(f"{decoder.__name__}: {error}")
             continue
-        if decoded.shape == (layout.rows, layout.columns) and decoded.dtype.kind in "iu":
+        if decoded.shape == shape and decoded.dtype.kind in "iu":
             return decoded
         failures.append(f"{decoder.__name__} gave {decoded.dtype} {decoded.shape}")
     raise PixelsUnreadable(f"Pixel Data (7FE0,0010) cannot be decoded: {'; '.join(failures)}")
-
-
-def _check_stream(stream: bytes, codec: str, layout: PixelLayout) -> None:
-    """Refuse a stream that is of another size or has no end, before memory is spent on it."""
-    size = (_jpeg2000_size if codec in ("jpeg2k", "htj2k") else _jpeg_size)(stream)
-    if size is None:
-        raise PixelsUnreadable(
-            f"Pixel Data (7FE0,0010) of {len(stream):,} bytes begins with no {codec} codestream"
-        )
-    rows, columns, components, precision = size
-    if (rows, columns, components) != (layout.rows, layout.columns, 1):
-        raise PixelsUnreadable(
-            f"the codestream has {rows} x {columns} pixels and {components} components; "
-            f"Rows x Columns (0028,0010-0011) are {layout.rows} x {layout.columns}"
-        )
-    if precision > layout.bits_allocated:
-        raise PixelsUnreadable(
-            f"the codestream has {precision} bits; Bits Allocated (0028,0100) are "
-            f"{layout.bits_allocated}"
-        )
-    if END_OF_IMAGE not in stream[-16:]:  # a few bytes of padding may follow
-        raise DicomTruncated(
-            f"the codestream ends after {len(stream):,} bytes without its end marker FFD9"
-        )
-
-
-def _jpeg_size(stream: bytes) -> tuple[int, int, int, int] | None:
-    """Return rows, columns, components, bits of the frame header (ITU-T T.81 B.2.2, T.87)."""
-    place = 2
-    while stream[:2] == b"\xff\xd8" and place + 10 <= len(stream) and stream[place] == 0xFF:
-        marker = stream[place + 1]
-        if marker == 0xFF or marker in STANDALONE_MARKERS:
-            place += 1 if marker == 0xFF else 2
-            continue
-        if marker in FRAME_MARKERS:
-            precision, rows, columns, components = struct.unpack_from(">BHHB", stream, place + 4)
-            return rows, columns, components, precision
-        place += 2 + int.from_bytes(stream[place + 2 : place + 4], "big")
-    return None
-
-
-def _jpeg2000_size(stream: bytes) -> tuple[int, int, int, int] | None:
-    """Return rows, columns, components, bits of the SIZ segment (ITU-T T.800 A.5.1)."""
-    start = stream.find(b"\xff\x4f\xff\x51", 0, 512)  # some writers leave the JP2 boxes around it
-    if start < 0 or start + 43 > len(stream):
-        return None
-    right, bottom, left, top = struct.unpack_from(">4L", stream, start + 8)
-    (components,) = struct.unpack_from(">H", stream, start + 40)
-    precision = (stream[start + 42] & 0x7F) + 1
-    return bottom - top, right - left, components, precision
 
 
 def _decode_rle(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
@@ -171,6 +164,12 @@ def _decode_rle(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
         raise PixelsUnreadable(
             f"the RLE header names {segments} segments; {layout.bits_allocated} bits allocated "
             f"need {layout.sample_bytes}"
+        )
+    offsets = [int.from_bytes(stream[4 * n : 4 * n + 4], "little") for n in range(1, segments + 1)]
+    # the codec itself follows an offset out of the stream, into other memory (PS3.5 G.5)
+    if offsets != sorted(offsets) or not 64 <= offsets[0] <= offsets[-1] <= len(stream):
+        raise PixelsUnreadable(
+            f"the RLE header names segments at {offsets} of a stream of {len(stream):,} bytes"
         )
     # the codec writes into a buffer of the frame's size: a stream that swells cannot take more
     frame = bytearray(layout.native_bytes)
@@ -185,19 +184,3 @@ def _decode_rle(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
             f"need {layout.native_bytes:,}"
         )
     return np.frombuffer(written, dtype).reshape(layout.rows, layout.columns)
-
-
-def _to_stored(values: NDArray[Any], layout: PixelLayout, shift: int) -> NDArray[Any]:
-    """Return the stored values: bits above Bits Stored masked, sign extended."""
-    unsigned = np.dtype(f"u{layout.sample_bytes}")
-    bits = layout.bits_stored
-    stored: NDArray[Any] = values.astype(unsigned, copy=False)  # a signed codec's values wrap
-    if shift:
-        stored = stored >> unsigned.type(shift)
-    if bits < layout.bits_allocated:
-        stored = stored & unsigned.type(2**bits - 1)
-    if not layout.signed:
-        return np.ascontiguousarray(stored)
-    # the sign bit is shifted to the top, then back arithmetically
-    raised = (stored.astype(np.uint16) << np.uint16(16 - bits)).view(np.int16)
-    return raised >> np.int16(16 - bits)

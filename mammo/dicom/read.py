@@ -8,24 +8,26 @@ of the header goes further.
 from __future__ import annotations
 
 import hashlib
-import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
-from mammo.dicom.deidentify import pseudonym
+from mammo.dicom.deidentify import identify, pseudonym
+from mammo.dicom.facts import find_codes, find_implant, read_age, read_day
 from mammo.dicom.file import DicomFile, parse_file
 from mammo.dicom.header import Header, check_header, read_header
 from mammo.dicom.image import StoredImage
 from mammo.dicom.pixels import decode_pixels
+from mammo.dicom.scanner import read_scanner
+from mammo.dicom.spacing import Spacing, read_spacing
 from mammo.dicom.tags import Tags
 from mammo.dicom.views import FoundView, find_view
 from mammo.dicom.voi import Presentation, apply_modality_lut, read_presentation
 from mammo.errors import SourceNotFound, TooLarge
-from mammo.exam import Mammogram, Scanner
+from mammo.exam import Mammogram, View
 
 MAX_BYTES = 200 * 2**20
-CBIS_PATIENT = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_(P_\d{5})_(?:LEFT|RIGHT)_(?:CC|MLO)")
-"""Patient ID of CBIS-DDSM: one for each image, with the patient inside."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,19 +39,20 @@ class ReadFile:
     found: FoundView
     presentation: Presentation
     mammogram: Mammogram
+    spacing: Spacing
 
 
 def read_mammogram(
-    source: Path | bytes, *, key: bytes, site: str, max_bytes: int = MAX_BYTES
+    source: Path | bytes, *, key: bytes, site: str, max_bytes: int = MAX_BYTES, reduce: int = 0
 ) -> tuple[Mammogram, StoredImage]:
     """Read header and pixels of one DICOM file.
 
-    ``key`` is the site's secret for pseudonyms. Raises what
-    :func:`read_mammogram_header` raises, and ``PixelsUnreadable`` or
-    ``DicomTruncated`` for the pixels.
+    ``key`` is the site's secret for pseudonyms; ``reduce`` is
+    :func:`decode_image`'s. Raises what :func:`read_mammogram_header` raises, and
+    ``PixelsUnreadable``, ``TooLarge`` or ``DicomTruncated`` for the pixels.
     """
     read = read_file(source, key=key, site=site, max_bytes=max_bytes)
-    return read.mammogram, decode_image(read)
+    return read.mammogram, decode_image(read, reduce)
 
 
 def read_mammogram_header(
@@ -69,17 +72,34 @@ def read_mammogram_header(
 
 
 def read_file(
-    source: Path | bytes, *, key: bytes, site: str, max_bytes: int = MAX_BYTES
+    source: Path | bytes,
+    *,
+    key: bytes,
+    site: str,
+    max_bytes: int = MAX_BYTES,
+    told: View | None = None,
 ) -> ReadFile:
-    """Parse and check a file; see :func:`read_mammogram_header`."""
+    """Parse and check a file; see :func:`read_mammogram_header`.
+
+    ``told`` is the view that a table beside the files names: its side stands in
+    where the header has none.
+    """
     data = read_bytes(source, max_bytes)
     file = parse_file(data, max_bytes)
     header = read_header(file)
     check_header(header, file)
     tags = Tags(file.dataset, file.little_endian)
-    found = find_view(tags)
+    found = find_view(tags, told)
     presentation = read_presentation(tags, header.layout)
-    quality = {*found.quality, *presentation.quality, *_header_quality(tags)}
+    spacing = read_spacing(tags)
+    scanner, identity_dropped = read_scanner(tags)
+    implant = find_implant(tags, found.modifiers)
+    quality = _join_codes(
+        *(found.quality, presentation.quality, spacing.quality, find_codes(tags, header)),
+        IMPLANT=implant is True,
+        IDENTITY_IN_TEXT=identity_dropped,
+        PREAMBLE_MISSING=not file.preamble,
+    )
     sha256 = hashlib.sha256(data).hexdigest()
     patient, exam = identify(tags, sha256)
     mammogram = Mammogram(
@@ -87,38 +107,52 @@ def read_file(
         exam_id=pseudonym(key, "exam", exam),
         patient_id=pseudonym(key, "patient", patient),
         view=found.view,
-        scanner=_read_scanner(tags),
+        scanner=scanner,
         site=site,
-        acquired_on=tags.day("AcquisitionDate") or tags.day("ContentDate") or tags.day("StudyDate"),
-        age_years=_read_age(tags),
+        acquired_on=read_day(tags),
+        age_years=read_age(tags),
         rows=header.layout.rows,
         columns=header.layout.columns,
         sha256=sha256,
-        implant={"YES": True, "NO": False}.get(tags.code("BreastImplantPresent")),
-        spacing_mm=_read_spacing(tags),
-        quality=tuple(sorted(quality)),
+        implant=implant,
+        spacing_mm=spacing.mm,
+        quality=quality,
     )
-    return ReadFile(file, header, found, presentation, mammogram)
+    return ReadFile(file, header, found, presentation, mammogram, spacing)
 
 
-def decode_image(read: ReadFile) -> StoredImage:
-    """Decode the pixels of a checked file."""
-    shown = read.presentation
-    pixels, bits = decode_pixels(read.file, read.header), read.header.layout.bits_stored
-    if shown.modality_lut is not None:
-        # a table is applied at once; slope, intercept and padding are of the values before it
-        mapped, bits = apply_modality_lut(pixels, shown)
-        return StoredImage(mapped, bits, shown.inverted, window=shown.window, voi_lut=shown.voi_lut)
-    return StoredImage(
-        pixels=pixels,
-        bits_stored=bits,
+def _join_codes(*groups: Iterable[str], **flags: bool) -> tuple[str, ...]:
+    """Return all codes of the groups and the names of the flags that are set, sorted."""
+    raised = (code for code, holds in flags.items() if holds)
+    return tuple(sorted({*raised, *chain.from_iterable(groups)}))
+
+
+def decode_image(read: ReadFile, reduce: int = 0) -> StoredImage:
+    """Decode the pixels of a checked file.
+
+    JPEG 2000 and HTJ2K are decoded at 1 / 2**``reduce`` of the resolution;
+    other syntaxes ignore it.
+    """
+    shown, layout = read.presentation, read.header.layout
+    decoded = decode_pixels(read.file, read.header, reduce)
+    image = StoredImage(
+        pixels=decoded.values,
+        bits_stored=layout.bits_stored,
         inverted=shown.inverted,
         slope=shown.slope,
         intercept=shown.intercept,
         window=shown.window,
         voi_lut=shown.voi_lut,
         padding=shown.padding,
+        quality=decoded.quality,
+        reduction=decoded.reduction,
+        full_shape=(layout.rows, layout.columns),
     )
+    if shown.modality_lut is None:
+        return image
+    # a table is applied at once; slope, intercept and padding are of the values before it
+    mapped, bits = apply_modality_lut(decoded.values, shown)
+    return replace(image, pixels=mapped, bits_stored=bits, slope=1.0, intercept=0.0, padding=None)
 
 
 def read_bytes(source: Path | bytes, max_bytes: int) -> bytes:
@@ -137,54 +171,3 @@ def read_bytes(source: Path | bytes, max_bytes: int) -> bytes:
     except OSError as error:
         raise SourceNotFound(f"{source.name}: {error.strerror}") from error
     raise TooLarge(f"the file has {size:,} bytes; allowed are {max_bytes:,}")
-
-
-def identify(tags: Tags, sha256: str) -> tuple[str, str]:
-    """Return the identities of patient and exam, to be made pseudonyms at once.
-
-    An exam is its Study Instance UID (0020,000D), without one the patient; a
-    patient is the Patient ID (0010,0020), without one the exam, without either
-    the file. In CBIS-DDSM every image is a patient and a study of its own: both
-    are the case number there.
-    """
-    patient, study = tags.text("PatientID"), tags.text("StudyInstanceUID")
-    if case := CBIS_PATIENT.match(patient):
-        return case[1], case[1]
-    return patient or study or sha256, study or patient or sha256
-
-
-def _header_quality(tags: Tags) -> set[str]:
-    codes = {
-        "LOSSY_COMPRESSED": tags.text("LossyImageCompression") == "01",
-        "BURNED_IN_ANNOTATION": tags.code("BurnedInAnnotation") == "YES",
-        "IMPLANT": tags.code("BreastImplantPresent") == "YES",
-    }
-    return {code for code, holds in codes.items() if holds}
-
-
-def _read_scanner(tags: Tags) -> Scanner:
-    versions = ", ".join(value for value in tags.texts("SoftwareVersions") if value)
-    return Scanner(tags.text("Manufacturer"), tags.text("ManufacturerModelName"), versions)
-
-
-def _read_age(tags: Tags) -> int | None:
-    """Return Patient's Age (0010,1010) or study date less birth date, in years.
-
-    None outside 1-120: 000Y is what anonymisers write.
-    """
-    text = tags.code("PatientAge")
-    age: int | None = None
-    if re.fullmatch(r"\d{3}Y", text):
-        age = int(text[:3])
-    elif (born := tags.day("PatientBirthDate")) and (on := tags.day("StudyDate")):
-        age = on.year - born.year - ((on.month, on.day) < (born.month, born.day))
-    return age if age is not None and 1 <= age <= 120 else None
-
-
-def _read_spacing(tags: Tags) -> float | None:
-    """Return Pixel Spacing (0028,0030), else Imager Pixel Spacing (0018,1164), in mm."""
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        spacing = tags.number(keyword)
-        if spacing is not None and spacing > 0:
-            return spacing
-    return None

@@ -1,7 +1,20 @@
 """How the file wants its stored values shown: rescale, padding, window, VOI LUT.
 
-A malformed element is left out and gives a quality code; the image is then
-shown by what remains.
+Order of the pipeline (PS3.3 C.11, PS3.4 N.2): Modality LUT or rescale, VOI LUT
+or window, and inversion last, exactly once.
+
+Inversion. MONOCHROME1 says that the lowest value is white after VOI (PS3.3
+C.7.6.3.1.2); Presentation LUT Shape (2050,0020) INVERSE says the same once more:
+the Digital X-Ray Image module demands IDENTITY with MONOCHROME2 and INVERSE with
+MONOCHROME1. They are two names of one inversion and never cancel out. Where they
+contradict each other, the one that asks for inversion is believed, with the code
+POLARITY_CONFLICT: INVERSE is written on purpose, IDENTITY by default, and nobody
+writes MONOCHROME1 unless white is low.
+
+Windows. Several are alternatives, the first valid one is used. A VOI LUT goes
+before a window (it is the vendor's own curve). A malformed element is left out
+and gives a quality code; the image is then shown by what remains. An enhanced
+object has all this in the functional groups of its frame.
 """
 
 from __future__ import annotations
@@ -14,7 +27,22 @@ from numpy.typing import NDArray
 
 from mammo.dicom.header import PixelLayout
 from mammo.dicom.image import WINDOW_FUNCTIONS, VoiLut, Window
+from mammo.dicom.luts import read_lut
 from mammo.dicom.tags import Tags
+
+WINDOW_NAMES = frozenset(
+    (
+        *("NORMAL", "HARDER", "SOFTER", "USER", "DEFAULT", "ALGO1", "ALGO2", "ALGO3"),
+        *("BRIGHTER", "DARKER", "HIGH", "LOW", "STANDARD", "WINDOW1", "WINDOW2", "WINDOW3"),
+    )
+)
+"""Window Center & Width Explanations (0028,1055) and LUT Explanations (0028,3003) that
+vendors write; others are free text and stay unnamed."""
+RESCALE_TYPES = frozenset(("", "US", "UNSPECIFIED", "NORMALIZED"))
+"""Rescale Types (0028,1054) of no unit, as mammography has (PS3.3 C.8.11.3 allows US alone)."""
+
+
+POLARITY_CONFLICTS = frozenset((("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")))
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +50,10 @@ class Presentation:
     """The elements that :class:`mammo.dicom.image.StoredImage` holds besides its pixels.
 
     ``modality_lut`` is Modality LUT Sequence (0028,3000), which stands in place
-    of slope and intercept (PS3.3 C.11.1). ``quality`` holds codes.
+    of slope and intercept (PS3.3 C.11.1). ``windows`` are all valid windows, the
+    first is ``window``; ``window_names`` are their explanations, empty for what
+    is no known term, and ``voi_lut_name`` that of the VOI LUT. ``quality`` holds
+    codes.
     """
 
     inverted: bool
@@ -33,29 +64,40 @@ class Presentation:
     modality_lut: VoiLut | None
     padding: tuple[int, int] | None
     quality: tuple[str, ...]
+    windows: tuple[Window, ...] = ()
+    window_names: tuple[str, ...] = ()
+    voi_lut_name: str = ""
 
 
 def read_presentation(tags: Tags, layout: PixelLayout) -> Presentation:
     """Read what decides how the image is shown."""
-    slope, intercept, rescale_bad = _read_rescale(tags)
-    window, window_bad = _read_window(tags)
-    voi_lut, voi_bad = _read_lut(tags, "VOILUTSequence", layout.signed)
-    modality_lut, modality_bad = _read_lut(tags, "ModalityLUTSequence", layout.signed)
+    slope, intercept, rescale_bad = _read_rescale(tags.in_frame("RescaleSlope"))
+    modality = read_lut(tags, "ModalityLUTSequence", signed=layout.signed, full_range=False)
+    negative = _least_value(layout, slope, intercept) < 0 and modality.lut is None
+    shown = tags.in_frame("VOILUTSequence")
+    voi = read_lut(shown, "VOILUTSequence", signed=negative, full_range=True)
+    windows, window_bad = _read_windows(tags.in_frame("WindowCenter"))
+    shape = tags.code("PresentationLUTShape")
     codes = {
-        "RESCALE_INVALID": rescale_bad or modality_bad,
+        "RESCALE_INVALID": rescale_bad or modality.invalid,
+        "RESCALE_TYPE": tags.in_frame("RescaleType").code("RescaleType") not in RESCALE_TYPES,
         "WINDOW_INVALID": window_bad,
-        "VOI_LUT_INVALID": voi_bad,
+        "VOI_LUT_INVALID": voi.invalid,
+        "LUT_BITS_CORRECTED": voi.bits_corrected or modality.bits_corrected,
+        "POLARITY_CONFLICT": (layout.photometric, shape) in POLARITY_CONFLICTS,
     }
     return Presentation(
-        inverted=layout.photometric == "MONOCHROME1"
-        or tags.code("PresentationLUTShape") == "INVERSE",
+        inverted=layout.photometric == "MONOCHROME1" or shape == "INVERSE",
         slope=slope,
         intercept=intercept,
-        window=window,
-        voi_lut=voi_lut,
-        modality_lut=modality_lut,
+        window=windows[0][0] if windows else None,
+        voi_lut=voi.lut,
+        modality_lut=modality.lut,
         padding=_read_padding(tags, layout),
         quality=tuple(sorted(code for code, holds in codes.items() if holds)),
+        windows=tuple(window for window, _ in windows),
+        window_names=tuple(name for _, name in windows),
+        voi_lut_name=voi.explanation if voi.explanation in WINDOW_NAMES else "",
     )
 
 
@@ -80,38 +122,34 @@ def _read_rescale(tags: Tags) -> tuple[float, float, bool]:
     return slope, intercept or 0.0, False
 
 
-def _read_window(tags: Tags) -> tuple[Window | None, bool]:
-    """Return the first valid window, and whether the first one stated is not."""
+def _least_value(layout: PixelLayout, slope: float, intercept: float) -> float:
+    """Return the lowest value that can come out of the rescale."""
+    low = -(2.0 ** (layout.bits_stored - 1)) if layout.signed else 0.0
+    ends = (low, low + 2.0**layout.bits_stored - 1)
+    return min(slope * end + intercept for end in ends)
+
+
+def _read_windows(tags: Tags) -> tuple[list[tuple[Window, str]], bool]:
+    """Return the valid windows with their names, and whether the first one stated is not."""
     centers, widths = tags.numbers("WindowCenter"), tags.numbers("WindowWidth")
+    stated = any(value is not None for value in (*centers, *widths))
     function = tags.code("VOILUTFunction") or "LINEAR"
     if function not in WINDOW_FUNCTIONS:
-        return None, True
+        return [], stated
+    names = [name.upper() for name in tags.texts("WindowCenterWidthExplanation")]
+    found = []
+    bad = stated
     for place, (center, width) in enumerate(zip(centers, widths, strict=False)):
         if center is None or width is None:
             continue
         try:
-            return Window(center, width, function), place > 0
+            window = Window(center, width, function)
         except ValueError:
             continue
-    return None, any(value is not None for value in (*centers, *widths))
-
-
-def _read_lut(tags: Tags, keyword: str, signed: bool) -> tuple[VoiLut | None, bool]:
-    """Return the first item of a LUT sequence, and whether it is unusable (PS3.3 C.11.2.1.1)."""
-    item = next(tags.items(keyword), None)
-    if item is None:
-        return None, False
-    descriptor = item.words("LUTDescriptor")
-    if descriptor.size != 3:
-        return None, True
-    count, bits = int(descriptor[0]) or 2**16, int(descriptor[2])
-    first = int(item.words("LUTDescriptor", signed=signed)[1])
-    values = item.words("LUTData")
-    if bits == 8 and values.size < count <= 2 * values.size:  # two entries to a word
-        values = np.frombuffer(item.raw("LUTData"), np.uint8)[:count].astype(np.uint16)
-    if values.size < count or not 8 <= bits <= 16:
-        return None, True
-    return VoiLut(first, values[:count].astype(np.uint16), bits), False
+        name = names[place] if place < len(names) else ""
+        found.append((window, name if name in WINDOW_NAMES else ""))
+        bad = bad and place > 0
+    return found, bad
 
 
 def _read_padding(tags: Tags, layout: PixelLayout) -> tuple[int, int] | None:

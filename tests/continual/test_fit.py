@@ -34,6 +34,8 @@ from mammo.release import Release
 from mammo.screening import Screener
 from mammo.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 AURORA = "Phantom Aurora/Lumen 3D"
 
 

@@ -14,6 +14,8 @@ from mammo.data.index import read_index
 from mammo.screening import Screener
 from mammo.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 
 class Recording(Screener):
     """A screener that keeps the tensors it was asked to infer."""

@@ -131,6 +131,30 @@ def make_rsna() -> Callable[..., Path]:
 
 
 @pytest.fixture
+def store_files() -> Callable[[Settings], dict[str, bytes]]:
+    """Return a function: every file of an installation's store by its path in it."""
+
+    def read(settings: Settings) -> dict[str, bytes]:
+        root = settings.index_path.parent
+        files = (path for path in root.rglob("*") if path.is_file())
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+    return read
+
+
+@pytest.fixture
+def new_home(tmp_path: Path) -> Callable[[str], Settings]:
+    """Return a maker of installations, all with one key of pseudonyms."""
+
+    def make(name: str) -> Settings:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pseudonym.key").write_bytes(b"k" * 32)
+        return Settings(home=tmp_path / name, _env_file=None)
+
+    return make
+
+
+@pytest.fixture
 def rsna_set(tmp_path: Path) -> Path:
     return write_rsna(tmp_path / "rsna")
 

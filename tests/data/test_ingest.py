@@ -1,11 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,23 +12,19 @@ import pytest
 
 from mammo.data import ingest as ingest_module
 from mammo.data import plan as plan_module
+from mammo.data import preparation as preparation_module
+from mammo.data import worker as worker_module
 from mammo.data.index import read_index
 from mammo.data.ingest import commit_ingest, ingest, plan_ingest, prepare_shard
 from mammo.data.quarantine import read_quarantine
 from mammo.data.shards import ShardReader
 from mammo.data.version import checkout_version, current_version, list_versions
-from mammo.errors import SourceInvalid, SourceNotFound
+from mammo.errors import SettingsInvalid, SourceInvalid, SourceNotFound
 from mammo.preprocess import Geometry, PreprocessConfig
 from mammo.settings import Settings
 
+StoreFiles = Callable[[Settings], dict[str, bytes]]
 CT = "1.2.840.10008.5.1.4.1.1.2"
-
-
-def store_files(settings: Settings) -> dict[str, bytes]:
-    """Every file of the store by its path in it."""
-    root = settings.index_path.parent
-    files = (path for path in root.rglob("*") if path.is_file())
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
 def test_rsna_set_goes_into_the_index(
@@ -67,7 +59,11 @@ def test_shards_hold_the_pixels_of_their_rows(
 
 
 def test_same_files_again_change_nothing(
-    rsna_set: Path, settings: Settings, config: PreprocessConfig, make_dicom: Callable[..., Path]
+    rsna_set: Path,
+    settings: Settings,
+    config: PreprocessConfig,
+    make_dicom: Callable[..., Path],
+    store_files: StoreFiles,
 ) -> None:
     make_dicom(rsna_set / "train_images/1/1010.dcm", 1010, Modality="CT", SOPClassUID=CT)
     first = ingest("rsna", rsna_set, settings, config)
@@ -161,8 +157,8 @@ def test_unforeseen_failure_tells_its_class_and_no_text(
         raise LookupError("Doe^Jane")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ingest_module, "prepare", fail)
-        report = ingest("rsna", rsna_set, settings, config)
+        patch.setattr(worker_module, "prepare", fail)
+        report = ingest("rsna", rsna_set, settings, config, processes=0)
     assert {record.code for record in report.quarantined} == {"UNREADABLE"}
     assert "LookupError" in report.quarantined[0].message
     assert "Doe" not in str(report.to_dict())
@@ -187,7 +183,11 @@ def test_file_that_cannot_be_opened_is_reported(
 
 
 def test_another_file_of_the_same_image_is_refused(
-    settings: Settings, config: PreprocessConfig, tmp_path: Path, make_dicom: Callable[..., Path]
+    settings: Settings,
+    config: PreprocessConfig,
+    tmp_path: Path,
+    make_dicom: Callable[..., Path],
+    store_files: StoreFiles,
 ) -> None:
     make_dicom(tmp_path / "one/a.dcm", 1, SOPInstanceUID="1.2.3")
     make_dicom(tmp_path / "two/a.dcm", 2, SOPInstanceUID="1.2.3")
@@ -222,7 +222,7 @@ def test_interrupted_before_commit_does_no_work_twice(
 ) -> None:
     plan = plan_ingest("rsna", rsna_set, settings, config)
     first = prepare_shard(plan.jobs[0])
-    monkeypatch.setattr(ingest_module, "prepare", None)
+    monkeypatch.setattr(preparation_module, "prepare_file", None)
     again = prepare_shard(plan_ingest("rsna", rsna_set, settings, config).jobs[0])
     assert again == first
     assert commit_ingest(plan, [again]).added == 12
@@ -265,64 +265,6 @@ def test_two_plans_of_the_same_files_add_them_once(
     assert [report.data_version for report in reports] == [current_version(settings)] * 2
 
 
-RUN = """
-import sys, time
-from pathlib import Path
-from mammo.data import ingest as module, plan
-from mammo.preprocess import PreprocessConfig
-from mammo.settings import Settings
-prepare, done = module.prepare, []
-def stall(*given):
-    done.append(1)
-    if len(done) == 8:
-        print("in the third shard", flush=True)
-        time.sleep(60)
-    return prepare(*given)
-module.prepare, plan.SHARD_SIZE = stall, 3
-settings = Settings(home=Path(sys.argv[1]), _env_file=None)
-module.ingest("rsna", Path(sys.argv[2]), settings, PreprocessConfig(height=64, width=32))
-"""
-
-
-def test_killed_ingest_ends_as_if_it_had_not_been(
-    rsna_set: Path,
-    settings: Settings,
-    config: PreprocessConfig,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    whole = same_key(Settings(home=tmp_path / "whole", _env_file=None), settings)
-    monkeypatch.setattr(plan_module, "SHARD_SIZE", 3)
-    ingest("rsna", rsna_set, whole, config)
-    root = Path(__file__).parents[2]
-    run = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(settings.home), str(rsna_set)],
-        env=os.environ | {"PYTHONPATH": str(root)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert run.stdout is not None
-    assert run.stdout.readline() == "in the third shard\n"
-    run.send_signal(signal.SIGKILL)
-    run.wait()
-    assert len(list((settings.data_dir / "staging").glob("*.json"))) == 2
-    assert not settings.index_path.exists()
-    seen: list[tuple[int, int]] = []
-    ingest("rsna", rsna_set, settings, config, lambda *step: seen.append(step))
-    assert seen[:3] == [(3, 12), (6, 12), (7, 12)]  # two shards at once, then file by file
-    assert store_files(settings) == store_files(whole)
-    assert current_version(settings) == current_version(whole)
-    assert list((settings.data_dir / "staging").iterdir()) == []
-
-
-def same_key(*installations: Settings) -> Settings:
-    """Give installations the same pseudonyms; return the first."""
-    for settings in installations:
-        settings.home.mkdir()
-        (settings.home / "pseudonym.key").write_bytes(b"k" * 32)
-    return installations[0]
-
-
 def _stop(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
@@ -340,24 +282,12 @@ def test_job_travels_and_shows_no_identity(
     assert len(prepare_shard(copy).rows) == 12
 
 
-def test_child_processes_give_the_same_store(
+def test_any_version_can_be_checked_out_again(
     rsna_set: Path,
+    mias_set: Path,
     settings: Settings,
     config: PreprocessConfig,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    alone = same_key(Settings(home=tmp_path / "alone", _env_file=None), settings)
-    monkeypatch.setattr(plan_module, "SHARD_SIZE", 6)
-    seen: list[tuple[int, int]] = []
-    ingest("rsna", rsna_set, alone, config)
-    ingest("rsna", rsna_set, settings, config, lambda *step: seen.append(step), processes=2)
-    assert store_files(settings) == store_files(alone)
-    assert seen == [(6, 12), (12, 12)]
-
-
-def test_any_version_can_be_checked_out_again(
-    rsna_set: Path, mias_set: Path, settings: Settings, config: PreprocessConfig
+    store_files: StoreFiles,
 ) -> None:
     first = ingest("rsna", rsna_set, settings, config)
     before = store_files(settings)
@@ -382,10 +312,86 @@ def test_ingest_writes_nothing_on_standard_output(
 
 
 def test_index_holds_no_identity(
-    rsna_set: Path, settings: Settings, config: PreprocessConfig
+    rsna_set: Path,
+    settings: Settings,
+    config: PreprocessConfig,
+    store_files: StoreFiles,
 ) -> None:
     ingest("rsna", rsna_set, settings, config)
     for name, content in store_files(settings).items():
         assert not any(part in content for part in (b"Doe", b"Jane", b"1.2.3.1")), name
     table: dict[str, Any] = read_index(settings.index_path).to_dict("list")
     assert isinstance(pd.DataFrame(table), pd.DataFrame)
+
+
+# --- headers, key, links
+
+
+def test_header_of_each_image_lies_beside_its_shard_and_leaves_with_it(
+    rsna_set: Path, mias_set: Path, settings: Settings, config: PreprocessConfig
+) -> None:
+    folder = settings.index_path.parent / "headers"
+    first = ingest("rsna", rsna_set, settings, config, processes=0)
+    ingest("mini-mias", mias_set, settings, config, processes=0)
+    index = read_index(settings.index_path)
+    assert {path.stem for path in folder.iterdir()} == set(index["shard"])
+    for row in index.itertuples():
+        lines = (folder / f"{row.shard}.jsonl").read_text().splitlines()
+        header = json.loads(lines[row.shard_row])
+        if row.source == "mini-mias":
+            assert header == {}
+        else:
+            assert header["00185101"]["Value"] == [row.view]
+            assert "7FE00010" not in header
+    checkout_version(settings, first.data_version)
+    assert {path.stem for path in folder.iterdir()} == set(read_index(settings.index_path)["shard"])
+
+
+def test_same_pixels_in_other_files_get_a_shard_of_their_own(
+    settings: Settings, config: PreprocessConfig, tmp_path: Path, make_dicom: Callable[..., Path]
+) -> None:
+    make_dicom(tmp_path / "one/a.dcm", 1)
+    make_dicom(tmp_path / "two/a.dcm", 1, SOPInstanceUID="1.2.3", ViewPosition="MLO")
+    for name in ("one", "two"):
+        assert ingest("dicom", tmp_path / name, settings, config, processes=0).added == 1
+    assert read_index(settings.index_path)["shard"].nunique() == 2
+
+
+def test_another_key_than_the_store_s_is_refused(
+    rsna_set: Path, settings: Settings, config: PreprocessConfig
+) -> None:
+    ingest("rsna", rsna_set, settings, config, processes=0)
+    (settings.home / "pseudonym.key").write_bytes(b"another key, 32 bytes in length!")
+    with pytest.raises(SettingsInvalid, match="pseudonym key differs"):
+        ingest("rsna", rsna_set, settings, config, processes=0)
+
+
+def test_making_a_version_takes_no_file_of_the_store_away(
+    rsna_set: Path, settings: Settings, config: PreprocessConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def inodes() -> dict[Path, int]:
+        files = settings.index_path.parent.rglob("*")
+        return {path: path.stat().st_ino for path in files if path.is_file()}
+
+    def watch(*given: Any, **named: Any) -> str:
+        before = inodes()
+        version = snapshot(*given, **named)
+        assert inodes() == before
+        return version
+
+    snapshot = ingest_module.snapshot_store
+    monkeypatch.setattr(ingest_module, "snapshot_store", watch)
+    ingest("rsna", rsna_set, settings, config, processes=0)
+    assert {path.stat().st_nlink for path in inodes()} == {2}
+
+
+def test_results_that_travel_name_no_file(
+    settings: Settings, config: PreprocessConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/Doe_Jane.dcm").write_bytes(b"")
+    plan = plan_ingest("dicom", tmp_path / "in", settings, config)
+    result = prepare_shard(plan.jobs[0])
+    staged = b"".join(path.read_bytes() for path in (settings.data_dir / "staging").iterdir())
+    assert "Doe" not in repr(result) and b"Doe" not in staged
+    assert [record.file for record in commit_ingest(plan, [result]).quarantined] == ["Doe_Jane.dcm"]

@@ -23,6 +23,8 @@ from mammo.data.split import golden_patients
 from mammo.errors import IndexMissing, ValidationFailed
 from mammo.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("great_expectations", reason="the extra 'checks' is not installed")
 
 

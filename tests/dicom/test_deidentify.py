@@ -1,12 +1,52 @@
-"""Pseudonyms are stable, keyed and apart."""
+"""Pseudonyms are stable, keyed and apart; headers keep what is allowed and nothing else."""
 
 from __future__ import annotations
 
+import io
+import json
 import re
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import imagecodecs
+import numpy as np
+import pydicom
 import pytest
+from dicomanonymizer import simpledicomanonymizer as library
+from pydicom._dicom_dict import DicomDictionary
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
-from mammo.dicom.deidentify import Kind, pseudonym
+from mammo.dicom.confidentiality import TABLE
+from mammo.dicom.deidentified_file import deidentify_file
+from mammo.dicom.deidentify import (
+    METHODS,
+    Kind,
+    deidentify_header,
+    header_json,
+    keyed_uid,
+    pseudonym,
+)
+from mammo.dicom.file import parse_file
+from mammo.dicom.identity import WORDED, clean_text, identity_words
+from mammo.dicom.kept_elements import CODES, DAYS, DESCRIPTORS, DEVICE
+from mammo.dicom.read import read_mammogram
+from mammo.dicom.tags import Tags
+from mammo.errors import DicomTruncated
+
+from .builders import BIRTH, IMAGE, STUDY, code_item, draw_pixels, make_dataset, make_file, to_bytes
+
+KEY = b"a key that is only for the tests"
+LIMIT = 2**24
+TEXT_VRS = ("AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT")
 
 
 @pytest.mark.parametrize(("kind", "prefix"), [("patient", "P"), ("exam", "E"), ("image", "I")])
@@ -38,3 +78,226 @@ def test_key_kind_and_value_count() -> None:
 def test_nothing_to_hash_is_an_error(key: bytes, kind: Kind, value: str) -> None:
     with pytest.raises(ValueError, match="a pseudonym needs a key"):
         pseudonym(key, kind, value)
+
+
+def clean(**changes: Any) -> Dataset:
+    """Return the de-identified header of a mammogram with these elements."""
+    return deidentify_header(parse_file(make_file(**changes), LIMIT), KEY)
+
+
+def table_tags() -> list[int]:
+    """Return the elements of table E.1-1 outside of File Meta Information."""
+    tags = (tag[0] << 16 | tag[1] for tag in library.initialize_actions(TABLE) if len(tag) == 2)
+    return [tag for tag in tags if tag in DicomDictionary and tag >> 16 > 2]
+
+
+def plant_tag(dataset: Dataset, tag: int) -> None:
+    vr = DicomDictionary[tag][0].split(" ")[0]
+    values = {"SQ": [code_item("1", "SCT")], "DA": "19870101", "AS": "041Y", "DT": "19870101",
+             "UI": "1.2.3.987", "OB": b"planted ", "UN": b"planted ", "DS": "98765", "IS": "98765",
+             "US": 987, "UL": 987, "FD": 98.7, "FL": 98.7, "TM": "101112"}  # fmt: skip
+    dataset.add(DataElement(tag, vr, values.get(vr, "PLANTED"), validation_mode=0))
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["flat", "nested"])
+def test_table_e_1_1_is_obeyed_but_for_the_stated_options(nested: bool) -> None:
+    kept = {"PatientID", "PatientName", "PatientSex", "PatientAge", *DAYS, *DESCRIPTORS, *DEVICE}
+    item = Dataset()
+    for tag in table_tags():
+        if DicomDictionary[tag][4] not in kept | {"AcquisitionDateTime"}:
+            plant_tag(item, tag)
+    result = clean(RTDoseROISequence=[item]) if nested else None
+    if result is None:
+        dataset = make_dataset(draw_pixels(12), ExplicitVRLittleEndian, 12)
+        dataset.update(item)
+        result = deidentify_header(parse_file(to_bytes(dataset), LIMIT), KEY)
+    told = json.dumps(result.to_json_dict())
+    for planted in ("PLANTED", "1987", "041Y", "1.2.3.987", "cGxhbnRlZC", "98765", "101112"):
+        assert planted not in told
+
+
+def test_no_text_outlives_but_the_allowed() -> None:
+    """Every text element of the dictionary, with an innocent text: only listed ones stay."""
+    dataset = make_dataset(draw_pixels(12), ExplicitVRLittleEndian, 12)
+    for tag, entry in DicomDictionary.items():
+        named = entry[0] == "PN" or entry[4] in (*WORDED, "SpecificCharacterSet")
+        if entry[0] in TEXT_VRS and tag >> 16 >= 8 and not named and entry[4] not in dataset:
+            dataset.add(DataElement(tag, entry[0], "SCREENING", validation_mode=0))
+    result = deidentify_header(parse_file(to_bytes(dataset), LIMIT), KEY)
+    stayed = {one.keyword for one in result if one.VR in TEXT_VRS and "SCREENING" in str(one.value)}
+    assert stayed <= CODES | DEVICE | DESCRIPTORS | {"CodeMeaning"}
+    assert {"Manufacturer", "SeriesDescription", "ExposureStatus"} <= stayed
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "expected"),
+    [
+        ("PatientAge", "057Y", "057Y"),
+        ("PatientAge", "093Y", "090Y"),
+        ("PatientAge", "ABCD", "072Y"),  # from birth date and study date
+        ("PatientSex", "F", "F"),
+        ("PatientSex", "FEMALE", ""),
+        ("StudyDate", "20240229", "20240229"),
+        ("ContentDate", "not a day", ""),
+        ("AcquisitionDateTime", "20240102101530.12+0100", "20240102"),
+        ("StudyTime", "101530", ""),
+        ("AccessionNumber", "123", ""),
+        ("PatientBirthDate", BIRTH, ""),
+        ("Manufacturer", "GE MEDICAL SYSTEMS", "GE MEDICAL SYSTEMS"),
+        ("Manufacturer", "room of Ms Name", ""),
+        ("SeriesDescription", "L-MLO screening", "L-MLO screening"),
+        ("SeriesDescription", "L-MLO Jones", ""),
+        ("SeriesDescription", "L CC 20240102", ""),
+        ("SOPClassUID", "1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.1.2"),
+        ("SOPClassUID", "1.2.3.4", keyed_uid(KEY, "1.2.3.4")),
+        ("SOPInstanceUID", IMAGE, keyed_uid(KEY, IMAGE)),
+        ("StudyInstanceUID", STUDY, keyed_uid(KEY, STUDY)),
+        ("PatientIdentityRemoved", "NO", "YES"),
+    ],
+)
+def test_what_becomes_of_an_element(keyword: str, value: str, expected: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert str(clean(**{keyword: value})[keyword].value or "") == expected
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    ["InstitutionName", "StationName", "DeviceSerialNumber", "DetectorID", "AcquisitionTime",
+     "OperatorsName", "PatientComments", "PatientWeight", "InstanceCreationDate", "PixelData"],
+)  # fmt: skip
+def test_what_is_removed(keyword: str) -> None:
+    values = {"PatientWeight": "70", "InstanceCreationDate": "20240102", "AcquisitionTime": "1015"}
+    changes = {} if keyword == "PixelData" else {keyword: values.get(keyword, "S1")}
+    assert keyword not in clean(**changes)
+
+
+def test_codes_that_everybody_knows_are_kept_and_local_ones_go() -> None:
+    known, local = code_item("399162004", "SCT"), code_item("JONES", "99LOCAL")
+    known.CodeMeaning = "view of Ms Jones"
+    result = clean(ViewCodeSequence=[known], ProcedureCodeSequence=[local])
+    assert result.ViewCodeSequence[0].CodeValue == "399162004"
+    assert result.ViewCodeSequence[0].CodeMeaning == "399162004"
+    assert "ProcedureCodeSequence" not in result
+
+
+def test_the_header_says_what_was_done() -> None:
+    result = clean()
+    items = [
+        (one.CodeValue, one.CodingSchemeDesignator)
+        for one in result.DeidentificationMethodCodeSequence
+    ]
+    assert items == [(value, "DCM") for value, _ in METHODS]
+    assert result.PatientIdentityRemoved == "YES"
+    assert all(len(text) <= 64 for text in result.DeidentificationMethod)
+    assert result.PatientID == result.PatientName == pseudonym(KEY, "patient", "secret-id")
+
+
+def test_uids_are_keyed_valid_and_the_same_everywhere() -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: keyed_uid(KEY, STUDY), range(64)))
+    assert found == {keyed_uid(KEY, STUDY)} != {keyed_uid(b"other", STUDY)}
+    uid = pydicom.uid.UID(found.pop())
+    assert uid.is_valid and uid.startswith("2.25.") and len(uid) <= 64
+    assert keyed_uid(b"key", "1.2.3") == "2.25.101800061706341454340885976248362500830"
+
+
+def test_the_sidecar_is_one_line_and_always_the_same() -> None:
+    lines = {header_json(parse_file(make_file(), LIMIT), KEY) for _ in range(3)}
+    line = lines.pop()
+    assert not lines and "\n" not in line and "7FE00010" not in json.loads(line)
+    assert Dataset.from_json(line).PatientID == pseudonym(KEY, "patient", "secret-id")
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian,
+     DeflatedExplicitVRLittleEndian, "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.90",
+     "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.5"],
+)  # fmt: skip
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_file_keeps_pixels_and_meaning(syntax: str, signed: bool) -> None:
+    if signed and syntax[-2:] in ("70", "80", "90", ".5"):
+        pytest.skip("the encoders here write unsigned values")
+    data = make_file(draw_pixels(12, signed), syntax, PixelPaddingValue=7, Manufacturer="Hologic")
+    copy = deidentify_file(data, KEY, LIMIT)
+    (before, image), (after, again) = (
+        read_mammogram(one, key=KEY, site="s") for one in (data, copy)
+    )
+    assert np.array_equal(image.pixels, again.pixels) and image.pixels.dtype == again.pixels.dtype
+    assert (after.view, after.scanner, after.age_years) == (
+        before.view,
+        before.scanner,
+        before.age_years,
+    )
+    values = [pydicom.dcmread(io.BytesIO(one)).PixelData for one in (copy, data)]
+    # OpenJPEG signs its codestreams with a comment, which goes
+    assert values[0] == values[1] or syntax.endswith("4.90")
+    assert copy[:128] == bytes(128) and b"secret" not in copy.lower()
+    meta = pydicom.dcmread(io.BytesIO(copy)).file_meta
+    assert meta.MediaStorageSOPInstanceUID == keyed_uid(KEY, IMAGE)
+    assert meta.TransferSyntaxUID == syntax
+
+
+def test_what_follows_pixel_data_goes() -> None:
+    data = make_file(DataSetTrailingPadding=b"Secret^Name ")
+    assert b"Secret^Name" not in deidentify_file(data, KEY, LIMIT)
+
+
+def test_comments_in_a_codestream_are_blanked() -> None:
+    dataset = make_dataset(draw_pixels(12), "1.2.840.10008.1.2.4.70", 12)
+    stream = imagecodecs.jpeg8_encode(draw_pixels(12), lossless=True, bitspersample=12)
+    text = b"Secret^Name was here"
+    segment = (len(text) + 2).to_bytes(2, "big") + text
+    stream = stream[:2] + b"\xff\xfe" + segment + b"\xff\xe5" + segment + stream[2:]
+    dataset.PixelData = encapsulate([stream])
+    dataset["PixelData"].is_undefined_length = True
+    data = to_bytes(dataset)
+    copy = deidentify_file(data, KEY, LIMIT)
+    assert b"was here" in data and b"was here" not in copy
+    images = [read_mammogram(one, key=KEY, site="s")[1].pixels for one in (data, copy)]
+    assert np.array_equal(*images)
+
+
+def test_a_file_cut_before_its_pixels_is_refused() -> None:
+    with pytest.raises(DicomTruncated, match="no Pixel Data"):
+        deidentify_file(make_file()[:600], KEY, LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kept"),
+    [
+        ("Medical^Anna", "GE MEDICAL SYSTEMS", False),  # privacy wins
+        ("Doe^Jane", "GE MEDICAL SYSTEMS", True),
+        ("Li^Wu", "GE LightSpeed Li", True),  # two letters tell nobody apart
+        ("Li^Wu", "room LIWU", False),
+        ("Lee^Ann", "JLEE01", False),
+        ("Lee^Ann", "SLEEVES", True),
+        ("Sung^Kim", "SAMSUNG", True),
+        ("Müller", "MUELLER 3", False),
+        ("Müller", "Muller", False),
+        ("Mayer^Eva", "xDrMayersRoom", False),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "機器山田", False),
+        ("O'Brien^Mary-Jane", "obrien", False),
+        ("Phantom^Phantom", "Phantom Aurora", True),
+    ],
+)
+def test_a_text_with_a_name_is_dropped(name: str, text: str, kept: bool) -> None:
+    dataset = make_dataset(draw_pixels(12), ExplicitVRLittleEndian, 12, PatientName=name)
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    file = parse_file(to_bytes(dataset), LIMIT)
+    words = identity_words(Tags(file.dataset, file.little_endian))
+    assert (clean_text(text, words) == text) is kept
+
+
+@pytest.mark.parametrize(
+    "text", ["03.02.1951", "1951-02-03", "secret id", "SECRETID", "a\x1bb", "a\u202eb"]
+)
+def test_a_text_with_a_birth_date_an_id_or_a_control_is_dropped(text: str) -> None:
+    words = identity_words(Tags(parse_file(make_file(), LIMIT).dataset))
+    assert clean_text(text, words) == ""
+
+
+def test_a_long_text_is_cut_after_it_was_checked() -> None:
+    assert clean_text("x" * 99, frozenset()) == "x" * 64
+    assert clean_text("x" * 99 + " mayer", frozenset({"mayer"})) == ""

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mammo.dicom.file import OTHER_FORMATS, parse_file
+from mammo.dicom.file import parse_file
+from mammo.dicom.preamble import OTHER_FORMATS
 from mammo.dicom.read import read_mammogram
 from mammo.errors import DicomTruncated, EmptyFile, NotDicom, PixelsUnreadable, ReadError, TooLarge
 

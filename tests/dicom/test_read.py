@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from datetime import date
 from pathlib import Path
@@ -10,17 +11,31 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.config import disable_value_validation
+from pydicom.dataelem import DataElement
 
 from mammo.data.dicom_folder import cbis_sample_files
 from mammo.describe import describe_file
 from mammo.dicom.deidentify import pseudonym
-from mammo.dicom.read import read_mammogram, read_mammogram_header
+from mammo.dicom.read import read_file, read_mammogram, read_mammogram_header
 from mammo.errors import MammoError, SourceNotFound, TooLarge
-from mammo.exam import Mammogram
+from mammo.exam import Laterality, Mammogram, View, ViewPosition
 
-from .builders import BIRTH, IMAGE, NAME, STUDY, draw_pixels, find_shared, make_file
+from .builders import (
+    BIRTH,
+    IMAGE,
+    NAME,
+    STUDY,
+    code_item,
+    draw_pixels,
+    find_shared,
+    make_dataset,
+    make_file,
+    to_bytes,
+)
 
 KEY = b"key"
+MAGNIFIED = ("MAGNIFICATION", "NON_STANDARD_VIEW")
 
 
 def read(**changes: Any) -> Mammogram:
@@ -73,16 +88,116 @@ def test_ids_fall_back_to_the_digest() -> None:
         ({"BreastImplantPresent": "YES"}, "implant", True),
         ({"BreastImplantPresent": "NO"}, "implant", False),
         ({}, "implant", None),
+        (  # a view with the implant displaced is of a breast that has one
+            {"BreastImplantPresent": "NO", "ViewPosition": "CCID"},
+            "implant",
+            True,
+        ),
+        ({"BreastImplantPresent": "YES"}, "quality", ("IMPLANT",)),
+        ({"ViewPosition": "CCID"}, "quality", ("IMPLANT", "IMPLANT_DISPLACED")),
         ({"ImagerPixelSpacing": ["0.1", "0.1"]}, "spacing_mm", 0.1),
+        ({"ImagerPixelSpacing": ["0.1", "0.1"]}, "quality", ("SPACING_DETECTOR",)),
         ({"ImagerPixelSpacing": ["0.1"] * 2, "PixelSpacing": ["0.07"] * 2}, "spacing_mm", 0.07),
         ({"PixelSpacing": ["0", "0"]}, "spacing_mm", None),
         ({"LossyImageCompression": "01"}, "quality", ("LOSSY_COMPRESSED",)),
+        ({"LossyImageCompression": "00"}, "quality", ()),
+        (
+            {"DerivationCodeSequence": [code_item("113040", "DCM")]},
+            "quality",
+            ("LOSSY_COMPRESSED",),
+        ),
+        ({"DerivationCodeSequence": [code_item("113072", "DCM")]}, "quality", ()),
         ({"BurnedInAnnotation": "YES"}, "quality", ("BURNED_IN_ANNOTATION",)),
+        ({"BurnedInAnnotation": "NO"}, "quality", ()),
+        ({"FieldOfViewHorizontalFlip": "YES"}, "quality", ("FIELD_OF_VIEW_FLIPPED",)),
+        ({"FieldOfViewHorizontalFlip": "NO", "FieldOfViewRotation": "0"}, "quality", ()),
+        ({"FieldOfViewRotation": "180"}, "quality", ("FIELD_OF_VIEW_ROTATED",)),
+        (
+            {"FieldOfViewRotation": "90", "FieldOfViewHorizontalFlip": "YES"},
+            "quality",
+            ("FIELD_OF_VIEW_FLIPPED", "FIELD_OF_VIEW_ROTATED"),
+        ),
+        ({"EstimatedRadiographicMagnificationFactor": "1.8"}, "quality", MAGNIFIED),
         ({"WindowCenter": "5", "WindowWidth": "0"}, "quality", ("WINDOW_INVALID",)),
     ],
 )
 def test_facts(changes: dict[str, Any], field: str, value: object) -> None:
     assert getattr(read(**changes), field) == value
+
+
+@pytest.mark.parametrize(
+    ("uid", "valid"),
+    [
+        ("1.2.840.10009.1.2.3", True),
+        ("2.25.329800735698586629295641978511506172918", True),
+        ("1.2.03.4", True),  # a leading zero is wrong, common and harmless
+        ("", True),
+        ("../../../../etc/passwd", False),
+        ("..\\..\\windows\\system32", False),
+        ("/etc/passwd", False),
+        ("1.2.3/../4", False),
+        ("1.2.3\\4.5.6", False),
+        ("1.2..3", False),
+        (".1.2", False),
+        ("1.2.3.", False),
+        ("1", False),
+        ("1.2.3 4", False),
+        ("1.2.abc", False),
+        ("1.2.3\0.4", False),
+        ("1." * 32 + "1", False),
+    ],
+)
+@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
+def test_uids_are_checked_and_are_never_more_than_text(uid: str, valid: bool, keyword: str) -> None:
+    with disable_value_validation():
+        data = make_file(**{keyword: uid})
+    mammogram = read_mammogram_header(data, key=KEY, site="site")
+    assert ("UID_INVALID" in mammogram.quality) is not valid
+    ids = (mammogram.image_id, mammogram.exam_id, mammogram.patient_id)
+    assert all(re.fullmatch(r"[IEP]-[0-9a-f]{16}", one) for one in ids)
+
+
+@pytest.mark.parametrize(("cut", "missing"), [(0, False), (128, True), (132, True)])
+def test_a_missing_preamble_is_told(cut: int, missing: bool) -> None:
+    mammogram = read_mammogram_header(make_file()[cut:], key=KEY, site="site")
+    assert ("PREAMBLE_MISSING" in mammogram.quality) is missing
+
+
+@pytest.mark.parametrize(
+    ("changes", "scanner", "dropped"),
+    [
+        (
+            {"Manufacturer": "GE", "ManufacturerModelName": "Pristina"},
+            ("GE", "Pristina", ""),
+            False,
+        ),
+        (
+            {"Manufacturer": "GE", "ManufacturerModelName": "Pristina of Mrs Canary"},
+            ("GE", "", ""),
+            True,
+        ),
+        ({"SoftwareVersions": ["1.0", "CANARY build"]}, ("", "", ""), True),
+        ({"Manufacturer": "A\x1bB"}, ("", "", ""), True),
+        # a number may be the patient's, a short part of a version not
+        ({"PatientID": "480712", "SoftwareVersions": "480712"}, ("", "", ""), True),
+        ({"PatientID": "1.8.3", "SoftwareVersions": "1.8.3"}, ("", "", "1.8.3"), False),
+        # a maker's name is public, whoever is called like it
+        (
+            {"PatientName": "Siemens^Ada", "Manufacturer": "SIEMENS"},
+            ("SIEMENS", "", ""),
+            False,
+        ),
+        ({"PatientName": "Siemens^Ada", "Manufacturer": "Ada Siemens"}, ("", "", ""), True),
+        ({}, ("", "", ""), False),
+    ],
+)
+def test_scanner_texts_with_an_identity_are_dropped(
+    changes: dict[str, Any], scanner: tuple[str, str, str], dropped: bool
+) -> None:
+    mammogram = read(**({"PatientName": "Canary^Tweety"} | changes))
+    found = mammogram.scanner
+    assert (found.manufacturer, found.model, found.software_version) == scanner
+    assert ("IDENTITY_IN_TEXT" in mammogram.quality) is dropped
 
 
 def test_scanner_joins_its_software_versions() -> None:
@@ -118,6 +233,38 @@ def test_nothing_identifying_leaves(tmp_path: Path, fault: dict[str, Any]) -> No
             assert secret not in text
 
 
+CODED = (
+    *("Modality", "PresentationIntentType", "BodyPartExamined", "PhotometricInterpretation"),
+    *("ImageType", "ViewPosition", "ImageLaterality", "Laterality", "PatientOrientation"),
+    *("VOILUTFunction", "WindowCenterWidthExplanation", "PresentationLUTShape", "RescaleType"),
+    *("PixelSpacingCalibrationType", "BurnedInAnnotation", "BreastImplantPresent", "PartialView"),
+    *("SeriesDescription", "ProtocolName", "ManufacturerModelName", "LossyImageCompression"),
+    *("VolumetricProperties", "FieldOfViewHorizontalFlip", "PatientAge", "RescaleSlope"),
+    *("WindowCenter", "NumberOfFrames", "PixelSpacing", "SOPClassUID", "StudyDate"),
+)
+"""Elements that reading looks at and that may hold anything."""
+
+
+@pytest.mark.parametrize("keyword", [*CODED, "all"])
+def test_a_name_in_a_coded_element_does_not_come_out(tmp_path: Path, keyword: str) -> None:
+    planted = CODED if keyword == "all" else (keyword,)
+    with disable_value_validation():
+        dataset = make_dataset(draw_pixels(12), "1.2.840.10008.1.2.1", 12)
+        dataset.PatientName = "Canary^Tweety"
+        for one in planted:
+            dataset[one] = DataElement(one, "LO", "CANARY TWEETY")  # written whatever the VR
+        path = tmp_path / "file.dcm"
+        path.write_bytes(to_bytes(dataset))
+    told = [json.dumps(describe_file(path, KEY, "site"))]
+    try:
+        told.append(repr(read_mammogram(path, key=KEY, site="site")[0]))
+    except MammoError as error:
+        told.append(repr(error.problem()))
+    for text in told:
+        assert "canary" not in text.lower()
+        assert "tweety" not in text.lower()
+
+
 def test_a_file_above_the_limit_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "large.dcm"
     with path.open("wb") as file:
@@ -151,6 +298,12 @@ def test_describe_a_real_file() -> None:
     }
     assert described["display"]["by"] == "VOI LUT"
     assert described["pixels"]["codec"] == "jpeg"
+
+
+def test_a_table_beside_the_files_tells_a_side_that_the_header_lacks() -> None:
+    told = View(Laterality.RIGHT, ViewPosition.CC)
+    found = read_file(make_file(ImageLaterality=None), key=KEY, site="site", told=told)
+    assert (str(found.mammogram.view), found.found.laterality_from) == ("R CC", "told")
 
 
 def test_the_cbis_sample_is_two_exams_of_four_views() -> None:

@@ -8,6 +8,8 @@ from scipy import special, stats
 from mammo.errors import GateRefused, TooFewLabels
 from mammo.evaluation.gate import GateConfig, Scored, decide
 
+pytestmark = pytest.mark.slow
+
 TARGET = 0.35
 DEMO = replace(GateConfig.demo(), resamples=400)
 NAMES = [

@@ -18,7 +18,8 @@ from mammo.settings import Settings
 
 COMMANDS = (
     "up", "down", "status", "demo", "ingest", "validate", "train", "gate", "package", "deploy",
-    "predict", "monitor", "retrain", "inspect", "data get cbis-sample", "data get phantoms",
+    "predict", "monitor", "retrain", "inspect", "deidentify",
+    "data get cbis-sample", "data get phantoms",
 )  # fmt: skip
 HEAVY = ("torch", "prefect", "mlflow", "pandas", "numpy", "bentoml", "evidently", "pydantic")
 

@@ -24,7 +24,7 @@ from mammo.errors import SourceNotFound
 from mammo.settings import Settings
 
 PARAMETERS = {
-    "ingest": ["source", "directory", "config"],
+    "ingest": ["source", "directory", "config", "dask"],
     "validate": [],
     "train": ["target", "config"],
     "package": ["release_id"],

@@ -16,6 +16,8 @@ from flows.stack_supervisor import Supervisor, supervise
 from mammo.errors import StackRunning
 from mammo.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
 EXIT = (sys.executable, "-c", "raise SystemExit(3)")
 PASS = (sys.executable, "-c", "pass")

@@ -11,6 +11,8 @@ from monitoring.config import MonitorConfig
 from monitoring.control import StratumControl
 from monitoring.threshold import cusum_threshold
 
+pytestmark = pytest.mark.slow
+
 CONFIG = MonitorConfig(streams=200)
 CHANNELS = tuple(f"channel_{i}" for i in range(9))
 COMMON = 0.4

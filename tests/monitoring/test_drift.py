@@ -13,6 +13,8 @@ import pytest
 from monitoring.config import MonitorConfig
 from monitoring.drift import compare
 
+pytestmark = pytest.mark.slow
+
 CONFIG = MonitorConfig()
 
 

@@ -31,6 +31,7 @@ def test_channels_of_a_full_reference(make_reference):
         ("MISSING_VIEW", 1, 0),
         ("FILE_REFUSED|SATURATED", 1, 1),
         ("LOW_CONTRAST", 0, 1),
+        ("PRECISION_MISMATCH|SPACING_DETECTOR", 0, 0),
     ],
 )
 def test_quality_codes(make_reference, quality, missing, flagged):

@@ -11,6 +11,8 @@ from mammo.errors import ReleaseNotFound
 from mammo.prediction_log import PredictionLog
 from monitoring.config import MonitorConfig
 
+pytestmark = pytest.mark.slow
+
 NEW = "Phantom Draco/D4"
 AURORA = "Phantom Aurora/A1"
 

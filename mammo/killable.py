@@ -1,0 +1,191 @@
+"""Run what may crash, hang or swallow all memory in processes that can be killed.
+
+Native codecs decode files that anyone may have made. A task runs in a child
+process with a limit on time and on memory; when the child dies, the task's
+future says how (``DecoderCrashed``, ``DecoderTimeout``, ``DecoderMemory``), a
+new child takes its place, and the caller lives on.
+
+It is a boundary against faults, not a sandbox: the child may read and write
+what its user may, and its reply is unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from mammo.killable_process import Limits, WorkerLost, WorkerProcess
+from mammo.killable_worker import Parts, pack_task
+
+__all__ = ["PRELOAD", "KillablePool", "Limits"]
+PRELOAD = ("mammo.preprocess", "mammo.dicom.read")
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    future: Future[Any]
+    parts: Parts
+
+
+class KillablePool:
+    """Worker processes that may die; any thread may submit.
+
+    The workers start when the pool is made, in the background. A worker's
+    standard output and error reach nobody. A pool cannot be used in a child
+    that was forked after it was made; make one there.
+    """
+
+    def __init__(
+        self,
+        processes: int = 1,
+        limits: Limits = Limits(),
+        preload: Sequence[str] = PRELOAD,
+    ) -> None:
+        if processes < 1:
+            raise ValueError(f"{processes} processes; at least 1 is needed")
+        self.processes, self.limits = processes, limits
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._lock, self._closed, self._made_in = threading.Lock(), False, os.getpid()
+        # the threads hold no reference to the pool: one that is forgotten ends its workers
+        self._threads = [
+            threading.Thread(
+                target=_serve,
+                args=(self._tasks, limits, tuple(preload)),
+                name=f"killable-{number}",
+                daemon=True,
+            )
+            for number in range(processes)
+        ]
+        self._stop = weakref.finalize(self, _stop, self._tasks, processes)
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Run ``function(*arguments)`` in a worker.
+
+        The function is found by its module and name; arguments and result are
+        pickled. The future raises what the function raised, or ``DecoderCrashed``,
+        ``DecoderTimeout`` or ``DecoderMemory``. Cancelling it before it has begun
+        spares the work.
+        """
+        future: Future[Any] = Future()
+        task = _Task(future, pack_task(function, arguments))
+        with self._lock:
+            if self._closed or self._made_in != os.getpid():
+                raise RuntimeError("the pool is closed, or was made before a fork")
+            self._tasks.put(task)
+        return future
+
+    def map(
+        self, function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]
+    ) -> Iterator[Future[Any]]:
+        """Yield a future for each tuple of arguments, in order, twice the processes ahead."""
+        ahead: deque[Future[Any]] = deque()
+        try:
+            for one in arguments:
+                ahead.append(self.submit(function, *one))
+                if len(ahead) > 2 * self.processes:
+                    yield ahead.popleft()
+            while ahead:
+                yield ahead.popleft()
+        finally:
+            for future in ahead:
+                future.cancel()
+
+    def close(self, *, cancel: bool = False) -> None:
+        """Do or cancel what waits, let what runs end, end the workers."""
+        with self._lock:
+            self._closed = True
+        if self._made_in != os.getpid():
+            return
+        while cancel:
+            try:
+                task = self._tasks.get_nowait()
+            except queue.Empty:
+                break
+            if task is not None:
+                task.future.cancel()
+        self._stop()
+        for thread in self._threads:
+            thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close(cancel=kind is not None)
+
+
+def _stop(tasks: queue.SimpleQueue[_Task | None], processes: int) -> None:
+    for _ in range(processes):
+        tasks.put(None)
+
+
+def _serve(
+    tasks: queue.SimpleQueue[_Task | None], limits: Limits, preload: tuple[str, ...]
+) -> None:
+    """Hand tasks to one worker after the other until the pool closes (a thread's body)."""
+    slot = _Slot(limits, preload)
+    slot.refill()
+    while (task := tasks.get()) is not None:
+        if not task.future.set_running_or_notify_cancel():
+            continue
+        try:
+            value, error = slot.run(task.parts)
+        except Exception as fault:  # noqa: BLE001 - the thread must live, the caller be told
+            slot.clear()
+            value, error = None, fault
+        if error is None:
+            task.future.set_result(value)
+        else:
+            task.future.set_exception(error)
+        del task, value, error
+        slot.refill()
+    slot.clear()
+
+
+class _Slot:
+    """A thread's place for a worker, filled again when the worker is dead."""
+
+    def __init__(self, limits: Limits, preload: tuple[str, ...]) -> None:
+        self.limits, self.preload = limits, preload
+        self.worker: WorkerProcess | None = None
+
+    def run(self, parts: Parts) -> tuple[Any, Exception | None]:
+        """Do a task, by another worker where the first was killed while idle."""
+        value, error = self._filled().run(parts)
+        if isinstance(error, WorkerLost):
+            value, error = self._filled().run(parts)
+        return value, error
+
+    def refill(self) -> None:
+        """Have the next worker import its modules before it is asked."""
+        with contextlib.suppress(OSError):  # the next task will say so
+            self._filled()
+
+    def clear(self) -> None:
+        """End the worker, dead or alive."""
+        if self.worker is not None:
+            self.worker.end()
+            self.worker = None
+
+    def _filled(self) -> WorkerProcess:
+        if self.worker is not None and not self.worker.is_alive:
+            self.clear()
+        if self.worker is None:
+            self.worker = WorkerProcess(self.limits, self.preload)
+        return self.worker
