@@ -39,7 +39,7 @@ demo: $(VENV)/.demo  ## run the whole loop on real mammograms and phantoms (at m
 
 test: $(VENV)/.dev  ## pass all tests (at most 10 minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack"
-	$(BIN)/python -m pytest -m stack
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m stack
 
 test-quick: $(VENV)/.dev  ## the tests that neither train nor start servers (under a minute)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack and not slow"

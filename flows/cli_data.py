@@ -22,9 +22,16 @@ from flows.cli_terminal import (
     show_with_refused,
     stage_bars,
 )
+from mammo.errors import SettingsInvalid
 
 if TYPE_CHECKING:
     from mammo.settings import Settings
+
+PROCESSES = 2
+PROCESSES_ELSEWHERE = (
+    "--processes counts the readers that this command starts itself: leave it out with "
+    "--via-prefect, and with --dask, where the cluster's workers are counted (local:N starts N)"
+)
 
 
 class SourceName(StrEnum):
@@ -124,7 +131,10 @@ def ingest(
     config: Annotated[
         str | None, typer.Option(help="Take the preprocessing of this configuration.")
     ] = None,
-    processes: Annotated[int, typer.Option(help="Files read at a time.")] = 2,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, show_default="2", help="Files read at a time, by this command itself."),
+    ] = None,
     dask: Annotated[
         str | None,
         typer.Option(help="Prepare on this Dask cluster (tcp://HOST:PORT), or on local:N."),
@@ -133,6 +143,8 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Read, de-identify and prepare exams into the index; broken files go to quarantine."""
+    if processes is not None and (via_prefect or dask is not None):
+        raise SettingsInvalid(PROCESSES_ELSEWHERE)
     settings = settings_from_environment()
     folder = directory or settings.inbox_dir
     if via_prefect:
@@ -153,7 +165,7 @@ def ingest(
             settings,
             choose_preprocess(settings, config),
             progress=progress,
-            processes=processes,
+            processes=processes or PROCESSES,
         )
     _show_ingest(done.to_dict(), as_json=as_json)
 

@@ -15,7 +15,7 @@ from flows.cli_terminal import (
     settings_from_environment,
     show_with_refused,
 )
-from mammo.errors import SourceNotFound
+from mammo.errors import SourceInvalid, SourceNotFound
 
 if TYPE_CHECKING:
     from mammo.dicom.deidentified_copy import Copied
@@ -34,27 +34,43 @@ def deidentify(
 ) -> None:
     """Write de-identified copies, named by pseudonyms: PATIENT/EXAM/IMAGE.dcm.
 
-    Header by PS3.15's basic profile, the same pixels; text burned into them stays.
-    Mammograms only. Running it again changes nothing. Status 2 when a file was refused.
+    Header by PS3.15's basic profile, the same pixels; text burned into them stays, and
+    is counted where the file admits it or keeps an overlay in coded pixels. Mammograms
+    only. Running it again changes nothing. Status 2 when a file was refused.
     """
-    from mammo.data.dicom_folder import list_dicom
+    from mammo.data.durable import storing
     from mammo.dicom.deidentified_copy import Copier
     from mammo.killable import KillablePool, Limits
 
-    if not path.exists():
-        raise SourceNotFound("there is no file or folder at that path")
+    sources = _list_sources(path, to)
     settings = settings_from_environment()
     key, max_bytes = settings.pseudonym_key(), settings.max_file_mb * 2**20
-    files = [path] if path.is_file() else [item.path for item in list_dicom(path).items]
-    sources = [file for file in files if not file.resolve().is_relative_to(to.resolve())]
     limits = Limits(settings.read_seconds, settings.read_memory_mb)
     outcomes = []
     with KillablePool(1, limits) as pool, progress_bar("files", quiet=as_json) as progress:
         copier = Copier(to, key, max_bytes, pool)
         for done, file in enumerate(sources, 1):
-            outcomes.append((file, copier.copy(file)))
+            with storing(to):
+                outcomes.append((file, copier.copy(file)))
             progress(done, len(sources))
     _show(to, outcomes, as_json=as_json)
+
+
+def _list_sources(path: Path, to: Path) -> list[Path]:
+    """Return the files to copy, without those in the folder of copies."""
+    from mammo.data.sources import list_items
+
+    if not path.exists():
+        raise SourceNotFound("there is no file or folder at that path")
+    if to.is_file():
+        raise SourceInvalid("--to is a file: give another --to, a folder for the copies")
+    files = [path] if path.is_file() else [one.path for one in list_items("dicom", path).items]
+    sources = [file for file in files if not file.resolve().is_relative_to(to.resolve())]
+    if not sources:
+        raise SourceInvalid(
+            f"all {len(files)} files lie in the folder of the copies: give another --to"
+        )
+    return sources
 
 
 def _show(to: Path, outcomes: list[tuple[Path, Copied]], *, as_json: bool) -> None:

@@ -60,13 +60,14 @@ def _inspect_file(path: Path, settings: Settings, png: Path | None) -> dict[str,
     """Read in a process that may die: a hostile file is a code, not the end."""
     from flows.preparation import choose_preprocess
     from mammo.describe import inspect_file, refused
-    from mammo.killable import KillablePool
+    from mammo.killable import KillablePool, Limits
     from mammo.picture import draw_refusal
 
     if png is not None and not png.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {png.parent.name} to write {png.name} to")
     given = (settings.pseudonym_key(), settings.site, choose_preprocess(settings))
-    with KillablePool(1) as pool:
+    limits = Limits(settings.read_seconds, settings.read_memory_mb)
+    with KillablePool(1, limits) as pool:
         task = pool.submit(inspect_file, path.resolve(), *given, png is not None)
         try:
             described, picture = task.result()
@@ -82,18 +83,21 @@ def _inspect_folder(folder: Path, settings: Settings, *, quiet: bool) -> dict[st
     from flows.preparation import choose_preprocess
     from mammo.data.dicom_folder import list_dicom
     from mammo.describe_folder import describe_folder, read_folder
-    from mammo.killable import KillablePool
+    from mammo.killable import KillablePool, Limits
 
-    paths = [item.path.resolve() for item in list_dicom(folder).items]
+    listing = list_dicom(folder)
+    paths = [item.path.resolve() for item in listing.items]
     if not paths:
         raise SourceNotFound(f"the folder {folder.name} holds no file that could be DICOM")
     given = (settings.pseudonym_key(), settings.site, choose_preprocess(settings))
     root = folder.resolve()
     read = []
-    with KillablePool(2) as pool, progress_bar("files", quiet=quiet) as progress:
+    limits = Limits(settings.read_seconds, settings.read_memory_mb)
+    with KillablePool(2, limits) as pool, progress_bar("files", quiet=quiet) as progress:
         for path, found in read_folder(paths, pool, *given):
             read.append((str(path.relative_to(root)), found))
             progress(len(read), len(paths))
+    read += [(str(place.relative_to(folder)), error) for place, error in listing.unentered]
     return describe_folder(read)
 
 

@@ -136,9 +136,10 @@ def list_files(paths: Sequence[Path]) -> list[Path]:
 
 def _score(settings: Settings, release: Path | None, files: Sequence[Path]) -> dict[str, Any]:
     directory = release or _directory_in_service(settings)
+    from mammo.reading import ViewReader
     from mammo.screening import Screener
 
-    screener = Screener.load(directory)
+    screener = Screener.load(directory, reader=ViewReader.of(settings))
     named = [(path.name, path.read_bytes()) for path in files]
     return screener.score_files(named, key=settings.pseudonym_key(), site=settings.site).to_json()
 

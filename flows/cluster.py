@@ -18,14 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cluster_worker import Facts, explain_versions, read_versions
+from mammo.data.durable import make_folder, storing
 from mammo.errors import ClusterUnfit, ClusterUnreachable, SettingsInvalid
-from mammo.settings import Settings, fingerprint
+from mammo.pseudonym_key import fingerprint
+from mammo.settings import Settings
 
 if TYPE_CHECKING:
     from distributed import Client
 
 CONNECT_SECONDS = 3
 LOCAL = "local:"
+LOCALHOST = "127.0.0.1"
 
 
 @contextmanager
@@ -47,7 +50,8 @@ def open_cluster(where: str) -> Iterator[str]:
         n_workers=int(count),
         threads_per_worker=1,
         processes=True,
-        dashboard_address=":0",
+        dashboard_address=f"{LOCALHOST}:0",  # Dask opens it to the network without a host
+        host=LOCALHOST,
         silence_logs=logging.ERROR,
     ) as cluster:
         yield cluster.scheduler_address
@@ -71,6 +75,8 @@ def require_fit_workers(address: str, settings: Settings, source: Path, api: str
     ClusterUnfit
         There is no worker, or one lacks mammo, has another version or another
         pseudonym key, or does not see the store, the source or the API.
+    StoreReadOnly, DiskFull
+        This process cannot write to the store.
     """
     with _connect(address) as client, _visit(settings, source, api) as visit:
         answers = client.run(_ask(), visit, on_error="return")
@@ -123,10 +129,13 @@ async def _shake_hands(address: str) -> None:
 @contextmanager
 def _visit(settings: Settings, source: Path, api: str) -> Iterator[dict[str, str]]:
     """Put a marker into the store; yield what a worker is asked, as plain text."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.data_dir)
     sample = next((path for path in source.rglob("*") if path.is_file()), None)
-    with tempfile.TemporaryDirectory(prefix=".cluster.", dir=settings.data_dir) as folder:
-        Path(folder, "marker").write_text(uuid.uuid4().hex)
+    with storing(settings.data_dir):
+        place = tempfile.TemporaryDirectory(prefix=".cluster.", dir=settings.data_dir)
+        Path(place.name, "marker").write_text(uuid.uuid4().hex)
+        settings.pseudonym_key()  # makes one where there is none
+    with place as folder:
         yield {
             "home": str(settings.home),
             "folder": folder,

@@ -18,7 +18,8 @@ from pathlib import Path
 import mammo
 import mammo.data.ingest  # imported with its digest taken: what runs is what is told
 from mammo.errors import ClusterUnfit
-from mammo.settings import Settings, fingerprint
+from mammo.pseudonym_key import fingerprint
+from mammo.settings import Settings
 
 LIBRARIES = (
     "numpy", "opencv-python-headless", "imagecodecs", "pillow", "pydicom", "dicom-anonymizer",
@@ -84,7 +85,7 @@ def answer_visit(visit: Mapping[str, str]) -> dict[str, object]:
         "store": True,
         "wrote": _write_beside(folder),
         "source": not sample or Path(sample).is_file(),
-        "key": fingerprint(Settings(home=Path(visit["home"])).pseudonym_key()),
+        "key": fingerprint(Settings(home=Path(visit["home"])).own_key()),
         "api": not visit["api"] or _reaches(visit["api"]),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +85,18 @@ def without_names(report: dict[str, Any]) -> dict[str, Any]:
         {
             "sha256": one["sha256"],
             "code": one["code"],
-            "message": one["message"].replace(one["file"], "the file"),
+            "message": _without_name(one["message"], one["file"]),
         }
         for one in report["quarantined"]
     ]
     return report | {"quarantined": refused, "missing": len(report["missing"])}
+
+
+def _without_name(message: str, file: str) -> str:
+    """Put ``the file`` for a name that stands by itself; letters within a word are no name."""
+    if not file:
+        return message
+    return re.sub(rf"(?<!\w){re.escape(file)}(?!\w)", "the file", message)
 
 
 def shared_settings() -> Settings:

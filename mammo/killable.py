@@ -79,9 +79,11 @@ class KillablePool:
         """
         future: Future[Any] = Future()
         task = _Task(future, pack_task(function, arguments))
+        if self._made_in != os.getpid():  # before the lock: the fork may have copied it locked
+            raise RuntimeError("the pool was made before a fork: make one in this process")
         with self._lock:
-            if self._closed or self._made_in != os.getpid():
-                raise RuntimeError("the pool is closed, or was made before a fork")
+            if self._closed:
+                raise RuntimeError("the pool is closed")
             self._tasks.put(task)
         return future
 
@@ -103,17 +105,19 @@ class KillablePool:
 
     def close(self, *, cancel: bool = False) -> None:
         """Do or cancel what waits, let what runs end, end the workers."""
-        with self._lock:
-            self._closed = True
         if self._made_in != os.getpid():
             return
+        with self._lock:
+            self._closed = True
         while cancel:
             try:
                 task = self._tasks.get_nowait()
             except queue.Empty:
                 break
-            if task is not None:
-                task.future.cancel()
+            if task is None:  # another close has begun: this is a thread's sign to end
+                self._tasks.put(None)
+                break
+            task.future.cancel()
         self._stop()
         for thread in self._threads:
             thread.join()
@@ -174,14 +178,15 @@ class _Slot:
 
     def refill(self) -> None:
         """Have the next worker import its modules before it is asked."""
-        with contextlib.suppress(OSError):  # the next task will say so
+        with contextlib.suppress(Exception):  # the next task will say so
             self._filled()
 
     def clear(self) -> None:
         """End the worker, dead or alive."""
-        if self.worker is not None:
-            self.worker.end()
-            self.worker = None
+        worker, self.worker = self.worker, None
+        if worker is not None:
+            with contextlib.suppress(Exception):  # the thread must live
+                worker.end()
 
     def _filled(self) -> WorkerProcess:
         if self.worker is not None and not self.worker.is_alive:

@@ -1,35 +1,44 @@
-"""From a file to a prepared view, in a process that may die.
+"""From files to prepared views, in processes that may die.
 
 Codecs are C code that reads what strangers send. `read_view` is what one file
-costs; `reading_pool` runs it in killable children (:mod:`mammo.killable`), one
-pool a process, so that a crash, a hang or a flood of memory is a refusal with a
-code and not the end of the service.
+costs; a `ViewReader` runs it in killable children (:mod:`mammo.killable`), so
+that a crash, a hang or a flood of memory is a refusal with a code and not the
+end of the service.
 """
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Self
 
-from mammo.dicom.read import read_mammogram
-from mammo.errors import ReadError
+from mammo.dicom.read import MAX_BYTES, read_mammogram
+from mammo.errors import DecoderTimeout, ReadError
 from mammo.exam import Mammogram
-from mammo.killable import KillablePool
+from mammo.killable import KillablePool, Limits
 from mammo.preprocess import Prepared, PreprocessConfig, prepare
+from mammo.settings import Settings
 
 PROCESSES = 2
+EXAM_SECONDS = 120.0
+"""How long the files of one exam may be read; four views take one second."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadView:
-    """One file on its way through: what it is, and its prepared pixels."""
+    """One file, read: what it is, with every quality code, and its prepared pixels."""
 
     mammogram: Mammogram
     prepared: Prepared
 
 
-def read_view(data: bytes, key: bytes, site: str, config: PreprocessConfig) -> ReadView:
+def read_view(
+    data: bytes, key: bytes, site: str, config: PreprocessConfig, max_bytes: int = MAX_BYTES
+) -> ReadView:
     """Read and prepare one DICOM file.
 
     Raises
@@ -37,25 +46,68 @@ def read_view(data: bytes, key: bytes, site: str, config: PreprocessConfig) -> R
     ReadError
         See :func:`mammo.dicom.read.read_mammogram` and :func:`mammo.preprocess.prepare`.
     """
-    mammogram, stored = read_mammogram(data, key=key, site=site, reduce=config.jpeg2000_reduce)
-    return ReadView(mammogram, prepare(stored, config))
+    mammogram, stored = read_mammogram(
+        data, key=key, site=site, max_bytes=max_bytes, reduce=config.jpeg2000_reduce
+    )
+    prepared = prepare(stored, config)
+    # as in a row of the index: which view is preferred is decided by all codes, here and there
+    quality = tuple(dict.fromkeys((*mammogram.quality, *prepared.quality)))
+    return ReadView(replace(mammogram, quality=quality), prepared)
 
 
-def read_views(
-    files: Sequence[bytes], key: bytes, site: str, config: PreprocessConfig
-) -> list[ReadView | ReadError]:
-    """Read the files of an exam side by side; a refusal stands in the file's place."""
-    tasks = [reading_pool().submit(read_view, data, key, site, config) for data in files]
-    results: list[ReadView | ReadError] = []
-    for task in tasks:
-        try:
-            results.append(task.result())
-        except ReadError as error:
-            results.append(error)
-    return results
+class ViewReader:
+    """Reads the files of exams side by side; safe to call from several threads.
+
+    The children start on first use, or by :meth:`start`, and end with the
+    process. A process that was forked has its own. A few files of each exam are
+    handed in at a time, so that one exam does not hold up all others.
+    """
+
+    def __init__(
+        self,
+        limits: Limits = Limits(),
+        max_bytes: int = MAX_BYTES,
+        exam_seconds: float = EXAM_SECONDS,
+    ) -> None:
+        self.limits, self.max_bytes, self.exam_seconds = limits, max_bytes, exam_seconds
+        self._lock = threading.Lock()
+        self._pools: dict[int, KillablePool] = {}
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return a reader with the installation's limits on a file's time, memory and size."""
+        limits = Limits(settings.read_seconds, settings.read_memory_mb)
+        return cls(limits, settings.max_file_mb * 2**20)
+
+    def start(self) -> KillablePool:
+        """Start the children, where they do not run yet."""
+        with self._lock:
+            if os.getpid() not in self._pools:
+                self._pools = {os.getpid(): KillablePool(PROCESSES, self.limits)}
+            return self._pools[os.getpid()]
+
+    def read(
+        self, files: Sequence[bytes], key: bytes, site: str, config: PreprocessConfig
+    ) -> list[ReadView | ReadError]:
+        """Read the files of an exam; a refusal stands in the file's place.
+
+        Files that were not read after ``exam_seconds`` are refused as DECODER_TIMEOUT.
+        """
+        tasks = ((data, key, site, config, self.max_bytes) for data in files)
+        until = time.monotonic() + self.exam_seconds
+        results: list[ReadView | ReadError] = []
+        for task in self.start().map(read_view, tasks):
+            try:
+                results.append(task.result())
+            except ReadError as error:
+                results.append(error)
+            if time.monotonic() > until:
+                break
+        late = DecoderTimeout(f"the exam's files took longer than {self.exam_seconds:g} s to read")
+        return results + [late] * (len(files) - len(results))
 
 
 @cache
-def reading_pool() -> KillablePool:
-    """Return this process's pool; its children start with it and end with the process."""
-    return KillablePool(PROCESSES)
+def default_reader() -> ViewReader:
+    """Return the reader of library calls, with the default limits."""
+    return ViewReader()

@@ -26,9 +26,9 @@ import onnxruntime
 from mammo import INTENDED_USE
 from mammo.errors import EmptyRequest, MixedExams, NothingReadable, ParityError, ReadError
 from mammo.exam import STANDARD_VIEWS, Laterality, OperatingPoint, Scanner
-from mammo.preferred import suitable
+from mammo.preferred import PART_VIEWS, suitable
 from mammo.preprocess import StoredImage, prepare, to_tensor
-from mammo.reading import ReadView, read_views
+from mammo.reading import ReadView, ViewReader, default_reader
 from mammo.release import Release
 
 EMBEDDING_SIZE = 32
@@ -176,21 +176,40 @@ def score_breasts(
 
 
 class Screener:
-    """A loaded release that scores exams; safe to call from several threads."""
+    """A loaded release that scores exams; safe to call from several threads.
 
-    def __init__(self, release: Release, directory: Path, *, threads: int = 2) -> None:
+    ``reader`` reads their files, by default with the default limits.
+    """
+
+    def __init__(
+        self,
+        release: Release,
+        directory: Path,
+        *,
+        threads: int = 2,
+        reader: ViewReader | None = None,
+    ) -> None:
         self.release = release
         self.directory = directory
+        self._reader = reader or default_reader()
         self._model = _session(directory / "model.onnx", threads)
         self._encoder = _session(directory / "encoder.onnx", threads)
 
     @classmethod
-    def load(cls, directory: Path, *, verify: bool = True, threads: int = 2) -> Self:
+    def load(
+        cls,
+        directory: Path,
+        *,
+        verify: bool = True,
+        threads: int = 2,
+        reader: ViewReader | None = None,
+    ) -> Self:
         """Load a release; with ``verify``, check digests and recompute the golden.
 
         Raises ReleaseNotFound, DigestMismatch or ParityError.
         """
-        screener = cls(Release.read(directory, verify=verify), directory, threads=threads)
+        release = Release.read(directory, verify=verify)
+        screener = cls(release, directory, threads=threads, reader=reader)
         if verify:
             screener.check_golden()
         return screener
@@ -234,7 +253,8 @@ class Screener:
         if not files:
             raise EmptyRequest("No file came with the request; send one to many DICOM files.")
 
-        results = read_views([data for _, data in files], key, site, self.release.preprocess)
+        contents = [data for _, data in files]
+        results = self._reader.read(contents, key, site, self.release.preprocess)
         views = [one for one in results if isinstance(one, ReadView)]
         refused = tuple(
             Refused(name, error.code, error.message)
@@ -288,7 +308,7 @@ def _score_views(views: Sequence[ReadView], logits: np.ndarray) -> tuple[ViewSco
             one.mammogram.view.laterality.value,
             one.mammogram.view.position.value,
             float(logit),
-            tuple(dict.fromkeys((*one.mammogram.quality, *one.prepared.quality))),
+            one.mammogram.quality,
             id(one.mammogram) in chosen,
         )
         for one, logit in zip(views, logits, strict=True)
@@ -300,7 +320,11 @@ def exam_quality(
 ) -> tuple[str, ...]:
     """Return the exam's quality codes, sorted: the views' own and those of the whole."""
     codes = {code for view in views for code in view.quality}
-    have = {(view.laterality, view.view) for view in views}
+    have = {
+        (view.laterality, view.view)
+        for view in views
+        if view.pooled and PART_VIEWS.isdisjoint(view.quality)
+    }
     sides = (Laterality.LEFT, Laterality.RIGHT)
     if not {(side.value, view.value) for side in sides for view in STANDARD_VIEWS} <= have:
         codes.add("MISSING_VIEW")

@@ -7,21 +7,22 @@ lives beside its code and travels inside the release.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import contextlib
-import hashlib
-import hmac
 import os
-import re
-import secrets
-import tempfile
 from pathlib import Path
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from mammo.errors import SettingsInvalid
+from mammo.pseudonym_key import (
+    FINGERPRINT_NAME,
+    decode_key,
+    find_fingerprint,
+    fingerprint,
+    read_or_make_key,
+    require_key,
+    sweep_drafts,
+    write_once,
+)
 
 TELEMETRY_OFF = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -33,7 +34,6 @@ TELEMETRY_OFF = {
     "YOLO_OFFLINE": "True",
     "NO_ALBUMENTATIONS_UPDATE": "1",
 }
-MIN_KEY_BYTES = 16
 
 
 class Settings(BaseSettings):
@@ -154,44 +154,37 @@ class Settings(BaseSettings):
         Raises
         ------
         SettingsInvalid
-            ``MAMMO_PSEUDONYM_KEY`` or the key file is too short or no key at all.
+            ``MAMMO_PSEUDONYM_KEY`` or the key file is too short or no key at all, or
+            another than the store was made with: the same patient would get a second
+            pseudonym.
+        StoreReadOnly, DiskFull
+            The key file cannot be made.
         """
-        if self.given_key:
-            return _decode_key(self.given_key.get_secret_value().strip())
-        path = self.home / "pseudonym.key"
-        if not path.exists():
-            self.home.mkdir(parents=True, exist_ok=True)
-            _write_once(path, secrets.token_bytes(32))
-        key = path.read_bytes()
-        if len(key) < MIN_KEY_BYTES:
-            raise SettingsInvalid(
-                f"the key file {path.name} holds {len(key)} bytes, and a key has at least "
-                f"{MIN_KEY_BYTES}: restore it from a backup, or the pseudonyms change"
-            )
+        key = self.own_key()
+        known = find_fingerprint(self.home, self.data_dir, self.index_path)
+        if known:
+            require_key(key, known)
         return key
 
+    def own_key(self) -> bytes:
+        """Return the key without asking whether it is the store's; see `pseudonym_key`."""
+        if self.given_key:
+            return decode_key(self.given_key.get_secret_value().strip())
+        return read_or_make_key(self.home)
+
     def check_pseudonym_key(self) -> None:
-        """Refuse a key other than the one that the store was made with.
+        """Refuse a key other than the one that the store was made with, and keep its fingerprint.
 
-        Its fingerprint (an HMAC, from which no key can be found) is kept beside
-        the store, in ``data/pseudonym.fingerprint``, from the first call on.
-
-        Raises
-        ------
-        SettingsInvalid
-            The key differs: the same patient would get a second pseudonym.
+        That (an HMAC, from which no key can be found) is beside the store, in
+        ``data/pseudonym.fingerprint``, from the first call on. Raises what
+        `pseudonym_key` raises.
         """
-        path = self.data_dir / "pseudonym.fingerprint"
-        mine = fingerprint(self.pseudonym_key()) + "\n"
+        key, path = self.pseudonym_key(), self.data_dir / FINGERPRINT_NAME
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write_once(path, mine.encode())
-        if not hmac.compare_digest(path.read_text().strip(), mine.strip()):
-            raise SettingsInvalid(
-                "the pseudonym key differs from the one that the store was made with, and the "
-                "same patient would get a second pseudonym: set MAMMO_PSEUDONYM_KEY back (or "
-                "unset it to use the key file), or set another MAMMO_HOME"
-            )
+            write_once(path, f"{fingerprint(key)}\n".encode())
+            self.pseudonym_key()  # another process with another key may have been first
+        for folder in (self.home, self.data_dir):
+            sweep_drafts(folder)
 
     def child_environment(self) -> dict[str, str]:
         """Return the environment for child processes and in-process clients."""
@@ -213,38 +206,6 @@ class Settings(BaseSettings):
         """Return the secrets by variable; a child in another folder finds no `.env`."""
         given = {"DATABASE_URL": self.database_url, "PSEUDONYM_KEY": self.given_key}
         return {f"MAMMO_{name}": one.get_secret_value() for name, one in given.items() if one}
-
-
-def fingerprint(key: bytes) -> str:
-    """Return what tells keys apart and gives none away, 32 hexadecimal digits."""
-    return hmac.new(key, b"mammo: fingerprint of the key", hashlib.sha256).hexdigest()[:32]
-
-
-def _decode_key(text: str) -> bytes:
-    """Decode hexadecimal digits, else base64 in either alphabet; the text is never quoted."""
-    with contextlib.suppress(binascii.Error, ValueError):
-        if re.fullmatch(r"(?:[0-9A-Fa-f]{2})+", text):
-            key = bytes.fromhex(text)
-        else:
-            plain = text.translate(str.maketrans("-_", "+/")).rstrip("=")
-            key = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-        # a word or zeros are no secret: even 16 random bytes have 12 different ones or more
-        if len(key) >= MIN_KEY_BYTES and len(set(key)) >= MIN_KEY_BYTES // 2:
-            return key
-    raise SettingsInvalid(
-        f"MAMMO_PSEUDONYM_KEY is no key: it needs at least {MIN_KEY_BYTES} random bytes in "
-        "hexadecimal digits or base64; make one with `openssl rand -hex 32`"
-    )
-
-
-def _write_once(path: Path, content: bytes) -> None:
-    """Write a file of mode 0600 whole, unless another process has made it first."""
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.")  # mode 0600
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(content)
-    with contextlib.suppress(FileExistsError):
-        os.link(draft, path)
-    Path(draft).unlink()
 
 
 def read_settings() -> Settings:

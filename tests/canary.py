@@ -14,7 +14,7 @@ from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import UID
+from pydicom.uid import UID, RLELossless
 
 FAMILY, GIVEN, MAIDEN = "Qxvanterburg", "Zyphelinde", "Wobbrecznik"
 BIRTH, PATIENT, ACCESSION = "19370523", "KZ7731905527", "AQ90417733"
@@ -28,6 +28,7 @@ TOKENS = (
 SHORT = (FAMILY, GIVEN, MAIDEN, PATIENT, ACCESSION, PHONE, STREET[:16], STUDY)
 LONG = (f"{FAMILY} {GIVEN} {PATIENT} {ACCESSION}", f"{MAIDEN} {BIRTH} {PHONE} {STREET} {STUDY}")
 EVERYTHING = " ".join((FAMILY, GIVEN, MAIDEN, BIRTH, PATIENT, ACCESSION, PHONE, STREET, STUDY))
+PADDED = EVERYTHING.encode() + b" " * (-len(EVERYTHING) % 4)
 NAME = f"{FAMILY}^{GIVEN}"
 
 NEEDED = frozenset(
@@ -162,16 +163,36 @@ def to_file(dataset: FileDataset, *, transfer_syntax: str | None = None) -> byte
     return stream.getvalue()
 
 
-def comment_codestream(dataset: FileDataset) -> None:
-    """Write tokens into COM and APP1 of a JPEG, or into COM of a JPEG 2000 codestream."""
+def plant_beside_pixels(dataset: FileDataset) -> None:
+    """Write tokens beside the pixels in Pixel Data, and behind the tables of LUTs."""
+    for item in dataset.get("VOILUTSequence", ()):
+        item.LUTData = bytes(item.LUTData) + PADDED
+    if dataset["PixelData"].is_undefined_length:
+        _plant_codestream(dataset)
+    else:
+        dataset.PixelData = dataset.PixelData + bytes(len(dataset.PixelData) % 2) + PADDED
+
+
+def _plant_codestream(dataset: FileDataset) -> None:
+    """Write tokens into segments of a codestream, an RLE header and the Basic Offset Table."""
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
     text = EVERYTHING.encode()
     if frame.startswith(b"\xff\xd8"):
-        length = (len(text) + 2).to_bytes(2, "big")
-        frame = frame[:2] + b"\xff\xe1" + length + text + b"\xff\xfe" + length + text + frame[2:]
+        texts = {
+            0xE0: b"JFIF\0\1\2\0\0\1\0\1\0\0" + text, 0xE1: text, 0xE5: b"Adobe" + text,
+            0xEE: b"Adobe\0\x64\0\0\0\0\0" + text, 0xFE: text,
+        }  # fmt: skip
+        segments = (
+            bytes((0xFF, marker)) + (len(content) + 2).to_bytes(2, "big") + content
+            for marker, content in texts.items()
+        )
+        frame = frame[:2] + b"".join(segments) + frame[2:]
     elif frame.startswith(b"\xff\x4f"):
         end = 4 + int.from_bytes(frame[4:6], "big")  # after SIZ
         comment = b"\xff\x64" + (len(text) + 4).to_bytes(2, "big") + b"\0\1" + text
         frame = frame[:end] + comment + frame[end:]
-    dataset.PixelData = encapsulate([frame])
+    elif dataset.file_meta.TransferSyntaxUID == RLELossless:
+        frame = frame[:12] + PADDED[:52] + frame[64:]
+    value = encapsulate([frame], has_bot=False)
+    dataset.PixelData = value[:4] + len(PADDED).to_bytes(4, "little") + PADDED + value[8:]
     dataset["PixelData"].is_undefined_length = True

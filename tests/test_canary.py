@@ -18,7 +18,7 @@ import pydicom
 import pytest
 from fastapi.testclient import TestClient
 from pydicom.dataset import FileDataset
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.encaps import encapsulate, generate_fragments
 
 from bentos.screening.app import create_app
 from mammo.data.ingest import ingest
@@ -37,8 +37,8 @@ from tests.canary import (
     PATIENT,
     TOKENS,
     UID_ROOT,
-    comment_codestream,
     plant,
+    plant_beside_pixels,
     to_file,
 )
 from tests.canary_search import find_tokens, search_tree
@@ -130,8 +130,7 @@ def _plant(path: Path) -> bytes:
         dataset = pydicom.dcmread(path)
         dataset.SpecificCharacterSet = "ISO_IR 192"
         plant(dataset)
-        if dataset["PixelData"].is_undefined_length:
-            comment_codestream(dataset)
+        plant_beside_pixels(dataset)
         return to_file(dataset)
 
 
@@ -146,7 +145,7 @@ def _change(planted: bytes, number: int, change: Change) -> bytes:
 
 
 def _spoil_stream(dataset: FileDataset) -> None:
-    frame = bytearray(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    frame = bytearray().join(list(generate_fragments(dataset.PixelData))[1:])
     frame[len(frame) // 3 :] = EVERYTHING.encode() * 50
     dataset.PixelData = encapsulate([bytes(frame)])
 

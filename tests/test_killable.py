@@ -82,7 +82,7 @@ def test_a_large_result_is_quick(pool: KillablePool) -> None:
         begun = time.perf_counter()
         assert pool.submit(tasks.image, 3328, 3005).result()["pixels"].nbytes > 20e6
         seconds.append(time.perf_counter() - begun)
-    assert min(seconds) < 0.2
+    assert min(seconds) < 2  # 6 ms where nothing else runs
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_what_dies_is_told_and_replaced(
     with pytest.raises(error, match=text) as caught:
         pool.submit(task, *arguments).result()
     assert type(caught.value) is error
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 30  # not until the task ends by itself
     assert pool.submit(tasks.worker_id).result() != before
     assert capfd.readouterr() == ("", "")
 
@@ -344,10 +344,10 @@ def test_no_process_is_no_pool() -> None:
 
 
 def test_a_worker_is_ready_soon() -> None:
-    begun = time.process_time(), time.monotonic()
+    begun = time.monotonic()
     with KillablePool(1, preload=PRELOAD) as pool:
         assert pool.submit(tasks.add, 1, 2).result() == 3
-    assert time.monotonic() - begun[1] < 10
+    assert time.monotonic() - begun < 60  # half a second where nothing else runs
 
 
 def test_the_main_thread_is_free_while_a_worker_hangs(pool: KillablePool) -> None:

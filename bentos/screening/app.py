@@ -13,6 +13,7 @@ import os
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from bentos.screening.upload import BodyLimit, ReceivedFile, receive_files, requ
 from mammo import INTENDED_USE, __version__
 from mammo.errors import ExamUnknown
 from mammo.prediction_log import PredictionLog
-from mammo.reading import reading_pool
+from mammo.reading import ViewReader
 from mammo.screening import ExamReport, Screener
 from mammo.settings import Settings, read_settings
 
@@ -77,8 +78,10 @@ OutcomesIn = schema.OutcomeIn | list[schema.OutcomeIn]
 class Service:
     """What the routes work with: settings, log, rollout and metrics."""
 
-    def __init__(self, settings: Settings, load: Load, embedded: Path | None) -> None:
+    def __init__(self, settings: Settings, load: Load | None, embedded: Path | None) -> None:
         self.settings = settings
+        self.reader = ViewReader.of(settings) if load is None else None
+        load = load or partial(Screener.load, reader=self.reader)
         self.log = PredictionLog(settings.log_url, pooled=True)
         self.rollout = Rollout(settings.pointer_path, load, embedded)
         self.metrics = Metrics(self.rollout)
@@ -122,7 +125,7 @@ class Service:
 def create_app(
     settings: Settings | None = None,
     *,
-    load: Load = Screener.load,
+    load: Load | None = None,
     embedded: Path | None = None,
 ) -> FastAPI:
     """Build the app; files and database are first touched when it starts.
@@ -132,7 +135,7 @@ def create_app(
     settings
         Read from the environment when left out.
     load
-        Loads a release folder.
+        Loads a release folder; `Screener.load` when left out.
     embedded
         A release folder to serve while there is no pointer.
     """
@@ -162,7 +165,8 @@ def create_app(
 async def _live(service: Service) -> AsyncIterator[None]:
     """Open the log, load the release, then follow the pointer until shutdown."""
     _quieten_readers()
-    reading_pool()  # its processes start while the release loads
+    if service.reader is not None:
+        service.reader.start()  # its processes start while the release loads
     await asyncio.to_thread(service.log.create)
     await asyncio.to_thread(service.rollout.check)
     following = asyncio.create_task(service.rollout.follow())

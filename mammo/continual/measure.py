@@ -16,6 +16,7 @@ from mammo.evaluation.metrics import (
     sensitivity_interval,
     specificity_interval,
 )
+from mammo.preferred import suitable_rows
 
 
 def exam_metrics(exams: pd.DataFrame) -> dict[str, Any]:
@@ -43,6 +44,7 @@ def exam_metrics(exams: pd.DataFrame) -> dict[str, Any]:
 def out_of_fold_auc(parts: Parts, logits: np.ndarray, target: str) -> dict[str, Any]:
     """Return the AUC of the development patients, each scored by a fold that left it out."""
     views = parts.development.reset_index(drop=True).assign(logit=logits)
+    views["pooled"] = suitable_rows(views.to_dict("records"))
     breasts = score_breast_logits(views, target)
     exams = breasts.groupby("exam_id").agg(
         patient_id=("patient_id", "first"), logit=("logit", "max"), label=("label", "max")

@@ -65,8 +65,11 @@ def score_exams(screener: Screener, views: pd.DataFrame, target: str) -> pd.Data
 
 def score_breast_logits(views: pd.DataFrame, target: str) -> pd.DataFrame:
     """Return one row a breast: exam_id, laterality, patient_id, logit (mean over views), label."""
-    labelled = views.assign(label=target_values(views, target))[views["pooled"]]
-    groups = labelled.groupby(["exam_id", "laterality"], sort=True)
+    labelled = views.assign(label=target_values(views, target))
+    breast = ["exam_id", "laterality"]
+    # the label is the breast's, also where it was given to a view that is not pooled
+    labelled["label"] = labelled.groupby(breast)["label"].transform("max")
+    groups = labelled[labelled["pooled"]].groupby(breast, sort=True)
     return groups.agg(
         patient_id=("patient_id", "first"),
         scanner=("scanner", "first"),
@@ -99,10 +102,10 @@ def _exam_row(screener: Screener, exam: pd.DataFrame, labels: pd.Series) -> dict
 
 def _quality(screener: Screener, exam: pd.DataFrame) -> tuple[str, ...]:
     """Return the codes that the service would give to this exam."""
-    columns = ("image_id", "laterality", "view", "logit", "quality")
+    columns = ("image_id", "laterality", "view", "logit", "quality", "pooled")
     views = [
-        ViewScore(str(image), str(side), str(view), float(logit), _codes(quality))
-        for image, side, view, logit, quality in exam[list(columns)].to_numpy(dtype=object)
+        ViewScore(str(image), str(side), str(view), float(logit), _codes(quality), bool(pooled))
+        for image, side, view, logit, quality, pooled in exam[list(columns)].to_numpy(dtype=object)
     ]
     return exam_quality(views, screener.release.knows(exam["scanner"].iloc[0]), False)
 

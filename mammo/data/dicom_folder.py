@@ -7,15 +7,17 @@ is known (P_00820: left malignant, right benign; P_00173: benign).
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from mammo.data.listing import Labels, Listing, Reading, ReadOptions, Source, SourceItem
 from mammo.dicom.deidentify import header_json
 from mammo.dicom.read import decode_image, read_file
 from mammo.dicom.tags import Tags
-from mammo.errors import SourceNotFound
+from mammo.errors import ReadError, SourceNotFound
 
 SIDE_FILES = frozenset(
     (".csv", ".json", ".jsonl", ".txt", ".md", ".xml", ".html", ".pdf", ".log", ".yaml", ".yml")
@@ -35,10 +37,15 @@ def list_dicom(directory: Path) -> Listing:
     """List every file below a folder but hidden, index and side files, in order of path.
 
     A file that turns out not to be DICOM is refused when it is read, so that it
-    is reported rather than overlooked.
+    is reported rather than overlooked; so is a folder that cannot be read, and one
+    that is a link, which is not followed since it may lead back or to other data.
     """
-    paths = sorted(path for path in directory.rglob("*") if _is_candidate(path, directory))
-    return Listing(tuple(SourceItem(path) for path in paths))
+    unentered: list[tuple[Path, ReadError]] = []
+    paths = sorted(path for path in _walk(directory, unentered) if _is_candidate(path))
+    return Listing(
+        tuple(SourceItem(path) for path in paths),
+        unentered=tuple(sorted(unentered, key=lambda told: told[0])),
+    )
 
 
 def read_dicom(item: SourceItem, options: ReadOptions) -> Reading:
@@ -91,10 +98,44 @@ def copy_cbis_sample(directory: Path) -> list[Path]:
     return copies
 
 
-def _is_candidate(path: Path, directory: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
-    side = path.suffix.lower() in SIDE_FILES or path.name.upper() == "DICOMDIR"
-    return path.is_file() and not hidden and not side
+def _walk(directory: Path, unentered: list[tuple[Path, ReadError]]) -> Iterator[Path]:
+    """Yield what lies in the folder and those below, but for hidden folders."""
+
+    def refuse(error: OSError) -> None:
+        unentered.append((Path(error.filename), _closed(error)))
+
+    for place, folders, files in os.walk(directory, onerror=refuse, followlinks=False):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = (Path(place, name) for name in folders)
+        unentered += [(folder, _linked()) for folder in below if folder.is_symlink()]
+        yield from (Path(place, name) for name in files)
+
+
+def _closed(error: OSError) -> ReadError:
+    return ReadError(
+        f"the folder cannot be read ({error.strerror}), and the files in it were left out: see to "
+        "its rights (`find FOLDER -type d ! -readable` names such folders) and ingest again"
+    )
+
+
+def _linked() -> ReadError:
+    return ReadError(
+        "the folder is a link, which is not followed, and the files in it were left out: ingest "
+        "the folder that it leads to (`find FOLDER -type l` names links)"
+    )
+
+
+def _is_candidate(path: Path) -> bool:
+    if path.name.startswith(".") or path.name.upper() == "DICOMDIR":
+        return False
+    return path.suffix.lower() not in SIDE_FILES and _is_file(path)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its folder may be listed and not entered: the reader will say so
+        return True
 
 
 SOURCE = Source("dicom", "any folder of DICOM files, read recursively", list_dicom, read_dicom)

@@ -15,6 +15,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,8 @@ SQLITE = {
 """How SQLite's errors begin, in which DVC keeps its state -> what they mean."""
 LAST_BYTES = 2**20
 DRAFT = ".draft-"
+LINK_SECONDS = 3600
+"""A link is made and moved in milliseconds; clocks of hosts may differ by minutes."""
 
 
 @contextmanager
@@ -111,9 +114,20 @@ def sync_folder(folder: Path) -> None:
 def sweep_drafts(drafts: Path) -> None:
     """Remove the drafts of writers that no longer live."""
     for path in drafts.glob(f"{DRAFT}*"):
-        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+            _sweep(path)
+
+
+def _sweep(draft: Path) -> None:
+    try:
+        handle = draft.open("r+b")  # over NFS only who may write may lock
+    except PermissionError:  # a link to a read-only file of the cache, or another user's draft
+        if draft.stat().st_ctime < time.time() - LINK_SECONDS:
+            draft.unlink()
+        return
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        draft.unlink()
 
 
 @contextmanager

@@ -91,7 +91,8 @@ def commit_ingest(plan: IngestPlan, results: Iterable[ShardResult]) -> IngestRep
         version = snapshot_store(settings, rows=change.index_rows)
     refused = [*_with_names(results, paths), *_rejected(plan, change.rejected, paths)]
     _keep_refused(settings, refused, paths)
-    release_from_quarantine(settings.quarantine_dir, change.added)
+    # all that is in the index: an earlier ingest may have been killed just before this line
+    release_from_quarantine(settings.quarantine_dir, change.known)
     staging.discard(settings, [result.name for result in results], {row["shard"] for row in rows})
     staging.discard_finished(settings, _finder(settings, change.known))
     return IngestReport(

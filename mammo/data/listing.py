@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from mammo.errors import ReadError
 from mammo.exam import Finding, Mammogram
 from mammo.preprocess import StoredImage
 
@@ -41,10 +42,15 @@ class SourceItem:
 
 @dataclass(frozen=True)
 class Listing:
-    """The items of a source, and the names of files its table has and the disk lacks."""
+    """The items of a source, and what of it could not be listed.
+
+    ``missing`` are names of files that the source's table has and the disk
+    lacks, ``unentered`` the folders that were not looked into, each with why.
+    """
 
     items: tuple[SourceItem, ...]
     missing: tuple[str, ...] = ()
+    unentered: tuple[tuple[Path, ReadError], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,7 +57,7 @@ class IngestPlan:
     ``found`` counts the files listed, ``known`` those already in the index,
     ``duplicates`` repeated files within the source, ``missing`` the files that
     the source's table names and the disk lacks; ``refused`` are reports on
-    files that had been refused before.
+    files that had been refused before, and on what could not be opened.
     """
 
     source: str
@@ -101,7 +101,9 @@ def plan_ingest(
     sweep_drafts(settings.quarantine_dir)
     known = _known_digests(settings)
     new: dict[str, SourceItem] = {}
-    refused: list[QuarantineRecord] = []
+    refused = [
+        refusal(folder, error, sha256="", source=source) for folder, error in listing.unentered
+    ]
     counts = {"known": 0, "duplicates": 0}
     for sha256, item in _with_digests(listing.items, settings, source, refused):
         record = _refused_before(settings, sha256)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Container
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,13 +94,12 @@ def read_quarantine(directory: Path) -> list[QuarantineRecord]:
     return sorted((r for r in found if r is not None), key=lambda r: (r.file, r.sha256))
 
 
-def release_from_quarantine(directory: Path, digests: Iterable[str]) -> None:
-    """Remove what is kept of files that have since been read."""
-    for sha256 in digests:
-        if _report_path(directory, sha256).exists():
-            with storing(directory):
-                for path in directory.glob(f"{sha256}*"):
-                    path.unlink(missing_ok=True)
+def release_from_quarantine(directory: Path, digests: Container[str]) -> None:
+    """Remove reports and copies of the files of these digests, which have since been read."""
+    with storing(directory):
+        for path in directory.glob("*"):
+            if path.name.partition(".")[0] in digests:
+                path.unlink(missing_ok=True)
 
 
 def _cause(record: QuarantineRecord) -> tuple[str, str, str]:

@@ -47,6 +47,11 @@ def list_items(name: str, directory: Path) -> Listing:
     listing = source.list_source(directory)
     if not listing.items:
         lost = f"; its table names {len(listing.missing)} that are missing" * bool(listing.missing)
+        if listing.unentered:
+            lost = (
+                f"; {len(listing.unentered)} folders below it were not entered, or it itself: "
+                f"{listing.unentered[0][1].message}"
+            )
         raise SourceNotFound(
             f"the folder {directory} holds no file that source {name!r} could read{lost}"
         )

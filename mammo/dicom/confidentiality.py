@@ -197,9 +197,25 @@ def _number_element(
     # texts written where numbers belong: under another VR, or longer than the numbers would be
     if vr not in _SIZES or tags.vr(keyword) not in ("", vr) or len(raw) % _SIZES[vr]:
         return None
-    if keyword != "LUTData" and len(raw) > _SIZES[vr] * _most_values(tag):
+    if keyword == "LUTData":
+        raw = raw[: _table_bytes(tags, len(raw))]
+    elif len(raw) > _SIZES[vr] * _most_values(tag):
         return None
     return RawDataElement(tag, vr, len(raw), raw, 0, False, tags.little_endian, True)
+
+
+def _table_bytes(tags: Tags, given: int) -> int:
+    """Return how many bytes LUT Descriptor (0028,3002) gives LUT Data; 0 without one.
+
+    Its first value counts the entries, 0 of 65,536 (PS3.3 C.11.2.1.1); entries of 8
+    bits may lie two in a word, which only their length tells.
+    """
+    descriptor = tags.words("LUTDescriptor")
+    if descriptor.size != 3:
+        return 0
+    entries = int(descriptor[0]) or 65_536
+    packed = int(descriptor[2]) <= 8 and given // 2 < entries
+    return entries + entries % 2 if packed else 2 * entries
 
 
 def _most_values(tag: BaseTag) -> int:

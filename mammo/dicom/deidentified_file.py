@@ -1,8 +1,10 @@
 """A whole file, de-identified: new File Meta Information, clean header, the same pixels.
 
 Transfer syntax and coded pixels stay as they are; only texts inside a codestream
-are blanked. What follows Pixel Data (padding, signatures, private groups) goes,
-and so does the preamble, which may hold anything (PS3.10 section 7.1).
+are blanked. Native pixels are cut to the image, and bits outside of Bits Stored,
+where old files keep overlays, are cleared. What follows Pixel Data (padding,
+signatures, private groups) goes, and so do the Basic Offset Table and the
+preamble, which may hold anything (PS3.10 section 7.1).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import struct
 import zlib
 
+import numpy as np
 from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
@@ -19,18 +22,21 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     DigitalMammographyXRayImageStorageForPresentation,
     ImplicitVRLittleEndian,
+    RLELossless,
 )
 
-from mammo.dicom.codestream_comments import blank_comments
+from mammo.dicom.codestream_comments import blank_comments, blank_rle_header
 from mammo.dicom.deidentify import deidentify_header, keyed_uid
 from mammo.dicom.file import ITEM, PIXEL_DATA, SEQUENCE_END, DicomFile, parse_file
+from mammo.dicom.header import PixelLayout, read_header
 from mammo.dicom.nesting import UNDEFINED_LENGTH
 from mammo.dicom.tags import Tags
-from mammo.errors import DicomTruncated
+from mammo.errors import DicomTruncated, PixelsUnreadable
 
 IMPLEMENTATION_UID = "2.25.227146512375094237458221837465912384756"
 """Implementation Class UID (0002,0012) of files written here."""
 IMPLEMENTATION_NAME = "MAMMO"
+EMPTY_OFFSET_TABLE = b"\xfe\xff\x00\xe0" + bytes(4)
 
 
 def deidentify_file(data: bytes, key: bytes, max_bytes: int) -> bytes:
@@ -41,6 +47,8 @@ def deidentify_file(data: bytes, key: bytes, max_bytes: int) -> bytes:
     EmptyFile, TooLarge, NotDicom, DicomTruncated
         See :func:`mammo.dicom.file.parse_file`; whether it is a mammogram is not
         asked here (:func:`mammo.dicom.read.read_file` does).
+    PixelsUnreadable
+        The header does not say where native pixels end.
     """
     return write_deidentified(parse_file(data, max_bytes), key)
 
@@ -101,10 +109,44 @@ def _write_pixels(file: DicomFile, *, implicit: bool) -> bytes:
         )
     value = bytearray(memoryview(file.body)[start:end])
     if length == UNDEFINED_LENGTH:
-        _blank_fragments(value)
+        value = _clean_fragments(value, rle=file.syntax == RLELossless)
+    else:
+        value = _clean_native(value, file)
+        length = len(value)
     tag = struct.pack(f"{order}HH", PIXEL_DATA >> 16, PIXEL_DATA & 0xFFFF)
     stated = b"" if implicit else (vr if vr in (b"OB", b"OW") else b"OW") + b"\0\0"
     return tag + stated + struct.pack(f"{order}L", length) + bytes(value)
+
+
+def _clean_native(value: bytearray, file: DicomFile) -> bytearray:
+    """Return native pixels without what follows the image or lies outside of Bits Stored."""
+    layout, tags = read_header(file).layout, Tags(file.dataset, file.little_endian)
+    frames = max(int(tags.number("NumberOfFrames") or 1), 1)
+    size = layout.native_bytes * max(layout.samples, 1) * frames
+    if not size or layout.bits_allocated % 8:
+        raise PixelsUnreadable("Rows, Columns and Bits Allocated do not say where the image ends")
+    value = value[: size + size % 2]
+    value += bytes(len(value) % 2)
+    return _clear_unused_bits(value, layout, "<" if file.little_endian else ">")
+
+
+def _clear_unused_bits(value: bytearray, layout: PixelLayout, order: str) -> bytearray:
+    """Clear the bits around Bits Stored (PS3.5 section 8.1.1); the sign is repeated above.
+
+    A sign is repeated only up from High Bit = Bits Stored - 1, as writers do.
+    """
+    stored, shift = layout.bits_stored, layout.high_bit + 1 - layout.bits_stored
+    spare = layout.bits_allocated - stored
+    if layout.bits_allocated not in (8, 16) or not (stored and 0 <= shift <= spare and spare):
+        return value
+    words = np.frombuffer(value, f"{order}u{layout.sample_bytes}")
+    kept = words & words.dtype.type((2**stored - 1) << shift)
+    if layout.signed and not shift:
+        # shifted to the top, then back arithmetically
+        raised = (kept << words.dtype.type(spare)).astype(f"{order}u{layout.sample_bytes}")
+        signed = raised.view(f"{order}i{layout.sample_bytes}")
+        kept = signed >> signed.dtype.type(spare)
+    return bytearray(kept.astype(f"{order}{kept.dtype.kind}{layout.sample_bytes}").tobytes())
 
 
 def _end_of_fragments(body: bytes, place: int) -> int:
@@ -120,8 +162,11 @@ def _end_of_fragments(body: bytes, place: int) -> int:
     raise DicomTruncated("Pixel Data (7FE0,0010) ends before its Sequence Delimitation Item")
 
 
-def _blank_fragments(value: bytearray) -> None:
-    """Blank the texts in the codestream, which may be cut into several fragments."""
+def _clean_fragments(value: bytearray, *, rle: bool) -> bytearray:
+    """Return the items with an empty offset table and without texts in the codestream.
+
+    The codestream may be cut into several fragments.
+    """
     places, place = [], 0
     while place + 8 <= len(value):
         (length,) = struct.unpack_from("<L", value, place + 4)
@@ -129,8 +174,9 @@ def _blank_fragments(value: bytearray) -> None:
         place += 8 + length
     fragments = places[1:-1]  # without Basic Offset Table and delimiter
     codestream = bytearray().join(value[start:end] for start, end in fragments)
-    blank_comments(codestream)
+    (blank_rle_header if rle else blank_comments)(codestream)
     place = 0
     for start, end in fragments:
         value[start:end] = codestream[place : place + end - start]
         place += end - start
+    return bytearray(EMPTY_OFFSET_TABLE) + value[places[0][1] :]

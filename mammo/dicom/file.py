@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from dataclasses import dataclass
 
 from pydicom.dataelem import RawDataElement
@@ -30,6 +29,7 @@ from pydicom.uid import (
 )
 
 from mammo.dicom.charsets import hide_unknown_terms
+from mammo.dicom.inflate import inflate
 from mammo.dicom.nesting import UNDEFINED_LENGTH, NestingCheck, Stop, names_vr
 from mammo.dicom.preamble import PREAMBLE_END, find_start
 from mammo.dicom.tags import PARSE_ERRORS, Tags
@@ -43,8 +43,6 @@ from mammo.errors import (
 
 PIXEL_DATA = 0x7FE00010
 ITEM, SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
-INFLATE_STEP, FREE_RATIO = 16 * 2**20, 100
-"""Past two steps, what is inflated may be at most that many times the deflated bytes."""
 MAX_FRAGMENTS = 65_536
 
 
@@ -95,7 +93,7 @@ def parse_file(data: bytes, max_bytes: int) -> DicomFile:
     syntax = meta.text("TransferSyntaxUID") or _guess_syntax(data, start)
     body = data
     if syntax == DeflatedExplicitVRLittleEndian:
-        body, start = _inflate(memoryview(data)[start:], max_bytes), 0
+        body, start = inflate(memoryview(data)[start:], max_bytes), 0
     little = syntax != ExplicitVRBigEndian
     implicit = _is_implicit(body, start, little)
     dataset, end, cut = _read_elements(body, start, implicit, little, _is_pixel_data)
@@ -228,26 +226,3 @@ def _is_implicit(body: bytes, start: int, little: bool) -> bool:
 def _tag_at(body: bytes, place: int, little: bool) -> int:
     group, element = struct.unpack_from("<HH" if little else ">HH", body, place)
     return int(group) << 16 | int(element)
-
-
-def _inflate(deflated: memoryview, max_bytes: int) -> bytes:
-    """Inflate a data set (PS3.5 A.5) without ever holding more than the limit."""
-    stream, body = zlib.decompressobj(wbits=-zlib.MAX_WBITS), bytearray()
-    try:
-        rest: bytes | memoryview = deflated
-        while rest and not stream.eof:
-            body += stream.decompress(rest, INFLATE_STEP)
-            rest = stream.unconsumed_tail
-            _check_inflated(len(body), len(deflated), max_bytes)
-    except zlib.error as error:
-        raise NotDicom("the deflated data set cannot be inflated") from error
-    if not stream.eof:
-        raise DicomTruncated(f"the deflated data set ends early, after {len(body):,} bytes")
-    return bytes(body)
-
-
-def _check_inflated(inflated: int, deflated: int, max_bytes: int) -> None:
-    if inflated > max_bytes:
-        raise TooLarge(f"the data set inflates to more than {max_bytes:,} bytes")
-    if inflated > 2 * INFLATE_STEP and inflated > FREE_RATIO * deflated:
-        raise TooLarge(f"{deflated:,} bytes inflate to {inflated:,} and more, {FREE_RATIO} times")

@@ -62,7 +62,7 @@ class StoredImage:
     to 16; ``inverted`` is True for MONOCHROME1 or Presentation LUT Shape
     INVERSE; ``slope`` and ``intercept`` are the modality LUT; ``padding`` is the
     inclusive range of Pixel Padding Value (0028,0120) and Range Limit
-    (0028,0121) in stored values. ``voi_lut`` goes before ``window`` when both
+    (0028,0121) in ``pixels``. ``voi_lut`` goes before ``window`` when both
     are there. ``quality`` holds codes found when decoding. Where ``reduction``
     is not 0 the pixels are at 1 / 2**``reduction`` of the resolution, rounded
     up, and ``full_shape`` is the image's own (rows, columns).

@@ -33,7 +33,7 @@ CODES = frozenset(
         *("ImageType", "Modality", "ConversionType", "PresentationIntentType", "BodyPartExamined"),
         *("ViewPosition", "ImageLaterality", "Laterality", "FrameLaterality", "PatientOrientation"),
         *("PatientPosition", "PositionerType", "TomoType", "OrganExposed", "PartialView"),
-        *("BreastImplantPresent", "BiopsyTargetImage", "QualityControlImage", "CalibrationImage"),
+        *("BreastImplantPresent", "QualityControlImage", "CalibrationImage"),
         *("DetectorType", "DetectorConfiguration", "DetectorActiveShape", "DetectorGeometry"),
         *("DetectorConditionsNominalFlag", "FieldOfViewShape", "FieldOfViewHorizontalFlip"),
         *("CollimatorShape", "ShutterShape", "Grid", "FilterType", "FilterMaterial"),
@@ -42,7 +42,7 @@ CODES = frozenset(
         *("VOILUTFunction", "BurnedInAnnotation", "RecognizableVisualFeatures"),
         *("LossyImageCompression", "LossyImageCompressionMethod", "PixelSpacingCalibrationType"),
         *("VolumetricProperties", "VolumeBasedCalculationTechnique", "ContentQualification"),
-        *("FilmDestination", "CompressionForceStatus", "ScanOptions"),
+        *("FilmDestination", "ScanOptions"),
     )
 )
 """Code strings (VR CS): kept when every value has their repertoire and no identity."""

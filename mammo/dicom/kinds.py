@@ -54,9 +54,10 @@ SYNTHETIC_TYPES = frozenset(
 """Values of Image Type. GENERATED_2D is a defined term (PS3.3 C.8.21.3.1); TOMO_2D and
 TOMO_PROJ are Fujifilm's, the others vendors' names of their products."""
 SYNTHETIC_TEXT = re.compile(
-    r"(?<![A-Z])[CSG][ _-]?VIEW(?![A-Z])|V[ _-]?PREVIEW|INSIGHT[ _-]?2D|INTELLIGENT[ _-]?2D"
+    r"(?<![A-Z])[CSG][_-]?VIEW(?![A-Z])|V[ _-]?PREVIEW|INSIGHT[ _-]?2D|INTELLIGENT[ _-]?2D"
     r"|SYNTHETI[CZ]|SYNTHESI[SZ]ED|GENERATED[ _]2D"
 )
+"""Vendors' names in free text. A letter and a blank before VIEW is no name: "Special C view"."""
 SYNTHESISING_MODELS = frozenset(("FDR-3000AWS",))
 """Models whose derived primary images are synthetic though nothing else says so."""
 SLICE_TYPES = frozenset(("TOMO", "TOMOSYNTHESIS"))

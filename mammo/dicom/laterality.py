@@ -15,8 +15,8 @@ LATERALITY_CONFLICT says that they do not agree:
 
 Free text (6) and directions (7) only stand in: they are no evidence against a
 coded side, and series are named after their first image. B, both breasts, names
-no side: an object of both breasts is refused, and B beside a side of its own
-(as of a whole series) is passed over.
+no side: an object of both breasts is refused, also where its series (3) has a
+side, and B beside a side of the image's own (as of a whole series) is passed over.
 """
 
 from __future__ import annotations
@@ -82,12 +82,19 @@ def inferred_sides(tags: Tags) -> Iterator[tuple[Laterality, str]]:
 
 def is_bilateral(tags: Tags) -> bool:
     """True if an element says that the image is of both breasts."""
-    texts = (
-        tags.in_frame(keyword).code(keyword)
-        for keyword in ("ImageLaterality", "FrameLaterality", "Laterality")
-    )
     codes = (code for pair in ANATOMY.items() for code in _anatomy_codes(tags, *pair))
-    return any(text.startswith("B") for text in texts) or any(code in BOTH_CODES for code in codes)
+    said = _says_both(tags, "ImageLaterality", "FrameLaterality", "Laterality")
+    return said or any(code in BOTH_CODES for code in codes)
+
+
+def only_series_has_side(tags: Tags) -> bool:
+    """True if Image or Frame Laterality is B and the side is from Laterality, of the series."""
+    sources = {source for _, source in coded_sides(tags)}
+    return sources == {"Laterality"} and _says_both(tags, "ImageLaterality", "FrameLaterality")
+
+
+def _says_both(tags: Tags, *keywords: str) -> bool:
+    return any(tags.in_frame(keyword).code(keyword).startswith("B") for keyword in keywords)
 
 
 def oblique_side(tags: Tags, position: ViewPosition) -> Laterality | None:

@@ -19,7 +19,7 @@ from mammo.dicom.codestream import Codestream, find_stray_marker, has_end, read_
 from mammo.dicom.file import DicomFile, PixelElement, read_pixel_element
 from mammo.dicom.header import CODECS, Header, PixelLayout
 from mammo.dicom.jpeg2000 import decode_htj2k, decode_reduced
-from mammo.dicom.stored_values import DecodedPixels, to_stored
+from mammo.dicom.stored_values import DecodedPixels, low_bits, to_stored
 from mammo.errors import DicomTruncated, PixelsUnreadable, TooLarge
 
 MAX_TILES = 1024
@@ -61,9 +61,7 @@ def decode_pixels(file: DicomFile, header: Header, reduce: int = 0) -> DecodedPi
             f"Pixel Data (7FE0,0010) is {found}compressed"
         )
     if element.native is not None:
-        raw = _read_native(element, layout, file.little_endian)
-        shift = layout.high_bit + 1 - layout.bits_stored
-        return to_stored(raw >> raw.dtype.type(shift) if shift else raw, layout)
+        return to_stored(_read_native(element, layout, file.little_endian), layout)
     stream = b"".join(element.fragments)
     if codec == "rle":
         return to_stored(_decode_rle(stream, layout), layout)
@@ -73,9 +71,10 @@ def decode_pixels(file: DicomFile, header: Header, reduce: int = 0) -> DecodedPi
             f"Pixel Data (7FE0,0010) of {len(stream):,} bytes begins with no {codec} codestream"
         )
     _check_codestream(frame, codec, layout)
-    # the low-pass band of two's complement in an unsigned stream would be none of its values
-    fits = frame.levels >= reduce and frame.signed == layout.signed
-    reduction = reduce if fits else 0
+    # the low-pass band of two's complement in an unsigned stream would be none of its values,
+    # nor would that of a cell with other bits around its value
+    plain = frame.signed == layout.signed and not low_bits(layout)
+    reduction = reduce if plain and frame.levels >= reduce else 0
     return to_stored(_decode(frame, codec, layout, reduction), layout, frame, reduction)
 
 
@@ -111,6 +110,11 @@ def _check_codestream(frame: Codestream, codec: str, layout: PixelLayout) -> Non
         raise PixelsUnreadable(
             f"the codestream has {frame.precision} bits; Bits Allocated (0028,0100) are "
             f"{layout.bits_allocated}"
+        )
+    if low_bits(layout) and frame.precision < layout.bits_allocated:
+        raise PixelsUnreadable(
+            f"the codestream has {frame.precision} bits; High Bit (0028,0102) {layout.high_bit} "
+            f"of Bits Stored (0028,0101) {layout.bits_stored} needs {layout.bits_allocated}"
         )
     if frame.tiles > MAX_TILES:
         raise TooLarge(f"the codestream has {frame.tiles:,} tiles; allowed are {MAX_TILES:,}")

@@ -23,7 +23,7 @@ from mammo.dicom.scanner import read_scanner
 from mammo.dicom.spacing import Spacing, read_spacing
 from mammo.dicom.tags import Tags
 from mammo.dicom.views import FoundView, find_view
-from mammo.dicom.voi import Presentation, apply_modality_lut, read_presentation
+from mammo.dicom.voi import MAPPED_PADDING, Presentation, apply_modality_lut, read_presentation
 from mammo.errors import SourceNotFound, TooLarge
 from mammo.exam import Mammogram, View
 
@@ -85,10 +85,7 @@ def read_file(
     where the header has none.
     """
     data = read_bytes(source, max_bytes)
-    file = parse_file(data, max_bytes)
-    header = read_header(file)
-    check_header(header, file)
-    tags = Tags(file.dataset, file.little_endian)
+    file, header, tags = _parse(data, max_bytes)
     found = find_view(tags, told)
     presentation = read_presentation(tags, header.layout)
     spacing = read_spacing(tags)
@@ -119,6 +116,14 @@ def read_file(
         quality=quality,
     )
     return ReadFile(file, header, found, presentation, mammogram, spacing)
+
+
+def _parse(data: bytes, max_bytes: int) -> tuple[DicomFile, Header, Tags]:
+    """Return the parsed file, what was checked of it, and its elements."""
+    file = parse_file(data, max_bytes)
+    header = read_header(file)
+    check_header(header, file)
+    return file, header, Tags(file.dataset, file.little_endian)
 
 
 def _join_codes(*groups: Iterable[str], **flags: bool) -> tuple[str, ...]:
@@ -152,7 +157,10 @@ def decode_image(read: ReadFile, reduce: int = 0) -> StoredImage:
         return image
     # a table is applied at once; slope, intercept and padding are of the values before it
     mapped, bits = apply_modality_lut(decoded.values, shown)
-    return replace(image, pixels=mapped, bits_stored=bits, slope=1.0, intercept=0.0, padding=None)
+    padding = None if shown.padding is None else (MAPPED_PADDING, MAPPED_PADDING)
+    return replace(
+        image, pixels=mapped, bits_stored=bits, slope=1.0, intercept=0.0, padding=padding
+    )
 
 
 def read_bytes(source: Path | bytes, max_bytes: int) -> bytes:

@@ -1,7 +1,9 @@
 """What a codec gave to stored values, the same way for every codec (PS3.5 section 8).
 
-Unused high bits are masked (old files keep overlays there) and signed values
-are extended from Bits Stored.
+Bits below and above the stored ones are dropped (old files keep overlays there)
+and signed values are extended from Bits Stored. JPEG and JPEG-LS know no sign:
+with a negative value, two's complement has all bits up to High Bit, so a frame
+of fewer has none. JPEG 2000 has signs, and its own precision is believed.
 """
 
 from __future__ import annotations
@@ -44,12 +46,15 @@ def to_stored(
     ``frame`` is the codestream of compressed pixels, None of native ones and RLE.
     """
     precision = frame.precision if frame else layout.bits_allocated
-    if frame and (reduction or frame.lossy) and bool(frame.signed) == layout.signed:
+    shift = low_bits(layout)
+    if not shift and frame and (reduction or frame.lossy) and bool(frame.signed) == layout.signed:
         values = _clip(values, layout, precision)
     if frame and frame.signed:  # as if it were unsigned: the lowest bits of two's complement
         values = values.astype(np.int32, copy=False) & (2**precision - 1)
     unsigned = values.astype(f"u{layout.sample_bytes}", copy=False)
-    stored, above = _mask_or_extend(unsigned, layout, precision)
+    if shift:
+        unsigned = unsigned >> unsigned.dtype.type(shift)
+    stored, above = _mask_or_extend(unsigned, layout, frame, precision - shift)
     codes = {
         "LOSSY_COMPRESSED": frame is not None and frame.lossy,
         "PRECISION_MISMATCH": frame is not None and _differs(frame, layout),
@@ -57,6 +62,11 @@ def to_stored(
     }
     quality = tuple(sorted(code for code, holds in codes.items() if holds))
     return DecodedPixels(stored, quality, reduction)
+
+
+def low_bits(layout: PixelLayout) -> int:
+    """Return how many unused bits of a cell lie below the stored ones (PS3.5 8.1.1)."""
+    return layout.high_bit + 1 - layout.bits_stored
 
 
 def _clip(values: NDArray[Any], layout: PixelLayout, precision: int) -> NDArray[Any]:
@@ -74,14 +84,16 @@ def _differs(frame: Codestream, layout: PixelLayout) -> bool:
 
 
 def _mask_or_extend(
-    values: NDArray[Any], layout: PixelLayout, precision: int
+    values: NDArray[Any], layout: PixelLayout, frame: Codestream | None, precision: int
 ) -> tuple[NDArray[Any], bool]:
     """Return the stored values, and whether bits above Bits Stored were lost.
 
-    ``values`` are unsigned with ``precision`` bits. A signed value ends at the
-    lower one of precision and Bits Stored.
+    ``values`` are unsigned with ``precision`` bits. A signed value ends at Bits
+    Stored, of JPEG 2000 at the precision where that is lower.
     """
-    unsigned, bits = values.dtype.type, min(layout.bits_stored, precision)
+    signless = frame is not None and frame.signed is None
+    bits = layout.bits_stored if signless else min(layout.bits_stored, precision)
+    unsigned = values.dtype.type
     inside = unsigned(2**bits - 1)
     fits = bits == precision == layout.bits_allocated or bool(values.max() <= inside)
     if not layout.signed:

@@ -33,6 +33,7 @@ from mammo.dicom.laterality import (
     inferred_sides,
     is_bilateral,
     oblique_side,
+    only_series_has_side,
 )
 from mammo.dicom.tags import Tags
 from mammo.dicom.view_codes import WHOLE_BREAST, coded_modifiers, coded_position
@@ -100,7 +101,8 @@ def find_view(tags: Tags, told: View | None = None) -> FoundView:
 def _find_side(tags: Tags, told: View | None) -> tuple[Laterality, str, bool]:
     """Return the side, the element that names it, and whether all coded ones agree."""
     coded = list(coded_sides(tags))
-    if coded:
+    of_series = only_series_has_side(tags)
+    if coded and not of_series:
         return *coded[0], len({side for side, _ in coded}) == 1
     both = is_bilateral(tags)
     if not both:
@@ -108,6 +110,12 @@ def _find_side(tags: Tags, told: View | None) -> tuple[Laterality, str, bool]:
             return side, source, True
     if told is not None and told.laterality is not Laterality.UNKNOWN:
         return told.laterality, "told", not both
+    if of_series:
+        raise ViewUnknown(
+            "the image is of both breasts (Image Laterality (0020,0062) or Frame Laterality "
+            "(0020,9072) says so), only the series is of one (Laterality (0020,0060)); allowed is "
+            "one breast in an image"
+        )
     if both:
         raise ViewUnknown(
             "the image is of both breasts (Image Laterality (0020,0062) or the anatomy codes say "

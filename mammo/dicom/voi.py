@@ -42,6 +42,8 @@ RESCALE_TYPES = frozenset(("", "US", "UNSPECIFIED", "NORMALIZED"))
 """Rescale Types (0028,1054) of no unit, as mammography has (PS3.3 C.8.11.3 allows US alone)."""
 
 
+MAPPED_PADDING = 2**16 - 1
+"""What padding is after a Modality LUT: no other value may be."""
 POLARITY_CONFLICTS = frozenset((("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")))
 
 
@@ -104,11 +106,20 @@ def read_presentation(tags: Tags, layout: PixelLayout) -> Presentation:
 def apply_modality_lut(
     pixels: NDArray[Any], presentation: Presentation
 ) -> tuple[NDArray[np.uint16], int]:
-    """Return the values after Modality LUT Sequence, uint16, and their bits."""
+    """Return the values after Modality LUT Sequence, uint16, and their bits.
+
+    Padding, known by its stored values alone, becomes :data:`MAPPED_PADDING`; where
+    there is any, the largest value of a table of 16 bits is lowered by 1.
+    """
     lut = presentation.modality_lut
     assert lut is not None
     index = np.clip(pixels.astype(np.int32) - lut.first, 0, lut.values.size - 1)
-    return lut.values[index], lut.bits
+    mapped = lut.values[index]
+    if presentation.padding is not None:
+        low, high = presentation.padding
+        np.minimum(mapped, MAPPED_PADDING - 1, out=mapped)
+        mapped[(pixels >= low) & (pixels <= high)] = MAPPED_PADDING
+    return mapped, lut.bits
 
 
 def _read_rescale(tags: Tags) -> tuple[float, float, bool]:
@@ -153,10 +164,22 @@ def _read_windows(tags: Tags) -> tuple[list[tuple[Window, str]], bool]:
 
 
 def _read_padding(tags: Tags, layout: PixelLayout) -> tuple[int, int] | None:
-    """Return the range of Pixel Padding Value (0028,0120) and Range Limit (0028,0121)."""
-    value = tags.word("PixelPaddingValue", signed=layout.signed)
+    """Return the range of Pixel Padding Value (0028,0120) and Range Limit (0028,0121).
+
+    Bits above Bits Stored are masked and a sign is extended, as in the pixels.
+    """
+    value = tags.word("PixelPaddingValue")
     if value is None:
         return None
-    limit = tags.word("PixelPaddingRangeLimit", signed=layout.signed)
-    ends = sorted((value, value if limit is None else limit))
+    limit = tags.word("PixelPaddingRangeLimit")
+    if limit is not None and not layout.signed:  # masked, 4096 of 12 bits would mean all below
+        limit = min(limit, 2**layout.bits_stored - 1)
+    ends = sorted(_fit(end, layout) for end in (value, value if limit is None else limit))
     return ends[0], ends[1]
+
+
+def _fit(word: int, layout: PixelLayout) -> int:
+    """Return the stored value that a pixel with these bits has."""
+    stored = word & (2**layout.bits_stored - 1)
+    negative = layout.signed and stored >> (layout.bits_stored - 1)
+    return stored - 2**layout.bits_stored if negative else stored

@@ -182,6 +182,19 @@ def test_file_that_cannot_be_opened_is_reported(
     assert report.added == 11
 
 
+def test_linked_folder_is_in_the_report_each_time_and_not_kept(
+    settings: Settings, config: PreprocessConfig, tmp_path: Path, make_dicom: Callable[..., Path]
+) -> None:
+    make_dicom(tmp_path / "in/a.dcm", 1)
+    make_dicom(tmp_path / "elsewhere/b.dcm", 2)
+    (tmp_path / "in/linked").symlink_to(tmp_path / "elsewhere")
+    for _ in range(2):
+        report = ingest("dicom", tmp_path / "in", settings, config, processes=0)
+        assert [(r.file, r.code) for r in report.quarantined] == [("linked", "UNREADABLE")]
+    assert (report.found, report.known) == (1, 1)
+    assert read_quarantine(settings.quarantine_dir) == []
+
+
 def test_another_file_of_the_same_image_is_refused(
     settings: Settings,
     config: PreprocessConfig,
@@ -254,6 +267,31 @@ def test_commit_cut_off_before_the_version(
     assert current_version(settings) == ""
     report = ingest("rsna", rsna_set, settings, config)
     assert (report.added, report.known, report.data_version) == (0, 12, current_version(settings))
+
+
+def test_commit_cut_off_before_what_was_read_has_left_quarantine(
+    settings: Settings,
+    config: PreprocessConfig,
+    tmp_path: Path,
+    make_dicom: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make_dicom(tmp_path / "in/a.dcm", 1)
+    make_dicom(tmp_path / "in/b.dcm", 2, Modality="CT", SOPClassUID=CT)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_module, "prepare", None)  # refused, and not for good
+        ingest("dicom", tmp_path / "in", settings, config, processes=0)
+    before = {path.name for path in settings.quarantine_dir.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest_module, "release_from_quarantine", _stop)
+        with pytest.raises(KeyboardInterrupt):
+            ingest("dicom", tmp_path / "in", settings, config, processes=0)
+    (sha256,) = read_index(settings.index_path)["sha256"]
+    kept = {name for name in before if not name.startswith(sha256)}
+    assert (len(before), len(kept)) == (4, 2)
+    report = ingest("dicom", tmp_path / "in", settings, config, processes=0)
+    assert (report.known, report.added) == (1, 0)
+    assert {path.name for path in settings.quarantine_dir.iterdir()} == kept
 
 
 def test_two_plans_of_the_same_files_add_them_once(

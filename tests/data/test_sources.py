@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -276,3 +277,59 @@ def test_items_show_no_identity(rsna_set: Path) -> None:
     item = list_items("rsna", rsna_set).items[0]
     assert "train_images" not in repr(item)
     assert "patient_id" not in repr(item)
+
+
+# --- folders that are not entered
+
+
+@pytest.fixture
+def part_closed(
+    tmp_path: Path, make_dicom: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Three folders of a file each: one open, one unreadable, one a link to elsewhere."""
+    folder = tmp_path / "in"
+    make_dicom(folder / "open/a.dcm", 1)
+    make_dicom(folder / "Doe_Jane/b.dcm", 2)
+    make_dicom(tmp_path / "elsewhere/c.dcm", 3)
+    (folder / "Roe_Mary").symlink_to(tmp_path / "elsewhere")
+    (folder / "file.dcm").symlink_to(tmp_path / "elsewhere/c.dcm")
+    scan = os.scandir
+
+    def closed(path: str | Path) -> object:
+        if Path(path).name == "Doe_Jane":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", closed)  # root may enter everything
+    return folder
+
+
+def test_closed_and_linked_folders_are_told(part_closed: Path) -> None:
+    listing = list_items("dicom", part_closed)
+    assert [item.path.name for item in listing.items] == ["file.dcm", "a.dcm"]
+    told = {path.name: error for path, error in listing.unentered}
+    assert {name: error.code for name, error in told.items()} == {
+        "Doe_Jane": "UNREADABLE", "Roe_Mary": "UNREADABLE",
+    }  # fmt: skip
+    assert "the folder cannot be read (Permission denied)" in told["Doe_Jane"].message
+    assert "the folder is a link" in told["Roe_Mary"].message
+    assert not any(name in error.message for name in told for error in told.values())
+
+
+def test_folder_of_which_nothing_can_be_entered_says_so(part_closed: Path) -> None:
+    for name in ("open/a.dcm", "file.dcm"):
+        (part_closed / name).unlink()
+    with pytest.raises(SourceNotFound, match="2 folders below it were not entered"):
+        list_items("dicom", part_closed)
+
+
+def test_folder_that_lists_names_only_has_its_files_tried(
+    tmp_path: Path, make_dicom: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    make_dicom(tmp_path / "in/a.dcm", 1)
+    directory = tmp_path / "in"
+    monkeypatch.setattr(Path, "is_file", refuse)  # as below a folder of mode r--
+    assert [item.path.name for item in dicom_folder.list_dicom(directory).items] == ["a.dcm"]

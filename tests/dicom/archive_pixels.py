@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 
 import cv2
 import imagecodecs
@@ -21,7 +21,8 @@ EXPLICIT, JPEG_LS, JPEG_2000 = (
     "1.2.840.10008.1.2.4.80",
     "1.2.840.10008.1.2.4.90",
 )
-HTJ2K = "1.2.840.10008.1.2.4.201"
+HTJ2K, RLE = "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.5"
+JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
 BASELINE, EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 NEAR_LOSSLESS, LOSSY_2000 = "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.91"
 SYNTAX, BITS = "transfer syntax", "bits"
@@ -139,12 +140,27 @@ def _signed_cases() -> Iterator[Case]:
         )  # fmt: skip
 
 
-def _overlaid(place: int, high_bit: int) -> bytes:
+def _high_bit_cases() -> Iterator[Case]:
+    for syntax in ENCODERS:
+        mismatch = " PRECISION_MISMATCH" * (syntax != RLE)
+        name = f"High Bit 15 of 12 bits, others set, {UID(syntax).name}"
+        make = partial(_overlaid, 4, 15, syntax)
+        yield Case(BITS, name, f"L CC{mismatch}; exact", make, exact(draw_pixels(12)))
+
+
+def _narrow(syntax: str) -> bytes:
+    """Return 12-bit values as JPEG of 12 bits in a header of 16 signed bits."""
+    pixels = draw_pixels(12)
+    return compressed(pixels.view(np.int16), syntax, 16, ENCODERS[syntax](pixels, 12))
+
+
+def _overlaid(place: int, high_bit: int, syntax: str = EXPLICIT) -> bytes:
     """Return 12-bit pixels shifted by ``place``, with other bits set around them."""
     pixels = draw_pixels(12)
     noise = np.random.default_rng(0).integers(0, 2**16, pixels.shape, dtype=np.uint16)
     holes = np.uint16(0xFFFF ^ (0xFFF << place))
-    return make_file((pixels << place) | (noise & holes), EXPLICIT, 12, HighBit=high_bit)
+    cells = (pixels << place) | (noise & holes)
+    return make_file(cells, syntax, 16, BitsStored=12, HighBit=high_bit)
 
 
 def _fragmented() -> bytes:
@@ -184,9 +200,15 @@ CASES: tuple[Case, ...] = (
          lambda: _overlaid(4, 15), exact(TWELVE)),
     Case(BITS, "High Bit 13 of 12 bits, others set", "L CC BITS_ABOVE_STORED; exact",
          lambda: _overlaid(2, 13), exact(TWELVE)),
+    *_high_bit_cases(),
+    Case(BITS, "High Bit 15 of 12 bits, codestream of 12 bits", "PIXELS_UNREADABLE",
+         lambda: make_file(TWELVE, JPEG_LOSSLESS, HighBit=15)),
+    Case(BITS, "codestream of 12 bits, Bits Stored 16, signed, JPEG Lossless: no sign",
+         "L CC PRECISION_MISMATCH; exact", lambda: _narrow(JPEG_LOSSLESS),
+         exact(TWELVE.view(np.int16))),
     Case(BITS, "codestream of 16 bits, Bits Stored 12, JPEG Lossless",
          "L CC PRECISION_MISMATCH; exact",
-         lambda: _other_precision(TWELVE, "1.2.840.10008.1.2.4.70", 16), exact(TWELVE)),
+         lambda: _other_precision(TWELVE, JPEG_LOSSLESS, 16), exact(TWELVE)),
     Case(BITS, "codestream of 16 bits, Bits Stored 12, JPEG 2000",
          "L CC PRECISION_MISMATCH; exact",
          lambda: _other_precision(TWELVE, JPEG_2000, 16), exact(TWELVE)),

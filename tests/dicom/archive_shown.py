@@ -73,6 +73,18 @@ def signed_file(**changes: Any) -> bytes:
     return make_file((pixels.view(np.uint16) & 0xFFF).view(np.int16), **changes)
 
 
+def three_values(**changes: Any) -> bytes:
+    """Return an image whose first row begins with 0, 1 and 2."""
+    pixels = draw_pixels(12)
+    pixels[0, :3] = 0, 1, 2
+    return make_file(pixels, **changes)
+
+
+def mapped_greys(mammogram: Mammogram, image: StoredImage) -> str:
+    """Measure the greys of those three, which a table may have mapped."""
+    return greys(*image.pixels[0, :3].tolist())(mammogram, image)
+
+
 ENDS, QUARTERS = (0, 4095), (0, 1024, 4095)
 CASES: tuple[Case, ...] = (
     shown(INVERSION, "MONOCHROME2", "L CC; 0.0 100.0", ENDS, **FULL),
@@ -143,6 +155,11 @@ CASES: tuple[Case, ...] = (
           PixelPaddingValue=0, PixelPaddingRangeLimit=30),
     shown(PADDING, "range limit below the value", "L CC; 97.7 0.0 0.0", (3999, 4000, 4095), **FULL,
           PixelPaddingValue=4095, PixelPaddingRangeLimit=4000),
+    shown(PADDING, "value with bits above Bits Stored, masked like the pixels",
+          "L CC; 0.0 24.4 0.0", (0, 1000, 4095), **FULL, PixelPaddingValue=65535),
+    Case(PADDING, "black also after a Modality LUT that has its value elsewhere",
+         "L CC; 0.0 100.0 0.0", lambda: three_values(ModalityLUTSequence=lut(0, [0, 0, 4095], 12),
+         PixelPaddingValue=0, **ONE), mapped_greys),
     shown(PADDING, "black also where the image is inverted", "L CC; 0.0 0.0", ENDS, **FULL, **ONE,
           PixelPaddingValue=0),
 )  # fmt: skip

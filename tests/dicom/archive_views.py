@@ -115,6 +115,8 @@ CASES: tuple[Case, ...] = (
     case(SIDE, "Patient Orientation of a CC tells no side", "VIEW_UNKNOWN",
          PatientOrientation=["A", "R"]),
     case(SIDE, "both breasts", "VIEW_UNKNOWN", ImageLaterality="B", ViewPosition="CC"),
+    case(SIDE, "both breasts, of a series of the left one", "VIEW_UNKNOWN", ImageLaterality="B",
+         Laterality="L", ViewPosition="CC"),
     case(SIDE, "nowhere", "VIEW_UNKNOWN", ViewPosition="CC"),
     case(SIDE, "inside a word", "VIEW_UNKNOWN", PatientID="ALRIGHT_CCX"),
     *_projections(),

@@ -9,16 +9,17 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from dicomanonymizer import simpledicomanonymizer as library
 from pydicom._dicom_dict import DicomDictionary
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import generate_fragments
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -36,11 +37,9 @@ from mammo.dicom.deidentify import (
     pseudonym,
 )
 from mammo.dicom.file import parse_file
-from mammo.dicom.identity import WORDED, clean_text, identity_words
-from mammo.dicom.kept_elements import CODES, DAYS, DESCRIPTORS, DEVICE
+from mammo.dicom.identity import WORDED
+from mammo.dicom.kept_elements import CODES, DAYS, DESCRIPTORS, DEVICE, UIDS
 from mammo.dicom.read import read_mammogram
-from mammo.dicom.tags import Tags
-from mammo.errors import DicomTruncated
 
 from .builders import BIRTH, IMAGE, STUDY, code_item, draw_pixels, make_dataset, make_file, to_bytes
 
@@ -114,6 +113,11 @@ def test_table_e_1_1_is_obeyed_but_for_the_stated_options(nested: bool) -> None:
     told = json.dumps(result.to_json_dict())
     for planted in ("PLANTED", "1987", "041Y", "1.2.3.987", "cGxhbnRlZC", "98765", "101112"):
         assert planted not in told
+
+
+def test_every_kept_element_is_in_the_dictionary() -> None:
+    kept = CODES | DAYS | DESCRIPTORS | DEVICE | UIDS
+    assert [keyword for keyword in kept if tag_for_keyword(keyword) is None] == []
 
 
 def test_no_text_outlives_but_the_allowed() -> None:
@@ -231,73 +235,11 @@ def test_a_file_keeps_pixels_and_meaning(syntax: str, signed: bool) -> None:
         before.age_years,
     )
     values = [pydicom.dcmread(io.BytesIO(one)).PixelData for one in (copy, data)]
+    if UID(syntax).is_encapsulated:
+        values = [list(generate_fragments(value))[1:] for value in values]  # without offsets
     # OpenJPEG signs its codestreams with a comment, which goes
     assert values[0] == values[1] or syntax.endswith("4.90")
     assert copy[:128] == bytes(128) and b"secret" not in copy.lower()
     meta = pydicom.dcmread(io.BytesIO(copy)).file_meta
     assert meta.MediaStorageSOPInstanceUID == keyed_uid(KEY, IMAGE)
     assert meta.TransferSyntaxUID == syntax
-
-
-def test_what_follows_pixel_data_goes() -> None:
-    data = make_file(DataSetTrailingPadding=b"Secret^Name ")
-    assert b"Secret^Name" not in deidentify_file(data, KEY, LIMIT)
-
-
-def test_comments_in_a_codestream_are_blanked() -> None:
-    dataset = make_dataset(draw_pixels(12), "1.2.840.10008.1.2.4.70", 12)
-    stream = imagecodecs.jpeg8_encode(draw_pixels(12), lossless=True, bitspersample=12)
-    text = b"Secret^Name was here"
-    segment = (len(text) + 2).to_bytes(2, "big") + text
-    stream = stream[:2] + b"\xff\xfe" + segment + b"\xff\xe5" + segment + stream[2:]
-    dataset.PixelData = encapsulate([stream])
-    dataset["PixelData"].is_undefined_length = True
-    data = to_bytes(dataset)
-    copy = deidentify_file(data, KEY, LIMIT)
-    assert b"was here" in data and b"was here" not in copy
-    images = [read_mammogram(one, key=KEY, site="s")[1].pixels for one in (data, copy)]
-    assert np.array_equal(*images)
-
-
-def test_a_file_cut_before_its_pixels_is_refused() -> None:
-    with pytest.raises(DicomTruncated, match="no Pixel Data"):
-        deidentify_file(make_file()[:600], KEY, LIMIT)
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "kept"),
-    [
-        ("Medical^Anna", "GE MEDICAL SYSTEMS", False),  # privacy wins
-        ("Doe^Jane", "GE MEDICAL SYSTEMS", True),
-        ("Li^Wu", "GE LightSpeed Li", True),  # two letters tell nobody apart
-        ("Li^Wu", "room LIWU", False),
-        ("Lee^Ann", "JLEE01", False),
-        ("Lee^Ann", "SLEEVES", True),
-        ("Sung^Kim", "SAMSUNG", True),
-        ("Müller", "MUELLER 3", False),
-        ("Müller", "Muller", False),
-        ("Mayer^Eva", "xDrMayersRoom", False),
-        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "機器山田", False),
-        ("O'Brien^Mary-Jane", "obrien", False),
-        ("Phantom^Phantom", "Phantom Aurora", True),
-    ],
-)
-def test_a_text_with_a_name_is_dropped(name: str, text: str, kept: bool) -> None:
-    dataset = make_dataset(draw_pixels(12), ExplicitVRLittleEndian, 12, PatientName=name)
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    file = parse_file(to_bytes(dataset), LIMIT)
-    words = identity_words(Tags(file.dataset, file.little_endian))
-    assert (clean_text(text, words) == text) is kept
-
-
-@pytest.mark.parametrize(
-    "text", ["03.02.1951", "1951-02-03", "secret id", "SECRETID", "a\x1bb", "a\u202eb"]
-)
-def test_a_text_with_a_birth_date_an_id_or_a_control_is_dropped(text: str) -> None:
-    words = identity_words(Tags(parse_file(make_file(), LIMIT).dataset))
-    assert clean_text(text, words) == ""
-
-
-def test_a_long_text_is_cut_after_it_was_checked() -> None:
-    assert clean_text("x" * 99, frozenset()) == "x" * 64
-    assert clean_text("x" * 99 + " mayer", frozenset({"mayer"})) == ""

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mammo.dicom.file import parse_file
+from mammo.dicom.inflate import INFLATE_STEP, inflate
 from mammo.dicom.preamble import OTHER_FORMATS
 from mammo.dicom.read import read_mammogram
 from mammo.errors import DicomTruncated, EmptyFile, NotDicom, PixelsUnreadable, ReadError, TooLarge
@@ -95,6 +96,17 @@ def test_refusals_say_what_was_found(data: bytes, error: type[ReadError], text: 
     with pytest.raises(error) as caught:
         parse_file(data, 2**20)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("extra", [0, 1, 5, 10, 11, 300])
+def test_a_deflated_body_may_end_anywhere(extra: int) -> None:
+    """zlib may hold the last bytes back when it has taken all its input."""
+    body = bytes(INFLATE_STEP + extra)
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    packed = packer.compress(body) + packer.flush()
+    assert inflate(memoryview(packed), 2**30) == body
+    with pytest.raises(DicomTruncated, match="ends early"):
+        inflate(memoryview(packed[:-1]), 2**30)
 
 
 def test_a_deflated_bomb_is_refused_before_it_swells() -> None:

@@ -19,7 +19,7 @@ from mammo.dicom.pixels import decode_pixels
 from mammo.dicom.stored_values import DecodedPixels
 from mammo.errors import PixelsUnreadable
 
-from .builders import draw_pixels, make_dataset, to_bytes
+from .builders import draw_pixels, make_dataset, make_file, to_bytes
 
 J2K, HTJ2K = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.201"
 BITS = 12
@@ -199,6 +199,16 @@ def test_twos_complement_in_an_unsigned_stream_is_not_reduced() -> None:
     whole = decode(stream, J2K, reduce=1, pixels=film)
     assert whole.reduction == 0
     np.testing.assert_array_equal(whole.values, film)
+
+
+def test_cells_with_bits_around_the_stored_ones_are_not_reduced() -> None:
+    """The mean of overlay bits would carry into the values."""
+    pixels = draw_pixels(12, rows=64, columns=64)
+    data = make_file(pixels << 2 | 0xC001, J2K, 16, BitsStored=12, HighBit=13)
+    file = parse_file(data, 2**24)
+    whole = decode_pixels(file, read_header(file), 1)
+    assert whole.reduction == 0
+    np.testing.assert_array_equal(whole.values, pixels)
 
 
 def test_streams_without_levels_are_decoded_whole() -> None:

@@ -211,6 +211,9 @@ def test_tomosynthesis_in_hologic_private_elements_is_refused() -> None:
         (image_type(r"DERIVED\PRIMARY", SeriesDescription="RCC Intelligent 2D"), ("SYNTHETIC_2D",)),
         (image_type(r"DERIVED\PRIMARY", SeriesDescription="L MLO Synthesized"), ("SYNTHETIC_2D",)),
         (image_type(r"DERIVED\PRIMARY", SeriesDescription="Chest wall RC view"), ()),
+        (image_type(r"DERIVED\PRIMARY", SeriesDescription="Special C view"), ()),
+        (image_type(r"DERIVED\PRIMARY", SeriesDescription="R CC S VIEW"), ()),
+        (image_type(r"DERIVED\PRIMARY", SeriesDescription="L CC CVIEW"), ("SYNTHETIC_2D",)),
         (image_type(r"ORIGINAL\PRIMARY", SeriesDescription="L CC C-View"), ()),
         (
             image_type(r"DERIVED\PRIMARY\\\\\\\150000", ManufacturerModelName="FDR-3000AWS"),

@@ -111,6 +111,8 @@ def test_side(changes: dict[str, Any], side: str, source: str) -> None:
         ({"ImageLaterality": "R", "AnatomicRegionSequence": anatomy("T-04000")}, "R", False),
         # free text is no evidence against an element made for the side
         ({"ImageLaterality": "R", "SeriesDescription": "L MLO"}, "R", False),
+        # an anatomy is of the image, other than Laterality
+        ({"ImageLaterality": "B", "AnatomicRegionSequence": anatomy("T-04030")}, "L", False),
         # a series of both breasts
         ({"ImageLaterality": "R", "Laterality": "BILATERAL"}, "R", False),
         ({"ImageLaterality": "L", "AnatomicRegionSequence": anatomy("T-04080")}, "L", False),
@@ -166,6 +168,12 @@ def test_orientation(
         ({"ImageLaterality": "B", "ViewPosition": "CC"}, "of both breasts"),
         ({"ImageLaterality": "B", "SeriesDescription": "R CC"}, "of both breasts"),
         ({"Laterality": "BILATERAL"}, "of both breasts"),
+        # the series is of one side, this image of it is not
+        ({"ImageLaterality": "B", "Laterality": "L", "ViewPosition": "CC"}, "only the series"),
+        (
+            {"Laterality": "R", "SharedFunctionalGroupsSequence": [frame(FrameLaterality="B")]},
+            "only the series",
+        ),
         ({"AnatomicRegionSequence": anatomy("T-04080", "SRT")}, "of both breasts"),
         ({"AnatomicRegionSequence": anatomy("76752008", "SCT", "51440002")}, "of both breasts"),
     ],
@@ -182,6 +190,7 @@ def test_an_unknown_side_is_refused(changes: dict[str, Any], text: str) -> None:
         ({}, "R", "told"),
         ({"ImageLaterality": "L"}, "L", "ImageLaterality"),
         ({"ViewCodeSequence": coded("R-10242", "SRT")}, "R", "told"),
+        ({"ImageLaterality": "B", "Laterality": "L"}, "R", "told"),
     ],
 )
 def test_a_table_may_tell_the_side(changes: dict[str, Any], side: str, source: str) -> None:

@@ -27,10 +27,11 @@ from .builders import ENCODERS, draw_pixels, make_dataset, make_file, to_bytes
 
 NATIVE = [uid for uid, codec in CODECS.items() if codec == "native"]
 DECODED_BY_PYDICOM = [*NATIVE, *(uid for uid in ENCODERS if get_decoder(uid).is_available)]
-EXPLICIT, JPEG_LOSSLESS, J2K, RLE = (
+EXPLICIT, JPEG_LOSSLESS, J2K, LOSSY_2000, RLE = (
     "1.2.840.10008.1.2.1",
     "1.2.840.10008.1.2.4.70",
     "1.2.840.10008.1.2.4.90",
+    "1.2.840.10008.1.2.4.91",
     "1.2.840.10008.1.2.5",
 )
 
@@ -78,12 +79,42 @@ def test_agrees_with_pydicom(syntax: str, bits: int) -> None:
 @pytest.mark.parametrize(
     ("high_bit", "place"), [(11, 0), (15, 4), (13, 2)], ids=["overlay above", "shifted", "middle"]
 )
-def test_masks_bits_outside_the_stored_ones(high_bit: int, place: int) -> None:
-    pixels = draw_pixels(12)
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("syntax", [EXPLICIT, *ENCODERS])
+def test_masks_bits_outside_the_stored_ones(
+    syntax: str, signed: bool, high_bit: int, place: int
+) -> None:
+    """Codecs code the whole cell where its bits are not the lowest (RLE: PS3.5 annex G)."""
+    pixels = draw_pixels(12, signed)
     noise = np.random.default_rng(0).integers(0, 2**16, pixels.shape, dtype=np.uint16)
-    holes = np.uint16(0xFFFF ^ (0xFFF << place))
-    data = make_file((pixels << place) | (noise & holes), EXPLICIT, 12, HighBit=high_bit)
-    np.testing.assert_array_equal(decode(data), pixels)
+    mask = np.uint16(0xFFF << place)
+    cells = ((pixels.view(np.uint16) << place) & mask) | (noise & ~mask)
+    changes = {"BitsStored": 12, "HighBit": high_bit, "PixelRepresentation": int(signed)}
+    decoded = decode(make_file(cells, syntax, 16, **changes))
+    assert decoded.dtype == pixels.dtype
+    np.testing.assert_array_equal(decoded, pixels)
+
+
+def test_shifts_a_lossy_cell_before_anything_is_clipped() -> None:
+    pixels = _smooth(12)
+    dataset = make_dataset(pixels << 4, LOSSY_2000, 16, BitsStored=12, HighBit=15)
+    stream = _jpeg2000(pixels << 4, 16, level=90, reversible=False)
+    dataset.PixelData = encapsulate([stream])
+    np.testing.assert_allclose(decode(to_bytes(dataset)).astype(int), pixels, atol=4)
+
+
+@pytest.mark.parametrize(("precision", "bits"), [(12, 16), (12, 14), (8, 12)])
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.4.57", JPEG_LOSSLESS])
+def test_jpeg_has_no_sign(syntax: str, precision: int, bits: int) -> None:
+    """With a negative value, two's complement of Bits Stored would need all of its bits."""
+    pixels = draw_pixels(precision).astype(np.int16)
+    dataset = make_dataset(pixels, EXPLICIT, bits)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    narrow = pixels.astype(np.uint8 if precision == 8 else np.uint16)
+    dataset.PixelData = encapsulate([ENCODERS[syntax](narrow, precision)])
+    decoded = decode_all(to_bytes(dataset))
+    assert (decoded.values.dtype, decoded.quality) == (np.int16, (MISMATCH,))
+    np.testing.assert_array_equal(decoded.values, pixels)
 
 
 ABOVE = "BITS_ABOVE_STORED"
@@ -343,6 +374,11 @@ def test_a_stream_cut_short_is_refused(syntax: str, kept: float) -> None:
         (make_file(Rows=0), PixelsUnreadable, "0 x 24"),
         (make_file(BitsStored=17), PixelsUnreadable, "16, 17, 11; allowed are 8 or 16"),
         (make_file(BitsAllocated=32), PixelsUnreadable, "32, 12, 11"),
+        (
+            make_file(syntax=JPEG_LOSSLESS, HighBit=15),
+            PixelsUnreadable,
+            "codestream has 12 bits; High Bit (0028,0102) 15 of Bits Stored (0028,0101) 12 needs",
+        ),
         (make_file(SamplesPerPixel=3), PixelsUnreadable, "MONOCHROME2 with 3 samples"),
         (make_file(PhotometricInterpretation="RGB"), PixelsUnreadable, "is RGB"),
     ],

@@ -19,6 +19,7 @@ from mammo.dicom.image import StoredImage, VoiLut, Window
 from mammo.dicom.read import read_mammogram
 from mammo.dicom.tags import Tags
 from mammo.dicom.voi import read_presentation
+from mammo.display import display_table
 
 from .builders import code_item, draw_pixels, make_file
 
@@ -248,8 +249,31 @@ def test_modality_lut_sequence_agrees_with_pydicom() -> None:
     data = make_file(ModalityLUTSequence=lut(table, first=50, bits=16), PixelPaddingValue=0)
     _, image = read_mammogram(data, key=b"key", site="site")
     dataset = dcmread(DicomBytesIO(data))
-    np.testing.assert_array_equal(image.pixels, apply_modality_lut(dataset.pixel_array, dataset))
-    assert image.padding is None
+    shown = apply_modality_lut(dataset.pixel_array, dataset)
+    padded = dataset.pixel_array == 0
+    assert padded.any() and not padded.all()
+    np.testing.assert_array_equal(image.pixels[~padded], shown[~padded])
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(("largest", "bits"), [(4095, 12), (65535, 16)])
+def test_padding_stays_black_after_a_modality_lut(
+    photometric: str, largest: int, bits: int
+) -> None:
+    """The frame and a breast's value come out of the table alike; only the frame is black."""
+    pixels = draw_pixels(12)
+    pixels[1, :3] = 1, 2, 3
+    table = [largest, largest, 0, 0] if photometric == "MONOCHROME2" else [0, 0, largest, largest]
+    image, _ = read(
+        pixels=pixels,
+        ModalityLUTSequence=lut(table, bits=bits),
+        PixelPaddingValue=0,
+        PhotometricInterpretation=photometric,
+    )
+    greys = display_table(image)[image.pixels]
+    assert (greys[pixels == 0] == 0).all()
+    assert greys[1, 0] >= 65534
+    assert greys[1, 1] == greys[1, 2] <= 1
 
 
 @pytest.mark.parametrize(
@@ -265,6 +289,13 @@ def test_padding(value: int | None, limit: int | None, padding: tuple[int, int] 
 @pytest.mark.parametrize(
     ("signed", "value", "limit", "padding"),
     [
+        # bits above Bits Stored are masked as those of the pixels are, and the sign extended
+        (False, 65535, None, (4095, 4095)),
+        (False, 0x8000, None, (0, 0)),
+        (False, 4000, 65535, (4000, 4095)),
+        (False, 65535, 4096, (4095, 4095)),
+        (True, 0x0FFF, None, (-1, -1)),
+        (True, 0x0800, 0x0810, (-2048, -2032)),
         (True, -2048, None, (-2048, -2048)),
         (True, -2048, -2000, (-2048, -2000)),
         (True, -2000, -2048, (-2048, -2000)),
