@@ -175,11 +175,12 @@ def _decode_rle(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
         raise PixelsUnreadable(
             f"the RLE header names segments at {offsets} of a stream of {len(stream):,} bytes"
         )
-    # the codec writes into a buffer of the frame's size: a stream that swells cannot take more
-    frame = bytearray(layout.native_bytes)
+    # the codec writes into a buffer of the frame's size: a stream that swells cannot take more;
+    # NumPy's zeros cost nothing before they are written
+    frame = np.zeros(layout.native_bytes, np.uint8)
     dtype = np.dtype(f"<u{layout.sample_bytes}")
     try:
-        written = imagecodecs.dicomrle_decode(stream, dtype, out=frame)
+        written = imagecodecs.dicomrle_decode(stream, dtype, out=frame.data)
     except (RuntimeError, ValueError, TypeError) as error:
         raise PixelsUnreadable(f"the RLE segments cannot be decoded: {error}") from error
     if len(written) != layout.native_bytes:

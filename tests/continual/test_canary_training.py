@@ -14,7 +14,7 @@ from mammo.data.ingest import ingest
 from mammo.data.version import current_version
 from mammo.models.config import read_config
 from mammo.settings import Settings
-from tests.canary import FAMILY, TOKENS, comment_codestream, plant, to_file
+from tests.canary import FAMILY, TOKENS, plant, plant_beside_pixels, to_file
 from tests.canary_search import find_tokens, search_tree
 
 pytestmark = pytest.mark.slow
@@ -36,8 +36,7 @@ def planted(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             # one exam a patient, one image a file: else there is nothing to train on
             dataset.update(own)
             dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = image
-            if dataset["PixelData"].is_undefined_length:
-                comment_codestream(dataset)
+            plant_beside_pixels(dataset)
             path.write_bytes(to_file(dataset))
     return folder
 
