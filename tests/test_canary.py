@@ -43,6 +43,8 @@ from tests.canary import (
 )
 from tests.canary_search import find_tokens, search_tree
 
+pytestmark = pytest.mark.slow
+
 SCANNERS = ("aurora", "borealis", "cygnus", "draco", "eridanus")
 KEY = b"a key that is only for the tests"
 

@@ -28,6 +28,8 @@ from mammo.killable import PRELOAD, KillablePool, Limits
 
 from . import killable_tasks as tasks
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -16,6 +16,8 @@ from mammo.reading import ReadView, ViewReader, read_view
 from mammo.settings import Settings
 from tests.dicom.builders import draw_pixels, make_file
 
+pytestmark = pytest.mark.slow
+
 KEY, CONFIG = bytes(range(32)), PreprocessConfig(height=64, width=32)
 FILE = make_file(draw_pixels(12, rows=200, columns=100))
 

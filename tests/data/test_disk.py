@@ -29,6 +29,8 @@ from mammo.settings import Settings
 
 from .mixed import REFUSED, write_mixed
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 StoreFiles = Callable[[Settings], dict[str, bytes]]
 

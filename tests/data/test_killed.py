@@ -22,6 +22,8 @@ from mammo.settings import Settings
 
 from .mixed import GOOD, REFUSED, write_mixed
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 POINTS = 20
 Run = Callable[[Settings, Path, int, int], tuple[int, int, int]]

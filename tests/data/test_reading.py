@@ -21,6 +21,8 @@ from mammo.settings import Settings
 
 from .mixed import GOOD, REFUSED, write_mixed
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 LIMITS = Limits(2.0, 300)
 StoreFiles = Callable[[Settings], dict[str, bytes]]

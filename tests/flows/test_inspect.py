@@ -14,6 +14,8 @@ from mammo.settings import Settings
 from . import dying
 from .test_cli import invoke
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
