@@ -41,7 +41,7 @@ test: $(VENV)/.dev  ## pass all tests (at most 10 minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack"
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m stack
 
-test-quick: $(VENV)/.dev  ## the tests that neither train nor start servers (under a minute)
+test-quick: $(VENV)/.dev  ## the tests that neither train nor start servers (two minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack and not slow"
 
 # apart: python-gdcm loads its libraries for every process that imports pydicom
