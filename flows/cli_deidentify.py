@@ -40,12 +40,13 @@ def deidentify(
     """
     from mammo.data.durable import storing
     from mammo.dicom.deidentified_copy import Copier
-    from mammo.killable import KillablePool, Limits
+    from mammo.killable import KillablePool
+    from mammo.reading import read_limits
 
     sources = _list_sources(path, to)
     settings = settings_from_environment()
     key, max_bytes = settings.pseudonym_key(), settings.max_file_mb * 2**20
-    limits = Limits(settings.read_seconds, settings.read_memory_mb)
+    limits = read_limits(settings)
     outcomes = []
     with KillablePool(1, limits) as pool, progress_bar("files", quiet=as_json) as progress:
         copier = Copier(to, key, max_bytes, pool)

@@ -60,13 +60,14 @@ def _inspect_file(path: Path, settings: Settings, png: Path | None) -> dict[str,
     """Read in a process that may die: a hostile file is a code, not the end."""
     from flows.preparation import choose_preprocess
     from mammo.describe import inspect_file, refused
-    from mammo.killable import KillablePool, Limits
+    from mammo.killable import KillablePool
     from mammo.picture import draw_refusal
+    from mammo.reading import read_limits
 
     if png is not None and not png.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {png.parent.name} to write {png.name} to")
     given = (settings.pseudonym_key(), settings.site, choose_preprocess(settings))
-    limits = Limits(settings.read_seconds, settings.read_memory_mb)
+    limits = read_limits(settings)
     with KillablePool(1, limits) as pool:
         task = pool.submit(inspect_file, path.resolve(), *given, png is not None)
         try:
@@ -83,7 +84,8 @@ def _inspect_folder(folder: Path, settings: Settings, *, quiet: bool) -> dict[st
     from flows.preparation import choose_preprocess
     from mammo.data.dicom_folder import list_dicom
     from mammo.describe_folder import describe_folder, read_folder
-    from mammo.killable import KillablePool, Limits
+    from mammo.killable import KillablePool
+    from mammo.reading import read_limits
 
     listing = list_dicom(folder)
     paths = [item.path.resolve() for item in listing.items]
@@ -92,7 +94,7 @@ def _inspect_folder(folder: Path, settings: Settings, *, quiet: bool) -> dict[st
     given = (settings.pseudonym_key(), settings.site, choose_preprocess(settings))
     root = folder.resolve()
     read = []
-    limits = Limits(settings.read_seconds, settings.read_memory_mb)
+    limits = read_limits(settings)
     with KillablePool(2, limits) as pool, progress_bar("files", quiet=quiet) as progress:
         for path, found in read_folder(paths, pool, *given):
             read.append((str(path.relative_to(root)), found))

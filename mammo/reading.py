@@ -36,6 +36,11 @@ class ReadView:
     prepared: Prepared
 
 
+def read_limits(settings: Settings) -> Limits:
+    """Return what reading one file may take in this installation."""
+    return Limits(settings.read_seconds, settings.read_memory_mb)
+
+
 def read_view(
     data: bytes, key: bytes, site: str, config: PreprocessConfig, max_bytes: int = MAX_BYTES
 ) -> ReadView:
@@ -76,8 +81,7 @@ class ViewReader:
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Return a reader with the installation's limits on a file's time, memory and size."""
-        limits = Limits(settings.read_seconds, settings.read_memory_mb)
-        return cls(limits, settings.max_file_mb * 2**20)
+        return cls(read_limits(settings), settings.max_file_mb * 2**20)
 
     def start(self) -> KillablePool:
         """Start the children, where they do not run yet."""

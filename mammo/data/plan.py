@@ -20,6 +20,7 @@ from mammo.data.store import read_store_config
 from mammo.errors import FileVanished, ReadError, SourceInvalid
 from mammo.killable import Limits
 from mammo.preprocess import PreprocessConfig
+from mammo.reading import read_limits
 from mammo.settings import Settings
 
 SHARD_SIZE = 64
@@ -184,11 +185,6 @@ def unopened(error: OSError) -> ReadError:
 def read_under(settings: Settings) -> str:
     """Return the limits as they stand in the report on a file."""
     return told_limits(read_limits(settings), settings.max_file_mb * 2**20)
-
-
-def read_limits(settings: Settings) -> Limits:
-    """Return what reading one file may take."""
-    return Limits(settings.read_seconds, settings.read_memory_mb)
 
 
 def told_limits(limits: Limits, max_bytes: int) -> str:

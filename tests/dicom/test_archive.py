@@ -38,7 +38,7 @@ REAL = ("ge_jpeg_lossless_voi_lut.dcm", "rsna_200779059_jpeg2000.dcm")
 
 def read(row: ArchiveFile) -> bytes:
     if row.path is None:
-        pytest.skip("the package pydicom-data (extra bench) is not installed")
+        pytest.skip("the package pydicom-data (extra dev) is not installed")
     return row.path.read_bytes()
 
 
