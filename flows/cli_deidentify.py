@@ -59,7 +59,7 @@ def deidentify(
 
 def _list_sources(path: Path, to: Path) -> list[Path]:
     """Return the files to copy, without those in the folder of copies."""
-    from mammo.data.sources import list_items
+    from mammo.data.sources.registry import list_items
 
     if not path.exists():
         raise SourceNotFound("there is no file or folder at that path")

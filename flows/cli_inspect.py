@@ -82,7 +82,7 @@ def _inspect_file(path: Path, settings: Settings, png: Path | None) -> dict[str,
 
 def _inspect_folder(folder: Path, settings: Settings, *, quiet: bool) -> dict[str, Any]:
     from flows.preparation import choose_preprocess
-    from mammo.data.dicom_folder import list_dicom
+    from mammo.data.sources.dicom_folder import list_dicom
     from mammo.describe_folder import describe_folder, read_folder
     from mammo.killable import KillablePool
     from mammo.reading import read_limits

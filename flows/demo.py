@@ -29,7 +29,7 @@ from flows.demo_checks import (
 from flows.demo_report import Recorder, finish, show_summary
 from flows.demo_stream import Background, Stream, list_exams
 from flows.follow import run_and_follow, run_has_failed
-from mammo.data.dicom_folder import copy_cbis_sample
+from mammo.data.sources.dicom_folder import copy_cbis_sample
 from mammo.dicom.phantom import write_phantoms
 from mammo.dicom.phantom_bad import write_bad_files
 from mammo.dicom.phantom_profiles import SCANNER_PROFILES

@@ -20,6 +20,7 @@
     │   ├── DecoderCrashed          422  DECODER_CRASHED
     │   ├── DecoderTimeout          422  DECODER_TIMEOUT
     │   ├── DecoderMemory           413  DECODER_MEMORY
+    │   ├── MaskInvalid             422  MASK_INVALID
     │   ├── FileVanished            404  FILE_VANISHED
     │   └── FileChanged             409  FILE_CHANGED
     ├── RequestError                400  the request as a whole
@@ -33,8 +34,17 @@
     ├── DataError                        a data set or the index
     │   ├── SourceNotFound          404  SOURCE_NOT_FOUND
     │   ├── SourceInvalid           422  SOURCE_INVALID
+    │   │   └── TableInvalid        422  TABLE_INVALID
+    │   ├── DownloadInterrupted     503  DOWNLOAD_INTERRUPTED
+    │   ├── DownloadRefused         403  DOWNLOAD_REFUSED
+    │   ├── ChecksumMismatch        409  CHECKSUM_MISMATCH
+    │   ├── ArchiveUnreachable      503  ARCHIVE_UNREACHABLE
     │   ├── IndexMissing            404  INDEX_MISSING
+    │   ├── VersionUnknown          404  VERSION_UNKNOWN
+    │   ├── RemoteUnreachable       503  REMOTE_UNREACHABLE
     │   ├── TooFewLabels            422  TOO_FEW_LABELS
+    │   ├── SplitUnbalanced         422  SPLIT_UNBALANCED
+    │   ├── PatientLeak             422  PATIENT_LEAK
     │   ├── DiskFull                507  DISK_FULL
     │   ├── StoreReadOnly           500  STORE_READ_ONLY
     │   └── ValidationFailed        422  VALIDATION_FAILED
@@ -209,6 +219,12 @@ class DecoderMemory(ReadError):
     http_status = 413
 
 
+class MaskInvalid(ReadError):
+    """A region-of-interest mask that does not belong to its image, or cannot be read."""
+
+    code = "MASK_INVALID"
+
+
 class FileVanished(ReadError):
     """The file was there when it was listed and is gone; the next ingest looks again."""
 
@@ -303,6 +319,40 @@ class SourceInvalid(DataError):
     code = "SOURCE_INVALID"
 
 
+class TableInvalid(SourceInvalid):
+    """A label table has rows that cannot be right; the message names row and column."""
+
+    code = "TABLE_INVALID"
+
+
+class DownloadInterrupted(DataError):
+    """A download broke off; what came is kept, and the next try goes on from there."""
+
+    code = "DOWNLOAD_INTERRUPTED"
+    http_status = 503
+
+
+class DownloadRefused(DataError):
+    """The far side does not let us: a wrong token, or terms that nobody has accepted."""
+
+    code = "DOWNLOAD_REFUSED"
+    http_status = 403
+
+
+class ChecksumMismatch(DataError):
+    """A file that came is not the file that was promised."""
+
+    code = "CHECKSUM_MISMATCH"
+    http_status = 409
+
+
+class ArchiveUnreachable(DataError):
+    """The DICOMweb archive does not answer, or not as PS3.18 says."""
+
+    code = "ARCHIVE_UNREACHABLE"
+    http_status = 503
+
+
 class IndexMissing(DataError):
     """There is no exam index yet."""
 
@@ -310,10 +360,36 @@ class IndexMissing(DataError):
     http_status = 404
 
 
+class VersionUnknown(DataError):
+    """No data version of that name was made here or lies on the remote."""
+
+    code = "VERSION_UNKNOWN"
+    http_status = 404
+
+
+class RemoteUnreachable(DataError):
+    """The remote of the data versions does not answer, or does not let us in."""
+
+    code = "REMOTE_UNREACHABLE"
+    http_status = 503
+
+
 class TooFewLabels(DataError):
     """Too few patients of a class to split, train or compare."""
 
     code = "TOO_FEW_LABELS"
+
+
+class SplitUnbalanced(DataError):
+    """A fold differs from the whole by more than chance and tolerance allow."""
+
+    code = "SPLIT_UNBALANCED"
+
+
+class PatientLeak(DataError):
+    """A patient, an exam or an image stands on two sides of a split."""
+
+    code = "PATIENT_LEAK"
 
 
 class DiskFull(DataError):

@@ -81,7 +81,8 @@ class Finding:
     """A marked region in the pixels of the original image (x right, y down).
 
     The box is half-open, in pixels: x_min <= x < x_max. ``score`` is in [0, 1],
-    1.0 for a reader's annotation.
+    1.0 for a reader's annotation. ``malignant`` is what pathology said of this
+    region and ``birads`` its assessment, 0 to 6; None where nobody told.
     """
 
     x_min: float
@@ -90,6 +91,8 @@ class Finding:
     y_max: float
     kind: str
     score: float = 1.0
+    malignant: bool | None = None
+    birads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

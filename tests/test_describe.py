@@ -15,7 +15,7 @@ from PIL import Image
 
 import mammo
 from mammo import errors, quality
-from mammo.data.dicom_folder import cbis_sample_files
+from mammo.data.sources.dicom_folder import cbis_sample_files
 from mammo.describe import describe_file, inspect_file, read_whole
 from mammo.describe_folder import describe_folder
 from mammo.dicom import view_codes, view_texts

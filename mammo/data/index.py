@@ -43,8 +43,13 @@ INDEX_SCHEMA = pa.schema(
         ("density", pa.string()),
         ("cancer", pa.int8()),
         ("abnormal", pa.int8()),
+        ("birads", pa.int8()),
+        ("biopsied", pa.int8()),
+        ("invasive", pa.int8()),
+        ("difficult", pa.int8()),
         ("outcome_known_at", pa.timestamp("us", tz="UTC")),
         ("source", pa.string()),
+        ("published_split", pa.string()),
         pa.field("sha256", pa.string(), nullable=False),
         pa.field("shard", pa.string(), nullable=False),
         pa.field("shard_row", pa.int32(), nullable=False),
@@ -55,6 +60,7 @@ INDEX_SCHEMA = pa.schema(
         ("quality", pa.string()),
         ("geometry", pa.string()),
         ("findings", pa.string()),
+        ("phash", pa.string()),
         *[(name, pa.float32()) for name in FEATURE_COLUMNS],
     ]
 )

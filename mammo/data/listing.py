@@ -16,13 +16,21 @@ from mammo.preprocess import StoredImage
 class Labels:
     """What is known of the image's breast; None is unlabelled, never negative.
 
-    ``density`` is a letter: A to D (ACR), or F, G, D (mini-MIAS). ``findings``
-    are boxes in pixels of the original image.
+    ``density`` is a letter: A to D (ACR), or F, G, D (mini-MIAS). ``birads`` is
+    the assessment of the breast, 0 to 6 (ACR BI-RADS); ``difficult`` a negative
+    that was hard to call. ``published_split`` is the part that the set's makers
+    put the patient in ("training", "test"). ``findings`` are boxes in pixels of
+    the original image.
     """
 
     density: str | None = None
     cancer: bool | None = None
     abnormal: bool | None = None
+    birads: int | None = None
+    biopsied: bool | None = None
+    invasive: bool | None = None
+    difficult: bool | None = None
+    published_split: str | None = None
     known_at: datetime | None = None
     findings: tuple[Finding, ...] = ()
 

@@ -15,7 +15,7 @@ from mammo.data.durable import storing, sweep_drafts
 from mammo.data.index import read_index
 from mammo.data.listing import SourceItem
 from mammo.data.quarantine import QuarantineRecord, find_record, is_for_good, refusal
-from mammo.data.sources import list_items
+from mammo.data.sources.registry import list_items
 from mammo.data.store import read_store_config
 from mammo.errors import FileVanished, ReadError, SourceInvalid
 from mammo.killable import Limits
@@ -84,7 +84,7 @@ def plan_ingest(
     Raises
     ------
     SourceNotFound, SourceInvalid
-        See `mammo.data.sources.list_items`; also when the store was prepared
+        See `mammo.data.sources.registry.list_items`; also when the store was prepared
         with another configuration.
     SettingsInvalid
         The key of pseudonyms is not the store's.

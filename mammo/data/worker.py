@@ -11,7 +11,7 @@ from typing import Any
 from mammo.data.listing import ReadOptions, SourceItem
 from mammo.data.rows import index_row
 from mammo.data.shards import Pixels
-from mammo.data.sources import find_source
+from mammo.data.sources.registry import find_source
 from mammo.errors import FileChanged
 from mammo.preprocess import PreprocessConfig, prepare
 

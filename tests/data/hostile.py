@@ -10,9 +10,9 @@ import ctypes
 import time
 from dataclasses import replace
 
-from mammo.data import dicom_folder
 from mammo.data.listing import Reading, ReadOptions, SourceItem
-from mammo.data.sources import SOURCES
+from mammo.data.sources import dicom_folder
+from mammo.data.sources.registry import SOURCES
 
 
 def read_hostile(item: SourceItem, options: ReadOptions) -> Reading:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mammo.data import dicom_folder, mini_mias, rsna
 from mammo.data.digests import digest_file
 from mammo.data.listing import ReadOptions
-from mammo.data.sources import SOURCES, list_items
+from mammo.data.sources import dicom_folder, mini_mias, rsna
+from mammo.data.sources.registry import SOURCES, list_items
 from mammo.dicom.deidentify import pseudonym
 from mammo.errors import (
     EmptyFile,

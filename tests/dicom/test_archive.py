@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from mammo.data.dicom_folder import cbis_sample_files
+from mammo.data.sources.dicom_folder import cbis_sample_files
 from mammo.dicom.read import read_mammogram
 from mammo.errors import SourceNotFound
 from mammo.preprocess import PreprocessConfig, prepare

@@ -14,7 +14,7 @@ import pytest
 from pydicom.config import disable_value_validation
 from pydicom.dataelem import DataElement
 
-from mammo.data.dicom_folder import cbis_sample_files
+from mammo.data.sources.dicom_folder import cbis_sample_files
 from mammo.describe import describe_file
 from mammo.dicom.deidentify import pseudonym
 from mammo.dicom.read import read_file, read_mammogram, read_mammogram_header

@@ -186,6 +186,6 @@ def test_a_problem_of_the_service_keeps_its_code(
 
 
 def test_sources_are_those_that_can_be_read() -> None:
-    from mammo.data.sources import SOURCES
+    from mammo.data.sources.registry import SOURCES
 
     assert {one.value for one in cli_data.SourceName} == set(SOURCES)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mammo.data import dicom_folder, mini_mias, rsna
 from mammo.data.listing import Listing, Source
+from mammo.data.sources import dicom_folder, mini_mias, rsna
 from mammo.errors import SourceInvalid, SourceNotFound
 
 SOURCES: dict[str, Source] = {

@@ -59,7 +59,8 @@ def labels_of(rows: list[dict[str, str]]) -> Labels:
     severities = {row["severity"] for row in rows if row["abnorm"] != "NORM"}
     cancer = True if "M" in severities else (None if "" in severities else False)
     findings = tuple(finding for row in rows if (finding := finding_of(row)) is not None)
-    return Labels(rows[0]["tissue"] or None, cancer, abnormal, None, findings)
+    tissue = rows[0]["tissue"] or None
+    return Labels(density=tissue, cancer=cancer, abnormal=abnormal, findings=findings)
 
 
 def finding_of(row: dict[str, str]) -> Finding | None:
