@@ -45,12 +45,15 @@ KNOWN_SCANNERS = ("aurora", "borealis", "cygnus")
 NEW_SCANNER = "draco"
 TRAINING_EXAMS = 150
 STEADY_EXAMS = 45
-DRIFT_EXAMS = 190
+DRIFT_EXAMS = 120
 AFTER_EXAMS = 45
 CANCER_RATE = 0.35
 SECONDS_PER_EXAM = 0.9
 """Pace of the stream while the loop acts; a slower machine falls behind, and nothing breaks."""
-PATIENCE_SECONDS = 420.0
+SECONDS_PER_REPEAT = 3.0
+"""Pace of exams sent again: they teach nothing, and answering takes a core from the retraining."""
+PATIENCE_SECONDS = 900.0
+"""How long a step may take; the slowest machine seen needed a third of it."""
 DEMO_KEY = bytes.fromhex("86d3e1d057fa734aa530dadae00f042172764d1ca66a26b798cdb68db1450d54")
 """No secret: phantoms and a public sample. Fixed, since who is golden follows from it."""
 FAILURE_POLLS = 5
@@ -181,12 +184,12 @@ def _refuse(settings: Settings, recorder: Recorder) -> dict[str, Any]:
 def _drift(settings: Settings, stream: Stream, material: Path, recorder: Recorder) -> None:
     """The new scanner: the stream goes on while the loop notices and mends.
 
-    Exams that are used up before the loop is done are sent again.
+    Exams that are used up before the loop is done are sent again, more slowly.
     """
     exams = list_exams(material / "drift")
     recorder.event("new scanner")
     began, serving = len(stream.scored), read_pointer(settings.pointer_path)
-    with Background(stream, itertools.cycle(exams[:DRIFT_EXAMS]), SECONDS_PER_EXAM):
+    with Background(stream, exams[:DRIFT_EXAMS], SECONDS_PER_EXAM, SECONDS_PER_REPEAT):
         with recorder.stage("notice the new scanner"):
             episode = _wait_for_episode(settings, recorder)
         with recorder.stage("recalibrate and retrain"):

@@ -127,15 +127,21 @@ def _swapped(recorder: Recorder) -> str | None:
 
 
 def _chosen(recorder: Recorder, serving: str | None) -> list[str]:
+    """Tell where the gate's choice is not in service.
+
+    A gate that refused every candidate has judged too: then the release that was in
+    service stays there. Which of the two happens hangs on few exams and on the processor.
+    """
     evidence: dict[str, Any] = recorder.episode.get("evidence") or {}
-    chosen = (evidence.get("result") or {}).get("chosen")
-    if not chosen:
+    result = evidence.get("result") or {}
+    decisions = result.get("decisions") or []
+    chosen = result.get("chosen")
+    if not chosen and (not decisions or any(one["passed"] for one in decisions)):
         return ["the gate chose no release for the episode"]
+    wanted, why = (chosen, f"{chosen} was chosen") if chosen else (serving, f"{serving} serves")
     places = [("the pointer names", serving)]
     if recorder.stream and recorder.stream.scored:
         places.append(("the last exam was answered by", recorder.stream.scored[-1]["release"]))
     return [
-        f"{chosen} was chosen and {place} {release or 'none'}"
-        for place, release in places
-        if release != chosen
+        f"{why} and {place} {release or 'none'}" for place, release in places if release != wanted
     ]

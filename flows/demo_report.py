@@ -193,7 +193,12 @@ def _champion(champion: dict[str, Any]) -> dict[str, Any]:
 
 def _episode(episode: dict[str, Any]) -> dict[str, Any]:
     names = ("key", "cause", "action", "exams_to_alarm", "flow_run_id", "started_by")
-    return {name: episode.get(name) for name in names}
+    result = (episode.get("evidence") or {}).get("result") or {}
+    refused = {
+        one["release"]: one["failed"] for one in result.get("decisions") or [] if not one["passed"]
+    }
+    told = {"chosen": result.get("chosen"), "refused": refused}
+    return {name: episode.get(name) for name in names} | told
 
 
 def _phases(recorder: Recorder) -> list[dict[str, Any]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -158,12 +159,15 @@ def land(exam: PhantomExam, inbox: Path) -> None:
 class Background:
     """Sends a stream from a thread of its own, so that the loop can act meanwhile.
 
-    What ends the thread before its time is raised where the block ends.
+    Exams are sent every ``pause_seconds``; when they are used up they are sent
+    again and again, every ``repeat_seconds``. What ends the thread before its time
+    is raised where the block ends.
     """
 
     stream: Stream
-    exams: Iterator[PhantomExam]
+    exams: Sequence[PhantomExam]
     pause_seconds: float
+    repeat_seconds: float
     error: Exception | None = None
 
     def __enter__(self) -> Background:
@@ -175,6 +179,7 @@ class Background:
     def _run(self) -> None:
         try:
             self.stream.send(self.exams, pause_seconds=self.pause_seconds)
+            self.stream.send(itertools.cycle(self.exams), pause_seconds=self.repeat_seconds)
         except Exception as error:  # noqa: BLE001 - raised again by __exit__
             self.error = error
 

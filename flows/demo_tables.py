@@ -76,6 +76,11 @@ def _facts(summary: dict[str, Any]) -> list[str]:
             f"episode {episode['cause']}: alarm after {episode['exams_to_alarm']} exams, "
             f"{episode['action']}, started by {episode['started_by']}"
         )
+        lines.append(f"the gate chose {episode['chosen'] or 'none: what serves stays'}")
+        lines += [
+            f"  it refused {release}: {', '.join(clauses)}"
+            for release, clauses in episode["refused"].items()
+        ]
     if summary["refused"]:
         clauses = ", ".join(summary["refused"]["clauses"])
         lines.append(f"refused {summary['refused']['release']}: {clauses}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,18 @@ def free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_server_left() -> Iterator[None]:
+    """Stop the servers that Prefect started for a flow called here.
+
+    It would stop them at exit, and tell so on a stream that pytest has closed.
+    """
+    yield
+    if module := sys.modules.get("prefect.server.api.server"):
+        for server in list(module.SubprocessASGIServer._instances.values()):
+            server.stop()
 
 
 @pytest.fixture

@@ -70,12 +70,12 @@ def test_outcomes_lag(settings: Settings, tmp_path: Path) -> None:
 
 def test_background_raises_what_ended_it(settings: Settings) -> None:
     broken = (1 / 0 for _ in range(3))
-    with pytest.raises(ZeroDivisionError), Background(Offline(settings), broken, 0):
+    with pytest.raises(ZeroDivisionError), Background(Offline(settings), broken, 0, 0):
         time.sleep(0.05)
     broken = (1 / 0 for _ in range(3))
     with (
         pytest.raises(ValueError, match="first") as caught,
-        Background(Offline(settings), broken, 0),
+        Background(Offline(settings), broken, 0, 0),
     ):
         raise ValueError("first")
     assert "ZeroDivisionError" in caught.value.__notes__[0]
@@ -106,9 +106,22 @@ def test_closed_loop_passes(closed: Recorder, settings: Settings) -> None:
     require_closed_loop(closed, settings)
 
 
+def refused(*passed: bool) -> dict[str, Any]:
+    """An episode that ended without a choice after these verdicts."""
+    result = {"chosen": None, "decisions": [{"passed": one} for one in passed]}
+    return {"started_by": "AUTOMATION:x", "evidence": {"result": result}}
+
+
+def test_a_gate_that_refuses_all_closes_the_loop(closed: Recorder, settings: Settings) -> None:
+    closed.episode = refused(False, False)
+    require_closed_loop(closed, settings)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
+        ({"episode": refused()}, "the gate chose no release"),
+        ({"episode": refused(False, True)}, "the gate chose no release"),
         ({"real_exams": [{}]}, "1 of 2 real exams were scored"),
         ({"quarantined": []}, "quarantine holds []"),
         ({"planted": {}, "quarantined": []}, "no bad file was planted"),
