@@ -8,6 +8,7 @@ TORCH  := torch==2.13.0
 BENCH  := .venv-bench
 SETUP  := deploy/setup/mend_torchvision.py deploy/setup/torchvision_cpu_operators.py
 DEMO   := train,flows,serve,monitor,checks,samples
+DEV    := dask,kaggle,sheets,s3,blob,dev
 
 # a first import of the stack without cached bytecode takes a minute more
 unexport PYTHONDONTWRITEBYTECODE
@@ -29,7 +30,7 @@ $(VENV)/.demo: pyproject.toml requirements.lock $(SETUP) | $(BIN)/uv
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(UV) -e '.[$(DEMO),dask,dev]'
+	$(UV) -e '.[$(DEMO),$(DEV)]'
 	@touch $@
 
 setup: $(VENV)/.dev  ## make .venv with everything that demo, tests and checks need

@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("benchmarks")
     group.addoption("--image", default="auto", help="cbis, phantom, auto, or a DICOM file")
     group.addoption("--turns", type=int, default=5, help="turns of which the least time counts")
+    group.addoption("--rows", type=int, default=550_000, help="rows of the largest exam index")
     group.addoption("--strict-ratios", action="store_true", help="fail below a bar")
 
 
@@ -87,7 +88,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows = config.stash[ROWS]
     if not rows:
         return
-    run = describe_run(config.stash[ORIGIN], config.getoption("turns"))
+    run = describe_run(config.stash.get(ORIGIN, "none"), config.getoption("turns"))
     terminalreporter.section("how many times faster")
     terminalreporter.write_line(format_table(rows, run))
     if not (config.option.keyword or any(".py" in word for word in config.args)):

@@ -39,7 +39,7 @@ def publish(site: Path, report: dict[str, Any]) -> Path:
         (site / name).write_text((PAGES / name).read_text())
     for page in site.rglob("*.html"):
         _clean(page, site)
-    runs = [_summary(site, report), *_read_runs(site)][:KEPT_RUNS]
+    runs = [_summary(report), *_read_runs(site)][:KEPT_RUNS]
     _write(site / RUNS, json.dumps(runs, indent=1, default=str))
     _write(site / "index.html", _index_page(runs))
     return site / "index.html"
@@ -61,13 +61,10 @@ def _clean(page: Path, site: Path) -> None:
     _write(page, without_outside(text).replace("</head>", f"{head}</head>", 1))
 
 
-def _summary(site: Path, report: dict[str, Any]) -> dict[str, Any]:
-    pages = sorted((site / "validations").rglob("*.html"), key=lambda page: page.parent.name)
+def _summary(report: dict[str, Any]) -> dict[str, Any]:
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "page": pages[-1].relative_to(site).as_posix() if pages else "",
-        **{name: report[name] for name in ("passed", "failed", "warnings", "evaluated")},
-        "statistics": report["statistics"],
+        **{name: report[name] for name in ("passed", "evaluated", "suites", "statistics")},
     }
 
 
@@ -76,44 +73,70 @@ def _read_runs(site: Path) -> list[dict[str, Any]]:
         runs: list[dict[str, Any]] = json.loads((site / RUNS).read_text())
     except (FileNotFoundError, ValueError):
         return []
-    return runs
+    return [run for run in runs if "suites" in run]  # older versions noted less
 
 
 def _index_page(runs: list[dict[str, Any]]) -> str:
     newest = runs[0]
     rows = "".join(_run_row(run) for run in runs)
     facts = "".join(_fact(name, value) for name, value in newest["statistics"].items())
+    suites = "".join(map(_suite_row, newest["suites"].values()))
+    told = "".join(map(_suite_messages, newest["suites"].values()))
     return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Checks of the exam index</title>
+<html lang="en"><head><meta charset="utf-8"><title>Checks of the data</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="stylesheet" href="{STYLE}"></head>
 <body class="mammo-index"><main>
-<h1>Checks of the exam index</h1>
+<h1>Checks of the data</h1>
 <p class="verdict {_state(newest)}">{_verdict(newest)}</p>
-{_messages("Not held", newest["failed"])}{_messages("Warnings", newest["warnings"])}
+<table class="suites"><thead><tr><th>Suite</th><th class="number">Rows</th><th>Result</th>
+<th class="number">Held</th><th class="number">Warnings</th><th></th></tr></thead>
+<tbody>{suites}</tbody></table>
+{told}
 <h2>Runs</h2>
-<table><thead><tr><th>Time (UTC)</th><th>Data version</th><th>Images</th><th>Result</th>
-<th>Expectations</th></tr></thead><tbody>{rows}</tbody></table>
+<table class="runs"><thead><tr><th>Time (UTC)</th><th>Data version</th>
+<th class="number">Images</th><th>Result</th><th>Suites</th></tr></thead>
+<tbody>{rows}</tbody></table>
 <h2>The index at the newest run</h2><table class="facts"><tbody>{facts}</tbody></table>
-<p><a href="expectations/exam_index.html">All expectations in words</a>. Pages by Great
-Expectations; nothing here is fetched from outside.</p>
+<p class="foot">Pages by Great Expectations; nothing here is fetched from outside.</p>
 </main></body></html>
 """
 
 
+def _suite_row(suite: dict[str, Any]) -> str:
+    held = suite["evaluated"] - len(suite["failed"]) - len(suite["warnings"])
+    return (
+        f'<tr><td><a href="{escape(suite["page"])}">{escape(suite["title"])}</a></td>'
+        f'<td class="number">{suite["rows"]:,}</td>'
+        f'<td class="{_state(suite)}">{_state(suite)}</td>'
+        f'<td class="number">{held} of {suite["evaluated"]}</td>'
+        f'<td class="number">{len(suite["warnings"])}</td>'
+        f'<td><a href="{escape(suite["expectations"])}">all in words</a></td></tr>'
+    )
+
+
+def _suite_messages(suite: dict[str, Any]) -> str:
+    return _messages(f"{suite['title']}: not held", suite["failed"]) + _messages(
+        f"{suite['title']}: warnings", suite["warnings"]
+    )
+
+
 def _run_row(run: dict[str, Any]) -> str:
     statistics = run["statistics"]
-    held = run["evaluated"] - len(run["failed"]) - len(run["warnings"])
+    suites = ", ".join(
+        f'<a href="{escape(one["page"])}" class="{_state(one)}">{escape(one["title"].lower())}</a>'
+        for one in run["suites"].values()
+    )
     return (
-        f'<tr><td><a href="{escape(run["page"])}">{escape(run["at"][:19].replace("T", " "))}</a>'
-        f"</td><td><code>{escape(str(statistics['data_version']))}</code></td>"
-        f"<td>{statistics['images']}</td>"
-        f'<td class="{_state(run)}">{_state(run)}</td><td>{held} of {run["evaluated"]}</td></tr>'
+        f"<tr><td>{escape(run['at'][:19].replace('T', ' '))}</td>"
+        f"<td><code>{escape(str(statistics['data_version']) or '-')}</code></td>"
+        f'<td class="number">{statistics.get("images", 0):,}</td>'
+        f'<td class="{_state(run)}">{_state(run)}</td><td>{suites}</td></tr>'
     )
 
 
 def _verdict(run: dict[str, Any]) -> str:
-    count = len(run["failed"])
+    count = sum(len(one["failed"]) for one in run["suites"].values())
     if run["passed"]:
         return f"All that must hold of the newest data holds ({run['evaluated']} expectations)."
     return f"{count} of {run['evaluated']} expectations did not hold; runs stop here."
@@ -126,12 +149,21 @@ def _state(run: dict[str, Any]) -> str:
 def _messages(title: str, messages: list[str]) -> str:
     if not messages:
         return ""
-    return f"<h2>{title}</h2><ul>{''.join(f'<li>{escape(m)}</li>' for m in messages)}</ul>"
+    return f"<h2>{escape(title)}</h2><ul>{''.join(map(_message, messages))}</ul>"
+
+
+def _message(text: str) -> str:
+    """Set the reason, which stands in brackets at the end, on a line of its own."""
+    words, bracket, reason = text.partition(" [")
+    why = f'<span class="why">{escape(reason.removesuffix("]"))}</span>' if bracket else ""
+    return f"<li>{escape(words)}{why}</li>"
 
 
 def _fact(name: str, value: Any) -> str:
     if isinstance(value, dict):
-        value = ", ".join(f"{key}: {count}" for key, count in value.items())
+        value = ", ".join(f"{key}: {count:,}" for key, count in value.items())
+    elif isinstance(value, int):
+        value = f"{value:,}"
     return f"<tr><th>{escape(name.replace('_', ' '))}</th><td>{escape(str(value))}</td></tr>"
 
 

@@ -1,36 +1,47 @@
-"""Validate the exam index with Great Expectations and build its Data Docs."""
+"""Validate index, pixels, splits, predictions and outcomes, and build their Data Docs."""
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from importlib import import_module
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from data_checks.data_docs import DOCS_FOLDER, docs_directory, write_pages
 from data_checks.docs_site import publish
-from data_checks.suite import SUITE_NAME, CheckLimits, build_expectations, with_derived_columns
-from mammo.data.index import read_index
+from data_checks.evaluate import CHUNK_ROWS, Suite, Verdict, evaluate
+from data_checks.index_facts import chunks_of
+from data_checks.limits import CheckLimits
+from data_checks.statistics import index_statistics
+from data_checks.suites.index import index_suite
+from data_checks.suites.outcomes import outcome_chunks, outcomes_suite
+from data_checks.suites.pixels import pixel_chunks, pixels_suite
+from data_checks.suites.predictions import prediction_chunks, predictions_suite
+from data_checks.suites.splits import split_chunks, split_paths, splits_suite
+from mammo.data.query import IndexQuery, open_index
 from mammo.data.version import current_version
-from mammo.errors import ValidationFailed
-from mammo.settings import TELEMETRY_OFF, Settings
+from mammo.errors import IndexMissing, SettingsInvalid, ValidationFailed
+from mammo.settings import Settings
 
-SITE_NAME = "local_site"
-DOCS_FOLDER = "data_docs"
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+SUITES = ("index", "pixels", "splits", "predictions", "outcomes")
+QUERY_MEMORY_MB = 1024
+Chunks = Iterator[pd.DataFrame]
 
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """What held of the index and what did not.
+    """What held of the data and what did not.
 
-    ``failed`` names each broken expectation in words, with its column and the
-    number of rows; ``warnings`` those that do not stop a run. ``docs_url`` is
-    the Data Docs under the reports' address, ``docs_path`` the file.
+    ``failed`` names each broken expectation in words, with its column, the
+    number of rows and why it matters; ``warnings`` those that do not stop a run.
+    ``suites`` has the same by suite, with the rows looked at. ``docs_url`` is the
+    Data Docs under the reports' address, ``docs_path`` the file.
     """
 
     passed: bool
@@ -40,6 +51,7 @@ class ValidationReport:
     docs_url: str
     docs_path: Path
     statistics: dict[str, Any]
+    suites: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -47,29 +59,45 @@ class ValidationReport:
 
 
 def validate_index(settings: Settings, limits: CheckLimits | None = None) -> ValidationReport:
-    """Check the exam index and write the Data Docs.
+    """Check the exam index alone and write the Data Docs.
 
     Raises
     ------
     IndexMissing
         Nothing has been ingested yet.
     """
+    return validate(settings, ("index",), limits)
+
+
+def validate(
+    settings: Settings,
+    suites: Sequence[str] = (),
+    limits: CheckLimits | None = None,
+    *,
+    chunk_rows: int = CHUNK_ROWS,
+) -> ValidationReport:
+    """Run suites and write the Data Docs; without ``suites``, those that have something to check.
+
+    Raises
+    ------
+    IndexMissing
+        Nothing has been ingested yet, and a suite that was asked for needs the index.
+    SettingsInvalid
+        There is no suite of that name, or what it checks is not there.
+    """
     limits = limits or CheckLimits()
-    index = read_index(settings.index_path)
-    results = _run_suite(settings, with_derived_columns(index, limits), limits)
-    broken = [result for result in results if not result.success]
-    failed = [_in_words(r, len(index)) for r in broken if not _is_warning(r)]
-    report = ValidationReport(
-        passed=not failed,
-        failed=failed,
-        warnings=[_in_words(r, len(index)) for r in broken if _is_warning(r)],
-        evaluated=len(results),
-        docs_url=f"{settings.reports_url}/{DOCS_FOLDER}/index.html",
-        docs_path=docs_directory(settings) / "index.html",
-        statistics=index_statistics(index) | {"data_version": current_version(settings)},
-    )
-    publish(docs_directory(settings), report.to_dict())
-    return report
+    if unknown := [name for name in suites if name not in SUITES]:
+        raise SettingsInvalid(f"suite {unknown[0]!r} is unknown; allowed are {', '.join(SUITES)}")
+    with _opened(settings) as (query, engine):
+        there = _present(settings, query, engine)
+        chosen = tuple(dict.fromkeys(suites)) or tuple(n for n in SUITES if there[n])
+        _require_present(chosen, there)
+        verdicts = [
+            evaluate(*_prepare(name, settings, query, engine, limits, chunk_rows))
+            for name in chosen
+        ]
+        told = index_statistics(query) if query is not None else {}
+    return _report(settings, verdicts, told)
 
 
 def require_valid(settings: Settings, limits: CheckLimits | None = None) -> ValidationReport:
@@ -82,130 +110,130 @@ def require_valid(settings: Settings, limits: CheckLimits | None = None) -> Vali
     """
     report = validate_index(settings, limits)
     if not report.passed:
-        count = len(report.failed)
-        raise ValidationFailed(
-            f"{count} of {report.evaluated} expectations on the exam index did not hold: "
-            f"{'; '.join(report.failed)}. Details: {report.docs_url}"
-        )
+        raise ValidationFailed(refusal(report))
     return report
 
 
-def docs_directory(settings: Settings) -> Path:
-    """Return the folder of the Data Docs."""
-    return settings.reports_dir / DOCS_FOLDER
-
-
-def index_statistics(index: pd.DataFrame) -> dict[str, Any]:
-    """Return counts of images, exams, patients, labels, and the mix of scanners."""
-    labelled = index["cancer"].notna()
-    breasts = index[labelled].drop_duplicates(["exam_id", "laterality"])
-    prevalence = round(float(breasts["cancer"].mean()), 4) if len(breasts) else None
-    return {
-        "images": len(index),
-        "exams": int(index["exam_id"].nunique()),
-        "patients": int(index["patient_id"].nunique()),
-        "images_with_outcome": int(labelled.sum()),
-        "cancer_images": int(index["cancer"].sum()),
-        "abnormal_images": int(index["abnormal"].sum()),
-        "breasts_with_outcome": len(breasts),
-        "prevalence_of_breasts": prevalence,
-        "scanner_mix": _mix(index["scanner"]),
-        "software_mix": _mix(index["scanner"] + " " + index["software_version"].fillna("")),
-        "site_mix": _mix(index["site"]),
-        "source_mix": _mix(index["source"]),
-        "view_mix": _mix(index["laterality"] + " " + index["view"]),
-    }
-
-
-def _mix(values: pd.Series[Any]) -> dict[str, int]:
-    return {str(name).strip(): int(count) for name, count in values.value_counts().items()}
-
-
-def _run_suite(settings: Settings, frame: pd.DataFrame, limits: CheckLimits) -> list[Any]:
-    os.environ.update(TELEMETRY_OFF)
-    gx: Any = import_module("great_expectations")
-    expectations = build_expectations(limits, labelled=bool(frame["cancer"].notna().any()))
-    with _quiet():
-        context = _open_context(settings)
-        asset = context.data_sources.add_or_update_pandas("store").add_dataframe_asset("index")
-        batch = asset.add_batch_definition_whole_dataframe("whole")
-        suite = context.suites.add_or_update(
-            gx.ExpectationSuite(name=SUITE_NAME, expectations=expectations)
-        )
-        definition = context.validation_definitions.add_or_update(
-            gx.ValidationDefinition(name=SUITE_NAME, data=batch, suite=suite)
-        )
-        checkpoint = context.checkpoints.add_or_update(
-            gx.Checkpoint(
-                name=SUITE_NAME,
-                validation_definitions=[definition],
-                actions=[gx.checkpoint.UpdateDataDocsAction(name="docs", site_names=[SITE_NAME])],
-                result_format={"result_format": "SUMMARY"},
-            )
-        )
-        run = gx.RunIdentifier(run_name=current_version(settings) or "no-version")
-        outcome = checkpoint.run(batch_parameters={"dataframe": frame}, run_id=run)
-    return [result for run in outcome.run_results.values() for result in run.results]
-
-
-def _open_context(settings: Settings) -> Any:
-    gx: Any = import_module("great_expectations")
-    progress: Any = import_module("great_expectations.data_context.types.base")
-    root = settings.home / "gx"
-    root.mkdir(parents=True, exist_ok=True)
-    context = gx.get_context(mode="file", project_root_dir=root)
-    context.variables.progress_bars = progress.ProgressBarsConfig(globally=False)
-    site = {
-        "class_name": "SiteBuilder",
-        "show_how_to_buttons": False,
-        "store_backend": {
-            "class_name": "TupleFilesystemStoreBackend",
-            "base_directory": str(docs_directory(settings).resolve()),
-        },
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-    }
-    if SITE_NAME in context.list_data_docs_sites():
-        context.update_data_docs_site(SITE_NAME, site)
-    else:
-        context.add_data_docs_site(SITE_NAME, site)
-    return context
-
-
-def _is_warning(result: Any) -> bool:
-    severity = getattr(result.expectation_config, "severity", None) or "critical"
-    return str(getattr(severity, "value", severity)) in ("warning", "info")
-
-
-def _in_words(result: Any, rows: int) -> str:
-    """Say which expectation broke, on which column, in how many rows; no row's values."""
-    config = result.expectation_config
-    words = config.description or config.type.replace("_", " ")
-    column = config.kwargs.get("column")
-    where = f" (column {column})" if column else ""
-    if result.exception_info and _raised(result.exception_info):
-        return f"{words}{where}: could not be evaluated"
-    found = result.result.get("unexpected_count")
-    if found is not None:
-        return f"{words}{where}: {found} of {rows} rows break it"
-    missing = (result.result.get("details") or {}).get("mismatched", {}).get("missing")
-    if missing:
-        return f"{words}: {', '.join(missing)} missing"
-    return f"{words}{where}: found {result.result.get('observed_value')}"
-
-
-def _raised(exception_info: dict[str, Any]) -> bool:
-    if "raised_exception" in exception_info:
-        return bool(exception_info["raised_exception"])
-    return any(info.get("raised_exception") for info in exception_info.values())
+def refusal(report: ValidationReport) -> str:
+    """Return what is said when a report did not pass: suites, rows, expectations, Data Docs."""
+    broken = {name: one for name, one in report.suites.items() if one["failed"]}
+    counts = ", ".join(
+        f"{len(one['failed'])} of {one['evaluated']} expectations on {one['what']} "
+        f"({one['rows']} rows)"
+        for one in broken.values()
+    )
+    return f"{counts} did not hold: {'; '.join(report.failed)}. Details: {report.docs_url}"
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep GX's notes on its own progress out of the caller's output."""
-    logger = logging.getLogger("great_expectations")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
+def _opened(settings: Settings) -> Iterator[tuple[IndexQuery | None, sa.Engine | None]]:
+    """Open the index and the log, where they are there; neither is made."""
+    with ExitStack() as stack:
+        query = None
+        if settings.index_path.exists():
+            opened = open_index(settings.index_path, memory_mb=QUERY_MEMORY_MB)
+            query = stack.enter_context(opened)
+        engine = _log_engine(settings)
+        if engine is not None:
+            stack.callback(engine.dispose)
+        yield query, engine
+
+
+def _log_engine(settings: Settings) -> sa.Engine | None:
+    import sqlalchemy as sa
+
+    url = sa.make_url(settings.log_url)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        return None
+    engine = sa.create_engine(url)
+    return engine if sa.inspect(engine).has_table("predictions") else None
+
+
+def _present(
+    settings: Settings, query: IndexQuery | None, engine: sa.Engine | None
+) -> dict[str, bool]:
+    """Return by suite whether there is something to check; the index is always asked for."""
+    return {
+        "index": query is not None or engine is None,
+        "pixels": query is not None and settings.shards_dir.exists(),
+        "splits": query is not None and bool(split_paths(settings)),
+        "predictions": engine is not None and _has_rows(engine, "predictions"),
+        "outcomes": engine is not None and _has_rows(engine, "outcomes"),
+    }
+
+
+def _has_rows(engine: sa.Engine, table: str) -> bool:
+    import sqlalchemy as sa
+
+    with engine.connect() as connection:
+        return connection.execute(sa.text(f"SELECT 1 FROM {table} LIMIT 1")).first() is not None
+
+
+_WANTING = {
+    "splits": "no release with its list of patients is here: run `mammo train` first",
+    "predictions": "no prediction is logged yet: send an exam to the service first",
+    "outcomes": "no outcome was received yet: post one to the service first",
+}
+
+
+def _require_present(chosen: Sequence[str], there: dict[str, bool]) -> None:
+    for name in chosen:
+        if not there[name] or (name == "index" and not there["index"]):
+            if name in ("index", "pixels"):
+                raise IndexMissing("there is no exam index yet: run `mammo ingest` first")
+            raise SettingsInvalid(f"suite {name!r} has nothing to check: {_WANTING[name]}")
+
+
+def _prepare(
+    name: str,
+    settings: Settings,
+    query: IndexQuery | None,
+    engine: Any,
+    limits: CheckLimits,
+    rows: int,
+) -> tuple[Suite, Chunks]:
+    """Return a suite and the frames that it looks at."""
+    if name == "predictions":
+        return predictions_suite(limits), prediction_chunks(settings, engine, rows)
+    if name == "outcomes":
+        return outcomes_suite(), outcome_chunks(engine, query, rows)
+    if query is None:
+        raise IndexMissing("there is no exam index yet: run `mammo ingest` first")
+    if name == "index":
+        return index_suite(limits), chunks_of(query, rows)
+    if name == "pixels":
+        return pixels_suite(limits), pixel_chunks(settings, query, limits)
+    return splits_suite(), split_chunks(settings, query)
+
+
+def _report(
+    settings: Settings, verdicts: list[Verdict], statistics: dict[str, Any]
+) -> ValidationReport:
+    version = current_version(settings)
+    pages = write_pages(settings, verdicts, version or "no-version")
+    report = ValidationReport(
+        passed=all(verdict.passed for verdict in verdicts),
+        failed=[words for verdict in verdicts for words in verdict.failed],
+        warnings=[words for verdict in verdicts for words in verdict.warnings],
+        evaluated=sum(verdict.evaluated for verdict in verdicts),
+        docs_url=f"{settings.reports_url}/{DOCS_FOLDER}/index.html",
+        docs_path=docs_directory(settings) / "index.html",
+        statistics=statistics | {"data_version": version},
+        suites={one.suite.name: _told(one, pages[one.suite.name]) for one in verdicts},
+    )
+    publish(docs_directory(settings), report.to_dict())
+    return report
+
+
+def _told(verdict: Verdict, page: str) -> dict[str, Any]:
+    return {
+        "title": verdict.suite.title,
+        "what": verdict.suite.what,
+        "passed": verdict.passed,
+        "rows": verdict.rows,
+        "evaluated": verdict.evaluated,
+        "failed": list(verdict.failed),
+        "warnings": list(verdict.warnings),
+        "page": page,
+        "expectations": f"expectations/{verdict.suite.page_name}.html",
+    }

@@ -1,7 +1,8 @@
-"""`mammo data get`, `ingest`, `validate`, `inspect`."""
+"""`mammo data ...`, `ingest`, `validate`, `inspect`, `explore`."""
 
 from __future__ import annotations
 
+import re
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.cli_explore import add_explore_commands
+from flows.cli_get import add_get_commands
 from flows.cli_inspect import inspect
+from flows.cli_split import add_split_commands
 from flows.cli_terminal import (
     Json,
     ViaPrefect,
@@ -22,12 +26,16 @@ from flows.cli_terminal import (
     show_with_refused,
     stage_bars,
 )
+from flows.cli_versions import add_version_commands
 from mammo.errors import SettingsInvalid
 
 if TYPE_CHECKING:
     from mammo.settings import Settings
 
 PROCESSES = 2
+LINE = re.compile(r"lines? \d+[^();]*")
+"""What a report says of a row where it may not name the row's file."""
+LINES_SHOWN = 20
 PROCESSES_ELSEWHERE = (
     "--processes counts the readers that this command starts itself: leave it out with "
     "--via-prefect, and with --dask, where the cluster's workers are counted (local:N starts N)"
@@ -38,20 +46,29 @@ class SourceName(StrEnum):
     """The layouts that `mammo ingest` reads."""
 
     RSNA = "rsna"
+    CBIS_DDSM = "cbis-ddsm"
+    VINDR = "vindr"
+    INBREAST = "inbreast"
+    CMMD = "cmmd"
     MINI_MIAS = "mini-mias"
     DICOM = "dicom"
+    DICOMWEB = "dicomweb"
 
 
 def add_data_commands(app: typer.Typer) -> None:
     """Add the commands that bring data in."""
-    data = typer.Typer(help="Get data to work with.", no_args_is_help=True)
+    data = typer.Typer(help="Get data, split them, keep their versions.", no_args_is_help=True)
     get = typer.Typer(help="Write a data set to a folder.", no_args_is_help=True)
+    add_get_commands(get)
     get.command("cbis-sample", epilog="Example: mammo data get cbis-sample")(get_cbis_sample)
     get.command(
         "phantoms",
         epilog="Example: mammo data get phantoms --exams 40 --scanner aurora --seed 1",
     )(get_phantoms)
     data.add_typer(get, name="get")
+    add_split_commands(app, data)
+    add_version_commands(data)
+    add_explore_commands(app)
     app.add_typer(data, name="data")
     app.command(epilog="Example: mammo ingest --source rsna path/to/rsna")(ingest)
     app.command(epilog="Example: mammo validate")(validate)
@@ -185,22 +202,40 @@ def _ingest_on_cluster(
 
 def _show_ingest(report: dict[str, Any], *, as_json: bool) -> None:
     refused = report.pop("quarantined", [])
-    missing = report.get("missing")
-    if isinstance(missing, list | tuple) and not may_name_files(as_json=as_json):
-        report["missing"] = len(missing)
+    named = may_name_files(as_json=as_json)
+    for name in ("missing", "unlisted", "remarks"):
+        told = report.get(name)
+        if isinstance(told, list | tuple) and not named:
+            report[name] = len(told)
+            if lines := [found[0] for one in told if (found := LINE.search(one))]:
+                report[f"{name}_in"] = [*lines[:LINES_SHOWN], "..."][: len(lines)]
     show_with_refused(report, refused, "Ingest", as_json=as_json)
 
 
 @reported
-def validate(via_prefect: ViaPrefect = False, as_json: Json = False) -> None:
-    """Check the exam index with Great Expectations. Status 1 when an expectation fails."""
+def validate(
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="index, pixels, splits, predictions or outcomes; repeat it. Without it: "
+            "those that have something to check."
+        ),
+    ] = None,
+    via_prefect: ViaPrefect = False,
+    as_json: Json = False,
+) -> None:
+    """Check the data with Great Expectations. Status 1 when an expectation fails."""
     if via_prefect:
-        show(_run("validate/validate", {}), as_json=as_json, title="Validation")
+        given = {"suites": suite} if suite else {}
+        show(_run("validate/validate", given), as_json=as_json, title="Validation")
         return
-    from data_checks.run import validate_index
+    from data_checks.run import validate as validate_data
 
-    report = validate_index(settings_from_environment())
-    show(report.to_dict(), as_json=as_json, title="Validation")
+    report = validate_data(settings_from_environment(), tuple(suite or ()))
+    told = report.to_dict()
+    if not as_json:
+        told["suites"] = {n: f"{one['rows']} rows" for n, one in report.suites.items()}
+    show(told, as_json=as_json, title="Validation")
     if not report.passed:
         raise typer.Exit(1)
 

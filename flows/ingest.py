@@ -89,7 +89,8 @@ def without_names(report: dict[str, Any]) -> dict[str, Any]:
         }
         for one in report["quarantined"]
     ]
-    return report | {"quarantined": refused, "missing": len(report["missing"])}
+    counts = {name: len(report.get(name, ())) for name in ("missing", "unlisted", "remarks")}
+    return report | {"quarantined": refused} | counts
 
 
 def _without_name(message: str, file: str) -> str:

@@ -23,6 +23,7 @@ import yaml
 from flows.automations import apply_automation
 from flows.stack_services import POOL, ROOT, TOKEN_VARIABLE
 from flows.stack_state import flow_runs_alive
+from mammo.settings import read_settings
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
 RETRAIN = "retrain"
+DICOMWEB = "ingest_dicomweb"
 
 
 def read_deployments(path: Path) -> list[dict[str, Any]]:
@@ -95,7 +97,7 @@ async def apply_deployment(client: PrefectClient, entry: dict[str, Any], root: P
         parameters=entry.get("parameters", {}),
         parameter_openapi_schema=parameter_schema(flow).model_dump(),
         enforce_parameter_schema=True,
-        schedules=_schedules(entry),
+        schedules=_schedules(entry, anyway=entry["name"] == DICOMWEB and _has_archive()),
         concurrency_limit=limit.get("limit"),
         concurrency_options=ConcurrencyOptions(collision_strategy=strategy) if strategy else None,
         work_pool_name=entry["work_pool"]["name"],
@@ -103,14 +105,19 @@ async def apply_deployment(client: PrefectClient, entry: dict[str, Any], root: P
     )
 
 
-def _schedules(entry: dict[str, Any]) -> list[Any]:
+def _has_archive() -> bool:
+    return bool(read_settings().dicomweb_url)
+
+
+def _schedules(entry: dict[str, Any], *, anyway: bool = False) -> list[Any]:
+    """Return the schedules of an entry; ``anyway`` switches on those that are off."""
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import CronSchedule
 
     return [
         DeploymentScheduleCreate(
             schedule=CronSchedule(cron=item["cron"], timezone=item.get("timezone", "UTC")),
-            active=item.get("active", True),
+            active=anyway or item.get("active", True),
             parameters=item.get("parameters", {}),
         )
         for item in entry.get("schedules", [])

@@ -1,4 +1,4 @@
-"""The validate flow: the expectations on the exam index, and their Data Docs."""
+"""The validate flow: the expectations on all data there is, and their Data Docs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Any
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
-from data_checks.run import ValidationReport, validate_index
+from data_checks.run import ValidationReport, refusal
+from data_checks.run import validate as validate_data
 from flows.retries import unforeseen
 from mammo.errors import ValidationFailed
 from mammo.settings import read_settings
 
 
 @task(retries=1, retry_delay_seconds=10, retry_condition_fn=unforeseen, persist_result=False)
-def check() -> ValidationReport:
-    """Run the suite on the index."""
-    return validate_index(read_settings())
+def check(suites: list[str] | None = None) -> ValidationReport:
+    """Run the suites; those that have something to check, if none is named."""
+    return validate_data(read_settings(), tuple(suites or ()))
 
 
 @task
@@ -25,7 +26,12 @@ def explain(report: ValidationReport) -> None:
     failed = [f"- {name}" for name in report.failed]
     warned = [f"- warning: {name}" for name in report.warnings]
     verdict = f"{len(failed)} of {report.evaluated} expectations did not hold."
-    lines = ["## Exam index", verdict, "", *failed, *warned, "", f"[Data Docs]({report.docs_url})"]
+    suites = [
+        f"- {one['title']}: {'held' if one['passed'] else 'did not hold'} ({one['rows']} rows)"
+        for one in report.suites.values()
+    ]
+    docs = f"[Data Docs]({report.docs_url})"
+    lines = ["## Checks of the data", verdict, "", *suites, "", *failed, *warned, "", docs]
     create_markdown_artifact(
         key="validation",
         markdown="\n".join(lines),
@@ -35,10 +41,10 @@ def explain(report: ValidationReport) -> None:
 
 
 @flow(name="validate", persist_result=True, result_serializer="json")
-def validate() -> dict[str, Any]:
-    """Check the index; a failed suite stops the run and names the expectations."""
-    report = check()
+def validate(suites: list[str] | None = None) -> dict[str, Any]:
+    """Check the data; a failed suite stops the run and names expectations and row counts."""
+    report = check(suites)
     explain(report)
     if not report.passed:
-        raise ValidationFailed(f"did not hold: {'; '.join(report.failed)} ({report.docs_url})")
+        raise ValidationFailed(refusal(report))
     return report.to_dict()

@@ -21,6 +21,7 @@
     │   ├── DecoderTimeout          422  DECODER_TIMEOUT
     │   ├── DecoderMemory           413  DECODER_MEMORY
     │   ├── MaskInvalid             422  MASK_INVALID
+    │   ├── RowInvalid              422  ROW_INVALID
     │   ├── FileVanished            404  FILE_VANISHED
     │   └── FileChanged             409  FILE_CHANGED
     ├── RequestError                400  the request as a whole
@@ -223,6 +224,12 @@ class MaskInvalid(ReadError):
     """A region-of-interest mask that does not belong to its image, or cannot be read."""
 
     code = "MASK_INVALID"
+
+
+class RowInvalid(ReadError):
+    """A row of a label table that cannot be right; its image is left out."""
+
+    code = "ROW_INVALID"
 
 
 class FileVanished(ReadError):

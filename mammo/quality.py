@@ -32,6 +32,7 @@ QUALITY_CODES: dict[str, str] = {
     "LATERALITY_CONFLICT": "Two elements name different sides; the preferred element was believed.",
     "VIEW_CONFLICT": "Two elements name different projections; the preferred one was believed.",
     "ORIENTATION_CONFLICT": "Patient Orientation contradicts the side or the projection.",
+    "SIZE_CONFLICT": "The set's table gives another number of pixels than the file has.",
     # what was done to the pixels before they came here
     "POLARITY_CONFLICT": "Photometric Interpretation and Presentation LUT Shape contradict each "
     "other; the inverting one was believed.",
@@ -52,6 +53,7 @@ QUALITY_CODES: dict[str, str] = {
     "UID_INVALID": "A UID has another form than PS3.5 section 9 allows; it is used as a text only.",
     "PREAMBLE_MISSING": "The file lacks the 128 bytes and the prefix DICM of PS3.10 section 7.1.",
     "IDENTITY_IN_TEXT": "A text of the device held words of the identity and was left out.",
+    "FINDING_LEFT_OUT": "A region of the set has no mask or outline that fits; it was left out.",
     # what preprocessing saw
     "WHOLE_IMAGE": "No breast stood out from the background; nothing was cropped.",
     "SATURATED": "Over a quarter of the breast is at either end of the window.",
@@ -138,6 +140,14 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "DECODER_MEMORY": (
         "Reading asked for more memory than the limit.",
         "As for DECODER_CRASHED.",
+    ),
+    "MASK_INVALID": (
+        "A mask or outline of a data set does not fit its image, or cannot be read.",
+        "Take it anew from the set; the image is in the index without this finding.",
+    ),
+    "ROW_INVALID": (
+        "A row of a label table cannot be right, or its file is not the one that it describes.",
+        "Correct the row, or take the table anew, and ingest again.",
     ),
     "FILE_VANISHED": (
         "The file was there when it was listed, and is gone.",

@@ -4,6 +4,7 @@
     model.onnx          image (N, 1, H, W) float32 in [0, 1] -> logit (N,)
     encoder.onnx        image -> embedding (N, 32); frozen, the same in every release
     weights.safetensors the network's parameters, to train on from
+    images.parquet      which image of which file it was made with, and its label
     patients.parquet    which patient (pseudonym) it was trained on, calibrated with, sealed from
     golden.npz          a stored image, its tensor and its logit
     reference.parquet   exams that were not trained on, scored by this release
@@ -39,11 +40,14 @@ DIGESTED = (
     "card.md",
     "encoder.onnx",
     "golden.npz",
+    "images.parquet",
     "model.onnx",
     "patients.parquet",
     "reference.parquet",
     "weights.safetensors",
 )
+MAY_LACK = frozenset(("images.parquet",))
+"""What releases made before it was kept do not have, nor do their children."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,8 @@ class Release:
 
     def seal(self, directory: Path) -> Self:
         """Hash the files, write the manifest, and return the sealed release."""
-        files = {name: file_sha256(directory / name) for name in DIGESTED}
+        lacking = {name for name in MAY_LACK if not (directory / name).is_file()}
+        files = {name: file_sha256(directory / name) for name in DIGESTED if name not in lacking}
         draft = replace(self, files=files, digest="")
         sealed = replace(draft, digest=draft.compute_digest())
         write_json(directory / MANIFEST, sealed.to_dict())

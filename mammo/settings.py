@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     given_key: SecretStr | None = Field(
         default=None, validation_alias="MAMMO_PSEUDONYM_KEY", exclude=True
     )
+    dicomweb_url: str | None = None
+    dicomweb_user: str | None = None
+    dicomweb_password: SecretStr | None = Field(default=None, exclude=True)
+    dicomweb_token: SecretStr | None = Field(default=None, exclude=True)
     site: str = "site-1"
     host: str = "127.0.0.1"
     prefect_port: int = 4200
@@ -62,6 +66,8 @@ class Settings(BaseSettings):
     read_seconds: float = 60.0
     read_memory_mb: int = 2048
     max_request_mb: int = 800
+    data_remote: str | None = None
+    data_remote_endpoint: str | None = None
 
     @property
     def log_url(self) -> str:
@@ -196,15 +202,25 @@ class Settings(BaseSettings):
             # cost the others more than they save
             "OMP_WAIT_POLICY": "PASSIVE",
             "MAMMO_HOME": str(self.home.resolve()),
+            **self._archive(),
             "PREFECT_HOME": str(self.home.resolve() / "prefect"),
             "PREFECT_API_URL": self.prefect_api_url,
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "BENTOML_HOME": str(self.bentoml_home.resolve()),
         }
 
+    def _archive(self) -> dict[str, str]:
+        given = {"URL": self.dicomweb_url, "USER": self.dicomweb_user}
+        return {f"MAMMO_DICOMWEB_{name}": value for name, value in given.items() if value}
+
     def _given_secrets(self) -> dict[str, str]:
         """Return the secrets by variable; a child in another folder finds no `.env`."""
-        given = {"DATABASE_URL": self.database_url, "PSEUDONYM_KEY": self.given_key}
+        given = {
+            "DATABASE_URL": self.database_url,
+            "PSEUDONYM_KEY": self.given_key,
+            "DICOMWEB_PASSWORD": self.dicomweb_password,
+            "DICOMWEB_TOKEN": self.dicomweb_token,
+        }
         return {f"MAMMO_{name}": one.get_secret_value() for name, one in given.items() if one}
 
 

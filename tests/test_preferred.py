@@ -6,6 +6,7 @@ import re
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -161,6 +162,7 @@ def test_reading_and_index_name_the_same_facts() -> None:
 
     one = image("a", "R MLO", "SYNTHETIC_2D", "LOSSY_COMPRESSED")
     geometry = Geometry(0, 0, 1, 1, 1.0, 0, 0, 1, 1)
-    prepared = Prepared(pixels=None, geometry=geometry, features={}, quality=())  # type: ignore[arg-type]
+    pixels = np.zeros((8, 4), np.uint16)
+    prepared = Prepared(pixels=pixels, geometry=geometry, features={}, quality=())
     row = index_row(Reading(one, None, Labels()), prepared, sha256="s", source="t")  # type: ignore[arg-type]
     assert Candidate.of_row(row) == Candidate.of(one)

@@ -27,11 +27,12 @@ from mammo.continual.golden import write_golden
 from mammo.continual.measure import exam_metrics, out_of_fold_auc
 from mammo.continual.network import fit_network, trunk_maps, view_logits
 from mammo.continual.score import score_breast_logits, score_exams, score_views
-from mammo.continual.split import Parts, known_parts, split_index
+from mammo.continual.split import PARTS, Parts, known_parts, split_index
+from mammo.continual.trace import write_images
 from mammo.data.dataset import ViewDataset
-from mammo.data.index import join_outcomes, read_index
-from mammo.data.store import read_store_config
-from mammo.data.version import current_version
+from mammo.data.index import join_outcomes, read_index, target_values
+from mammo.data.store import read_store_config, store_lock
+from mammo.data.version_files import present_version
 from mammo.export.onnx import export_onnx
 from mammo.models.breast_net import FrozenEncoder, ViewNet, build_view_net
 from mammo.models.config import TrainConfig, read_config
@@ -71,9 +72,20 @@ class TrainedRelease:
 
 def labelled_index(settings: Settings) -> pd.DataFrame:
     """Return the exam index with every outcome that has arrived since."""
-    index = read_index(settings.index_path)
+    return _with_outcomes(settings, read_index(settings.index_path))
+
+
+def _with_outcomes(settings: Settings, index: pd.DataFrame) -> pd.DataFrame:
     outcomes = PredictionLog(settings.log_url).create().outcomes()
     return join_outcomes(index, outcomes)
+
+
+def _versioned_index(settings: Settings) -> tuple[pd.DataFrame, str]:
+    """Return the labelled index and the data version that it is, whoever ingests meanwhile."""
+    with store_lock(settings):
+        version = present_version(settings)
+        index = read_index(settings.index_path)
+    return _with_outcomes(settings, index), version
 
 
 def train_release(
@@ -94,7 +106,7 @@ def train_release(
     """
     settled = settle_config(settings, config, target)
     report = progress or (lambda stage, done, total: None)
-    index = labelled_index(settings)
+    index, data_version = _versioned_index(settings)
     parts = split_index(index, settled, known=known_parts(parent))
     net, origin = _start(settled, parent)
     out_of_fold = None
@@ -104,7 +116,7 @@ def train_release(
         net, parts.train, settings.shards_dir, settled, focus=focus,
         progress=lambda done, total: report("epochs", done, total),
     )  # fmt: skip
-    draft, release = _export(settings, settled, net, origin, parent, parts)
+    draft, release = _export(settings, settled, net, origin, parent, parts, data_version)
     release = _calibrate(settings, settled, draft, release, parts, out_of_fold, report)
     directory = draft.with_name(release.id)
     draft.replace(directory)
@@ -170,6 +182,7 @@ def _export(
     origin: str,
     parent: Path | None,
     parts: Parts,
+    data_version: str,
 ) -> tuple[Path, Release]:
     """Write the graphs and weights into a draft folder; return it with its manifest."""
     parent_id = None if parent is None else Release.read(parent).id
@@ -180,7 +193,7 @@ def _export(
         created_at=datetime.now(UTC).isoformat(),
         target=config.target,
         architecture=config.architecture,
-        data_version=current_version(settings),
+        data_version=data_version,
         trained_on=_trained_on(parts.train, origin),
         preprocess=config.preprocess,
         operating_points={},
@@ -238,6 +251,10 @@ def _calibrate(
     exams.to_parquet(draft / "reference.parquet", index=False)
     write_golden(draft, screener)
     parts.patients().to_parquet(draft / "patients.parquet", index=False)
+    frames = {name: getattr(parts, name) for name in PARTS}
+    write_images(
+        draft, frames, {name: target_values(one, config.target) for name, one in frames.items()}
+    )
     metrics = exam_metrics(exams) | {"patients": parts.counts()}
     if out_of_fold is not None:
         metrics["out_of_fold_auc"] = out_of_fold_auc(parts, out_of_fold, config.target)

@@ -102,7 +102,7 @@ def fit_network(
     ``focus`` is the scanner that must be learnt, all others are replay.
     """
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    augment = build_augment(config.seed) if config.augment else None
+    augment = build_augment(config.seed, config.augment)
     data = ViewDataset(index, shards_dir, config.preprocess, target=config.target, augment=augment)
     weights = sampling_weights(
         data.labels,

@@ -9,88 +9,82 @@ pseudonyms. Unlabelled is null, never negative.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pyarrow.compute import Expression
 
-from mammo.data.durable import write_file
-from mammo.errors import IndexMissing, SourceInvalid
-from mammo.preprocess import FEATURE_NAMES
+from mammo.data.index_file import (
+    count_rows,
+    read_table,
+    scan_index,
+    sort_rows,
+    write_tables,
+)
+from mammo.data.index_schema import (
+    FEATURE_COLUMNS,
+    INDEX_SCHEMA,
+    read_index_schema,
+    table_from_rows,
+    to_frame,
+)
+from mammo.errors import SourceInvalid
 
-FEATURE_COLUMNS = tuple(f"f_{name}" for name in FEATURE_NAMES)
+__all__ = [
+    "DENSE",
+    "FEATURE_COLUMNS",
+    "INDEX_SCHEMA",
+    "TARGETS",
+    "count_rows",
+    "empty_index",
+    "index_from_rows",
+    "join_outcomes",
+    "read_index",
+    "read_index_schema",
+    "scan_index",
+    "target_values",
+    "to_frame",
+    "write_index",
+]
+
 DENSE = {"A": 0, "B": 0, "C": 1, "D": 1, "F": 0, "G": 0}
 """Dense tissue: ACR C and D; of mini-MIAS' fatty, glandular, dense only the last."""
 TARGETS = ("cancer", "abnormal", "dense")
 
-INDEX_SCHEMA = pa.schema(
-    [
-        pa.field("image_id", pa.string(), nullable=False),
-        pa.field("exam_id", pa.string(), nullable=False),
-        pa.field("patient_id", pa.string(), nullable=False),
-        ("laterality", pa.string()),
-        ("view", pa.string()),
-        ("manufacturer", pa.string()),
-        ("model", pa.string()),
-        ("software_version", pa.string()),
-        ("scanner", pa.string()),
-        ("site", pa.string()),
-        ("acquired_on", pa.date32()),
-        ("age_years", pa.int16()),
-        ("density", pa.string()),
-        ("cancer", pa.int8()),
-        ("abnormal", pa.int8()),
-        ("birads", pa.int8()),
-        ("biopsied", pa.int8()),
-        ("invasive", pa.int8()),
-        ("difficult", pa.int8()),
-        ("outcome_known_at", pa.timestamp("us", tz="UTC")),
-        ("source", pa.string()),
-        ("published_split", pa.string()),
-        pa.field("sha256", pa.string(), nullable=False),
-        pa.field("shard", pa.string(), nullable=False),
-        pa.field("shard_row", pa.int32(), nullable=False),
-        ("rows", pa.int32()),
-        ("columns", pa.int32()),
-        ("implant", pa.bool_()),
-        ("spacing_mm", pa.float64()),
-        ("quality", pa.string()),
-        ("geometry", pa.string()),
-        ("findings", pa.string()),
-        ("phash", pa.string()),
-        *[(name, pa.float32()) for name in FEATURE_COLUMNS],
-    ]
-)
-"""Columns of the index, in order."""
-
-_NULLABLE = {
-    pa.int8(): pd.Int8Dtype(),
-    pa.int16(): pd.Int16Dtype(),
-    pa.bool_(): pd.BooleanDtype(),
-}
-
 
 def empty_index() -> pd.DataFrame:
     """Return an index without rows, with every column in its type."""
-    return _to_frame(INDEX_SCHEMA.empty_table())
+    return to_frame(INDEX_SCHEMA.empty_table())
 
 
 def index_from_rows(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Return an index frame of plain dictionaries with the columns as keys."""
-    return _to_frame(pa.Table.from_pylist([dict(row) for row in rows], schema=INDEX_SCHEMA))
+    return to_frame(table_from_rows(rows))
 
 
-def read_index(path: Path) -> pd.DataFrame:
-    """Read the exam index.
+def read_index(
+    path: Path, columns: Sequence[str] | None = None, where: Expression | None = None
+) -> pd.DataFrame:
+    """Read the exam index, or some of its columns and rows.
+
+    Parameters
+    ----------
+    columns
+        The columns to read, in the order wanted; all by default. Others are not
+        read from the disk.
+    where
+        Rows to keep, a `pyarrow.compute` expression such as
+        ``pc.field("source") == "rsna"``; it may name columns that are not read.
 
     Returns
     -------
     pandas.DataFrame
         One row per mammogram; columns of `INDEX_SCHEMA`; small integers and
-        booleans as nullable dtypes, dates as ``datetime.date`` or None.
+        booleans as nullable dtypes, dates as ``datetime.date`` or None. Columns
+        that an index of an older version lacks are null.
 
     Raises
     ------
@@ -99,30 +93,19 @@ def read_index(path: Path) -> pd.DataFrame:
     SourceInvalid
         The file is no index of this version.
     """
-    if not path.exists():
-        raise IndexMissing("there is no exam index yet: run `mammo ingest` first")
-    try:
-        table = pq.read_table(path)
-        return _to_frame(table.select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA))
-    except (pa.ArrowException, KeyError) as error:
-        raise SourceInvalid(
-            f"{path.name} is not an exam index of this version ({type(error).__name__}): "
-            "restore an older data version, or remove it and ingest again"
-        ) from error
+    return to_frame(read_table(path, columns, where))
 
 
 def write_index(frame: pd.DataFrame, path: Path, drafts: Path | None = None) -> None:
     """Write the index in one step, ordered by image; equal frames give equal bytes.
 
     ``drafts`` is where it is written first: the folder of ``path`` by default.
+    See `mammo.data.index_merge` for how an index is extended.
     """
-    ordered = frame.sort_values(["source", "image_id", "sha256"], kind="stable")
     table = pa.Table.from_pandas(
-        ordered[INDEX_SCHEMA.names], schema=INDEX_SCHEMA, preserve_index=False
+        frame[INDEX_SCHEMA.names], schema=INDEX_SCHEMA, preserve_index=False
     ).replace_schema_metadata(None)
-    written = pa.BufferOutputStream()  # the file is written by us: Arrow's errors hide the cause
-    pq.write_table(table, written, compression="zstd")
-    write_file(path, lambda handle: handle.write(written.getvalue()), drafts or path.parent)
+    write_tables([sort_rows(table)], path, drafts or path.parent)
 
 
 def target_values(index: pd.DataFrame, target: str) -> pd.Series:
@@ -185,8 +168,3 @@ def _newest_outcomes(outcomes: pd.DataFrame) -> pd.DataFrame:
     # at the same instant the positive wins: it is the one that must not be lost
     ordered = frame.sort_values(["known_at", "cancer"], kind="stable")
     return ordered.drop_duplicates(["exam_id", "laterality"], keep="last")
-
-
-def _to_frame(table: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.to_pandas(types_mapper=_NULLABLE.get)
-    return frame

@@ -16,8 +16,9 @@ replaced, and a shard that no index row names is removed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from mammo.data.quarantine import (
     refusal,
     release_from_quarantine,
 )
-from mammo.data.store import Row, add_rows, store_lock
+from mammo.data.store import Row, add_rows, known_files, store_lock
 from mammo.data.version import snapshot_store
 from mammo.errors import ReadError
 from mammo.preprocess import PreprocessConfig
@@ -58,6 +59,7 @@ Progress = Callable[[int, int], None]
 class IngestReport:
     """What was done; counts are of files, ``index_rows`` of the index after it.
 
+    ``missing``, ``unlisted`` and ``remarks`` are those of the plan.
     Of ``quarantined`` those that vanished or changed while they were read
     (`mammo.data.quarantine.PASSING`) are not kept: the next ingest sees to them.
     """
@@ -68,6 +70,8 @@ class IngestReport:
     known: int
     duplicates: int
     missing: list[str]
+    unlisted: list[str]
+    remarks: list[str]
     quarantined: list[QuarantineRecord]
     data_version: str
     index_rows: int
@@ -91,10 +95,10 @@ def commit_ingest(plan: IngestPlan, results: Iterable[ShardResult]) -> IngestRep
         version = snapshot_store(settings, rows=change.index_rows)
     refused = [*_with_names(results, paths), *_rejected(plan, change.rejected, paths)]
     _keep_refused(settings, refused, paths)
-    # all that is in the index: an earlier ingest may have been killed just before this line
-    release_from_quarantine(settings.quarantine_dir, change.known)
+    # not those of this run alone: an earlier ingest may have been killed just before this line
+    release_from_quarantine(settings.quarantine_dir, partial(known_files, settings))
     staging.discard(settings, [result.name for result in results], {row["shard"] for row in rows})
-    staging.discard_finished(settings, _finder(settings, change.known))
+    staging.discard_finished(settings, partial(_done_files, settings))
     return IngestReport(
         source=plan.source,
         found=plan.found,
@@ -102,6 +106,8 @@ def commit_ingest(plan: IngestPlan, results: Iterable[ShardResult]) -> IngestRep
         known=plan.known,
         duplicates=plan.duplicates,
         missing=list(plan.missing),
+        unlisted=list(plan.unlisted),
+        remarks=list(plan.remarks),
         quarantined=[*plan.refused, *refused],
         data_version=version,
         index_rows=change.index_rows,
@@ -155,11 +161,10 @@ def _rejected(
         yield refusal(paths[sha256], error, sha256=sha256, source=plan.source, limits=limits)
 
 
-def _finder(settings: Settings, known: frozenset[str]) -> Callable[[str], bool]:
-    """Return a function that tells whether a file is in the index or in quarantine."""
-    return lambda sha256: (
-        sha256 in known or find_record(settings.quarantine_dir, sha256) is not None
-    )
+def _done_files(settings: Settings, digests: Collection[str]) -> frozenset[str]:
+    """Return which of these files are in the index or in quarantine."""
+    refused = {one for one in digests if find_record(settings.quarantine_dir, one) is not None}
+    return known_files(settings, set(digests) - refused) | refused
 
 
 def _keep_refused(

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mammo.errors import ReadError
 from mammo.exam import Finding, Mammogram
 from mammo.preprocess import StoredImage
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,17 @@ class Listing:
     """The items of a source, and what of it could not be listed.
 
     ``missing`` are names of files that the source's table has and the disk
-    lacks, ``unentered`` the folders that were not looked into, each with why.
+    lacks; ``unlisted`` those on the disk that no row names, which are therefore
+    not read; ``unentered`` the folders that were not looked into and ``refused``
+    the rows of the table that were left out (path of the table), each with why.
     """
 
     items: tuple[SourceItem, ...]
     missing: tuple[str, ...] = ()
     unentered: tuple[tuple[Path, ReadError], ...] = field(default=(), repr=False)
+    refused: tuple[tuple[Path, ReadError], ...] = field(default=(), repr=False)
+    unlisted: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()  # sentences on rows and images that were taken nevertheless
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +99,14 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One kind of data set: how its files are listed, and how one is read."""
+    """One kind of data set: how its files are listed, and how one is read.
+
+    ``tabulate`` gives index rows from the set's table alone, of a folder or table
+    and the key of pseudonyms (:mod:`mammo.data.sources.tabulate`); None: no table.
+    """
 
     name: str
     summary: str
     list_source: Callable[[Path], Listing]
     read_item: Callable[[SourceItem, ReadOptions], Reading]
+    tabulate: Callable[[Path, bytes], pd.DataFrame] | None = None

@@ -12,11 +12,10 @@ import mammo
 from mammo.data import staging
 from mammo.data.digests import FileDigests
 from mammo.data.durable import storing, sweep_drafts
-from mammo.data.index import read_index
 from mammo.data.listing import SourceItem
 from mammo.data.quarantine import QuarantineRecord, find_record, is_for_good, refusal
 from mammo.data.sources.registry import list_items
-from mammo.data.store import read_store_config
+from mammo.data.store import known_files, read_store_config
 from mammo.errors import FileVanished, ReadError, SourceInvalid
 from mammo.killable import Limits
 from mammo.preprocess import PreprocessConfig
@@ -57,8 +56,10 @@ class IngestPlan:
 
     ``found`` counts the files listed, ``known`` those already in the index,
     ``duplicates`` repeated files within the source, ``missing`` the files that
-    the source's table names and the disk lacks; ``refused`` are reports on
-    files that had been refused before, and on what could not be opened.
+    the source's table names and the disk lacks, ``unlisted`` those that the table
+    does not name, ``remarks`` sentences on what was taken nevertheless; ``refused``
+    are reports on files that had been refused before, on rows of the table that
+    were left out, and on what could not be opened.
     """
 
     source: str
@@ -69,6 +70,8 @@ class IngestPlan:
     known: int
     duplicates: int
     missing: tuple[str, ...]
+    unlisted: tuple[str, ...]
+    remarks: tuple[str, ...]
     refused: tuple[QuarantineRecord, ...]
 
 
@@ -100,13 +103,13 @@ def plan_ingest(
         settings.check_pseudonym_key()
     staging.sweep(settings)
     sweep_drafts(settings.quarantine_dir)
-    known = _known_digests(settings)
     new: dict[str, SourceItem] = {}
-    refused = [
-        refusal(folder, error, sha256="", source=source) for folder, error in listing.unentered
-    ]
+    unread = (*listing.unentered, *listing.refused)
+    refused = [refusal(place, error, sha256="", source=source) for place, error in unread]
     counts = {"known": 0, "duplicates": 0}
-    for sha256, item in _with_digests(listing.items, settings, source, refused):
+    listed = list(_with_digests(listing.items, settings, source, refused))
+    known = known_files(settings, {sha256 for sha256, _ in listed})
+    for sha256, item in listed:
         record = _refused_before(settings, sha256)
         if sha256 in known:
             counts["known"] += 1
@@ -119,7 +122,8 @@ def plan_ingest(
     jobs = _make_jobs(source, list(new.items()), settings, config, size)
     return IngestPlan(
         source, settings, config, jobs, len(listing.items), **counts,
-        missing=listing.missing, refused=tuple(refused),
+        missing=listing.missing, unlisted=listing.unlisted, remarks=listing.remarks,
+        refused=tuple(refused),
     )  # fmt: skip
 
 
@@ -190,12 +194,6 @@ def read_under(settings: Settings) -> str:
 def told_limits(limits: Limits, max_bytes: int) -> str:
     """Return the limits as text, for reports."""
     return f"{limits.seconds:g} s, {limits.memory_mb} MB, file of {max_bytes / 2**20:g} MB"
-
-
-def _known_digests(settings: Settings) -> set[str]:
-    if not settings.index_path.exists():
-        return set()
-    return set(read_index(settings.index_path)["sha256"])
 
 
 def _refused_before(settings: Settings, sha256: str) -> QuarantineRecord | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Container
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,9 @@ MAX_COPY_BYTES = 200 * 2**20
 UNEXPECTED = ReadError.code
 PASSING = frozenset((FileVanished.code, FileChanged.code))
 """Codes of what befell a file while it was read; it is not to blame, and not quarantined."""
+
+FindKnown = Callable[[Collection[str]], Collection[str]]
+"""Of some files, by SHA-256, those that are in the index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,13 @@ def read_quarantine(directory: Path) -> list[QuarantineRecord]:
     return sorted((r for r in found if r is not None), key=lambda r: (r.file, r.sha256))
 
 
-def release_from_quarantine(directory: Path, digests: Container[str]) -> None:
-    """Remove reports and copies of the files of these digests, which have since been read."""
+def release_from_quarantine(directory: Path, find_known: FindKnown) -> None:
+    """Remove reports and copies of the files that have since been read: those in the index."""
     with storing(directory):
-        for path in directory.glob("*"):
-            if path.name.partition(".")[0] in digests:
+        paths = [(path, path.name.partition(".")[0]) for path in directory.glob("*")]
+        known = find_known({digest for _, digest in paths})
+        for path, digest in paths:
+            if digest in known:
                 path.unlink(missing_ok=True)
 
 

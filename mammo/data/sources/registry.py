@@ -5,11 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from mammo.data.listing import Listing, Source
-from mammo.data.sources import dicom_folder, mini_mias, rsna
+from mammo.data.sources import (
+    cbis_ddsm,
+    cmmd,
+    dicom_folder,
+    dicomweb,
+    inbreast,
+    mini_mias,
+    rsna,
+    vindr,
+)
 from mammo.errors import SourceInvalid, SourceNotFound
 
 SOURCES: dict[str, Source] = {
-    source.name: source for source in (dicom_folder.SOURCE, rsna.SOURCE, mini_mias.SOURCE)
+    source.name: source
+    for source in (
+        dicom_folder.SOURCE,
+        rsna.SOURCE,
+        mini_mias.SOURCE,
+        cbis_ddsm.SOURCE,
+        inbreast.SOURCE,
+        cmmd.SOURCE,
+        vindr.SOURCE,
+        dicomweb.SOURCE,
+    )
 }
 """Readers by the name used in `mammo ingest --source NAME`."""
 
@@ -47,6 +66,8 @@ def list_items(name: str, directory: Path) -> Listing:
     listing = source.list_source(directory)
     if not listing.items:
         lost = f"; its table names {len(listing.missing)} that are missing" * bool(listing.missing)
+        if listing.refused:
+            lost += f"; {len(listing.refused)} rows were left out: {listing.refused[0][1].message}"
         if listing.unentered:
             lost = (
                 f"; {len(listing.unentered)} folders below it were not entered, or it itself: "
