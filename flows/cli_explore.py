@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli_terminal import Json, reported, say, settings_from_environment, show, stage_bars
+from flows.cli_terminal import Json, reported, settings_from_environment, show, stage_bars, tell
 
 if TYPE_CHECKING:
     from flows.progress import Advance
@@ -50,7 +50,7 @@ def explore(
         return
     show(found, as_json=False, title="Exploration")
     for sentence in report.warnings:
-        say(f"warning: {sentence}")
+        tell(f"warning: {sentence}")
 
 
 def _explore(source: tuple[str, Path] | None, to: Path | None, progress: Advance) -> ExploreReport:

@@ -173,6 +173,11 @@ def output() -> Console:
     return Console(highlight=False)
 
 
+def tell(line: str) -> None:
+    """Print a sentence that is the result itself (stdout)."""
+    output().print(line, markup=False)
+
+
 def say(line: str) -> None:
     """Print a line about what goes on (stderr, so that results stay clean)."""
     from rich.console import Console

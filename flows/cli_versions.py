@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli_terminal import Json, reported, say, settings_from_environment, show, show_rows
+from flows.cli_terminal import (
+    Json,
+    reported,
+    say,
+    settings_from_environment,
+    show,
+    show_rows,
+    tell,
+)
 
 SHOWN = ("release", "kind", "data_version", "index_md5", "shards", "images", "problems")
 Version = Annotated[str, typer.Argument(help="Its name, how it begins, or `current`.")]
@@ -69,7 +77,7 @@ def diff(before: Version, after: Version = "current", as_json: Json = False) -> 
         show(found.to_dict(), as_json=True)
         return
     for sentence in found.sentences():
-        say(sentence)
+        tell(sentence)
 
 
 @reported
@@ -130,9 +138,9 @@ def trace(
             show({name: told[name] for name in SHOWN}, as_json=False, title="Made of")
         for step in found.steps:
             for problem in step.problems:
-                say(f"{step.release}: {problem}")
+                tell(f"{step.release}: {problem}")
         if found.whole:
-            say(
+            tell(
                 "every file is here; none was hashed anew (--quick)"
                 if quick
                 else "every file is here and is what was written"

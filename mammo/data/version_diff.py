@@ -185,17 +185,22 @@ def _gone(what: str, counts: dict[str, int], by: dict[str, dict[str, int]]) -> l
         for column, levels in by.items()
     )
     return [
-        f"{_images(counts['images'])} of {counts['exams']:,} exams and {counts['patients']:,} "
-        f"patients ({counts['cancer_patients']:,} with cancer) {what} ({mix})."
+        f"{_images(counts['images'])} of {_many(counts['exams'], 'exam')} and "
+        f"{_many(counts['patients'], 'patient')} ({counts['cancer_patients']:,} with cancer) "
+        f"{what} ({mix})."
     ]
 
 
 def _images(count: int) -> str:
-    return f"{count:,} image{'' if count == 1 else 's'}"
+    return _many(count, "image")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _files(count: int) -> str:
-    return f"{count:,} file{'' if count == 1 else 's'}"
+    return _many(count, "file")
 
 
 def _size(count: float) -> str:
