@@ -35,14 +35,14 @@ $(VENV)/.dev: $(VENV)/.demo
 
 setup: $(VENV)/.dev  ## make .venv with everything that demo, tests and checks need
 
-demo: $(VENV)/.demo  ## run the whole loop on real mammograms and phantoms (at most 10 minutes)
+demo: $(VENV)/.demo  ## run the whole loop on real mammograms and phantoms (8 to 13 minutes)
 	$(BIN)/mammo demo
 
-test: $(VENV)/.dev  ## pass all tests (at most 10 minutes)
+test: $(VENV)/.dev  ## pass all tests (9 to 14 minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack"
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m stack
 
-test-quick: $(VENV)/.dev  ## the tests that neither train nor start servers (two minutes)
+test-quick: $(VENV)/.dev  ## the tests that neither train nor start servers (three minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack and not slow"
 
 # apart: python-gdcm loads its libraries for every process that imports pydicom
@@ -53,7 +53,7 @@ $(BENCH)/.bench: pyproject.toml requirements.lock
 		-c requirements.lock -e '.[bench,samples]' dvc pytest
 	@touch $@
 
-bench: $(BENCH)/.bench  ## how many times faster than the usual way (3 minutes, one core)
+bench: $(BENCH)/.bench  ## how many times faster than the usual way (5 minutes, one core)
 	$(BENCH)/bin/python -m pytest benchmarks -q
 
 fuzz: $(VENV)/.dev  ## a million broken files through the reader (half an hour, one core)
