@@ -5,7 +5,7 @@ views of a breast that disagree, an age that is the same for a whole source) is
 found by DuckDB, out of core, as small tables of what is *wrong*, and joined to
 the rows: a healthy index of ten million rows carries tables without a row.
 
-`CHECKED` names the columns that are added; `chunks_of` yields the frames.
+`chunks_of` yields the frames.
 """
 
 from __future__ import annotations
@@ -193,9 +193,6 @@ JSON_FACTS = (
     "findings_unreadable", "boxes_outside", "malignant_without_cancer",
     "geometry_unreadable", "geometry_of_other_size", "crop_outside", "chest_side_differs",
     "height_mm",
-)  # fmt: skip
-CHECKED = (
-    *EXAM_FACTS, *BREAST_FACTS, *PATIENT_FACTS, *SOURCE_FACTS, *ROW_FACTS, *JSON_FACTS
 )  # fmt: skip
 
 

@@ -17,21 +17,16 @@ class CheckLimits:
     the images of a source with an outcome, in [0, 1]: 2 % in RSNA, 16 % in
     mini-MIAS, some 70 % in CMMD, which holds biopsied breasts alone.
     ``standard_views`` is a share of images, ``chest_sides`` of images whose chest
-    wall lies where their laterality
-    says. ``prevalence_z`` is how many standard errors a part of a split may differ
-    from the whole. ``pixel_sample`` images are opened, picked by ``seed``; ``rest`` is
-    what of an image's mean and mean square, full scale 1, the breast may leave over.
-    ``max_latency_ms`` bounds one scoring. Golden set: as `mammo.data.split.golden_patients`.
+    wall lies where their laterality says. ``pixel_sample`` images are opened, picked by
+    ``seed``; ``rest`` is what of an image's mean and mean square, full scale 1, the breast
+    may leave over. ``max_latency_ms`` bounds one scoring.
     """
 
     max_views_per_exam: int = 24
     prevalence: tuple[float, float] = (0.0, 0.9)
     standard_views: float = 0.95
     chest_sides: float = 0.9
-    prevalence_z: float = 4.0
     pixel_sample: int = 500
     rest: tuple[float, float] = (-0.005, 0.15)
     seed: int = 0
     max_latency_ms: float = 600_000.0
-    golden_fraction: float = 0.2
-    golden_seed: int = 0

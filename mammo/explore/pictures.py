@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 
-TILE_HEIGHT, TILE_WIDTH = 300, 150
+TILE_HEIGHT = 300
 GAP, LINE, MARGIN = 8, 15, 12
 GROUND, INK, FAINT, MARK = (18, 20, 24), (235, 237, 240), (158, 165, 175), (250, 204, 72)
 GREYS = 124

@@ -32,6 +32,18 @@ def shared() -> Path:
 
 
 @pytest.fixture
+def challenge_file(shared: Path, tmp_path: Path) -> Path:
+    """The real file of the RSNA challenge, in a folder of the set's layout with its row."""
+    lines = (shared / "rsna/train.csv").read_text().splitlines()
+    row = next(line for line in lines if ",200779059," in line)
+    target = tmp_path / "train_images/36/200779059.dcm"
+    target.parent.mkdir(parents=True)
+    target.write_bytes((shared / "dicom/rsna_200779059_jpeg2000.dcm").read_bytes())
+    (tmp_path / "train.csv").write_text(f"{lines[0]}\n{row}\n")
+    return tmp_path
+
+
+@pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home", _env_file=None)
 

@@ -204,14 +204,8 @@ def test_rsna_boxes_of_phantoms_become_findings(rsna_set: Path) -> None:
     assert [(f.kind, f.x_max) for f in first.labels.findings] == [("mass", 30.0)]
 
 
-def test_real_challenge_file_in_its_layout(shared: Path, tmp_path: Path) -> None:
-    lines = (shared / "rsna/train.csv").read_text().splitlines()
-    row = next(line for line in lines if ",200779059," in line)
-    target = tmp_path / "train_images/36/200779059.dcm"
-    target.parent.mkdir(parents=True)
-    target.write_bytes((shared / "dicom/rsna_200779059_jpeg2000.dcm").read_bytes())
-    (tmp_path / "train.csv").write_text(f"{lines[0]}\n{row}\n")
-    reading = rsna.read_rsna(list_items("rsna", tmp_path).items[0], OPTIONS)
+def test_real_challenge_file_in_its_layout(challenge_file: Path) -> None:
+    reading = rsna.read_rsna(list_items("rsna", challenge_file).items[0], OPTIONS)
     found = reading.mammogram
     assert (str(found.view), found.scanner.key) == ("R CC", "RSNA/machine-21")
     assert (found.patient_id, reading.labels.cancer) == (pseudonym(KEY, "patient", "36"), False)

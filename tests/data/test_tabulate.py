@@ -103,15 +103,9 @@ def test_no_original_identifier_is_in_the_frame(real: pd.DataFrame, shared: Path
 
 @pytest.mark.slow
 def test_ids_of_the_table_are_those_of_the_real_file(
-    real: pd.DataFrame, shared: Path, tmp_path: Path
+    real: pd.DataFrame, challenge_file: Path
 ) -> None:
-    lines = (shared / "rsna/train.csv").read_text().splitlines()
-    row = next(line for line in lines if ",200779059," in line)
-    target = tmp_path / "train_images/36/200779059.dcm"
-    target.parent.mkdir(parents=True)
-    target.write_bytes((shared / "dicom/rsna_200779059_jpeg2000.dcm").read_bytes())
-    (tmp_path / "train.csv").write_text(f"{lines[0]}\n{row}\n")
-    reading = rsna.read_rsna(list_items("rsna", tmp_path).items[0], OPTIONS)
+    reading = rsna.read_rsna(list_items("rsna", challenge_file).items[0], OPTIONS)
     found = reading.mammogram
     told = real[real["image_id"] == found.image_id].iloc[0]
     assert (told["exam_id"], told["patient_id"]) == (found.exam_id, found.patient_id)
