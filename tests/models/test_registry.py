@@ -88,7 +88,7 @@ def test_every_configuration_is_valid(name: str) -> None:
 
 
 def test_unknown_setting_is_an_error() -> None:
-    with pytest.raises(SourceInvalid, match=r"Unknown setting lerning_rate\. Allowed: arch"):
+    with pytest.raises(SourceInvalid, match=r"lerning_rate \(did you mean learning_rate\?\)\. Allowed: acc"):
         TrainConfig.from_dict({"lerning_rate": 0.1})
 
 

@@ -1,0 +1,69 @@
+"""What a configuration may say, and what is refused before anything is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mammo.errors import SourceInvalid
+from mammo.models.config import TrainConfig, read_config
+from mammo.models.config_checks import AUXILIARY, CHOICES, RANGES
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"lerning_rate": 0.1}, r"setting lerning_rate \(did you mean learning_rate\?\)\. Allow"),
+        ({"preprocess": {"hieght": 3}}, r"of preprocess hieght \(did you mean height\?\)"),
+        ({"preprocess": 3}, "preprocess is 3; allowed is a mapping"),
+        ({"auxiliary": {"densty": 1}}, r"label densty \(did you mean density\?\)"),
+        ({"auxiliary": {"density": "much"}}, "auxiliary.density is 'much'; allowed is a number"),
+        ({"auxiliary": ["density"]}, r"such as \{density: 0\.2\}"),
+        ({"loss": "focl"}, r"loss is 'focl' \(did you mean focal\?\); allowed are bce"),
+        ({"epochs": "many"}, "epochs is 'many'; allowed is int"),
+        ({"epochs": 0}, "epochs is 0; allowed are 1 to 10000"),
+        ({"epochs": True}, "epochs is True; allowed is int"),
+        ({"pretrained": 1}, "pretrained is 1; allowed is bool"),
+        ({"weights": 3}, "weights is 3; allowed is str or nothing"),
+        ({"holdout_fraction": 0.0}, "holdout_fraction is 0; allowed are 0.001 to 0.9"),
+        ({"target_specificity": 0.9, "target_sensitivity": 0.9}, "not both"),
+        ({"unfreeze_every": 1, "devices": 2}, "unfreeze_every works on one device"),
+        ({"nodes": 2, "folds": 5, "strategy": "ddp"}, "cross-validated on one node"),
+        ({"nodes": 2}, "need strategy: ddp"),
+    ],
+)
+def test_what_is_refused(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(SourceInvalid, match=told):
+        TrainConfig.from_dict(values)
+
+
+def test_every_rule_is_of_a_setting_and_its_default_passes() -> None:
+    defaults = TrainConfig().to_dict()
+    assert not {*CHOICES, *RANGES} - set(defaults)
+    assert TrainConfig.from_dict(defaults) == TrainConfig()
+    assert {name: defaults[name] for name in CHOICES} == {n: all_[0] for n, all_ in CHOICES.items()}
+    assert TrainConfig.from_dict({"auxiliary": dict.fromkeys(AUXILIARY, 0.1), "precision": 32})
+
+
+def test_overrides_win_over_the_file() -> None:
+    config = read_config("smoke", ["epochs=3", "preprocess.height=256", "augment=light"], seed=1)
+    assert (config.epochs, config.seed, config.augment) == (3, 1, "light")
+    assert (config.preprocess.height, config.preprocess.width) == (256, 64)  # the file's stays
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("epochs", "give key=value"), ("=3", "give key=value"), ("augment={", "value is no YAML")],
+)
+def test_an_override_that_is_none_is_refused(text: str, told: str) -> None:
+    with pytest.raises(SourceInvalid, match=told):
+        read_config("smoke", [text])
+
+
+@pytest.mark.parametrize(("text", "told"), [("a: [", "is no YAML"), ("- a", "a mapping of sett")])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(SourceInvalid, match=told):
+        read_config(str(tmp_path / "own.yaml"))
