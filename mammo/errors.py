@@ -44,6 +44,9 @@
     │   ├── VersionUnknown          404  VERSION_UNKNOWN
     │   ├── RemoteUnreachable       503  REMOTE_UNREACHABLE
     │   ├── TooFewLabels            422  TOO_FEW_LABELS
+    │   ├── ScoresInvalid           422  SCORES_INVALID
+    │   ├── PartUnknown             404  PART_UNKNOWN
+    │   ├── LevelUnknown            422  LEVEL_UNKNOWN
     │   ├── SplitUnbalanced         422  SPLIT_UNBALANCED
     │   ├── PatientLeak             422  PATIENT_LEAK
     │   ├── DiskFull                507  DISK_FULL
@@ -385,6 +388,25 @@ class TooFewLabels(DataError):
     """Too few patients of a class to split, train or compare."""
 
     code = "TOO_FEW_LABELS"
+
+
+class ScoresInvalid(DataError):
+    """A table of scores lacks a column, or holds what no score or label can be."""
+
+    code = "SCORES_INVALID"
+
+
+class PartUnknown(DataError):
+    """There is no such part of the scores, or nobody is in it."""
+
+    code = "PART_UNKNOWN"
+    http_status = 404
+
+
+class LevelUnknown(DataError):
+    """Scores are judged by image, breast, exam or patient, and by nothing else."""
+
+    code = "LEVEL_UNKNOWN"
 
 
 class SplitUnbalanced(DataError):
