@@ -47,11 +47,18 @@
     │   ├── ScoresInvalid           422  SCORES_INVALID
     │   ├── PartUnknown             404  PART_UNKNOWN
     │   ├── LevelUnknown            422  LEVEL_UNKNOWN
+    │   ├── WeightsInvalid          422  WEIGHTS_INVALID
+    │   │   └── WeightsUnsafe       422  WEIGHTS_UNSAFE
+    │   ├── WeightsUnreachable      503  WEIGHTS_UNREACHABLE
     │   ├── SplitUnbalanced         422  SPLIT_UNBALANCED
     │   ├── PatientLeak             422  PATIENT_LEAK
     │   ├── DiskFull                507  DISK_FULL
     │   ├── StoreReadOnly           500  STORE_READ_ONLY
     │   └── ValidationFailed        422  VALIDATION_FAILED
+    ├── TrainingError                    a training run
+    │   ├── TrainingDiverged        409  TRAINING_DIVERGED
+    │   ├── TrainingRunning         409  TRAINING_RUNNING
+    │   └── CheckpointForeign       409  CHECKPOINT_FOREIGN
     ├── ReleaseError                     a release or its place in service
     │   ├── ReleaseNotFound         404  RELEASE_NOT_FOUND
     │   ├── DigestMismatch          409  DIGEST_MISMATCH
@@ -409,6 +416,25 @@ class LevelUnknown(DataError):
     code = "LEVEL_UNKNOWN"
 
 
+class WeightsInvalid(DataError):
+    """A file of weights cannot be read, or does not fit the network."""
+
+    code = "WEIGHTS_INVALID"
+
+
+class WeightsUnsafe(WeightsInvalid):
+    """A checkpoint that holds more than tensors: reading it would run somebody's code."""
+
+    code = "WEIGHTS_UNSAFE"
+
+
+class WeightsUnreachable(DataError):
+    """Pretrained weights that have to be downloaded, and cannot be from here."""
+
+    code = "WEIGHTS_UNREACHABLE"
+    http_status = 503
+
+
 class SplitUnbalanced(DataError):
     """A fold differs from the whole by more than chance and tolerance allow."""
 
@@ -439,6 +465,31 @@ class ValidationFailed(DataError):
     """An expectation on the exam index did not hold."""
 
     code = "VALIDATION_FAILED"
+
+
+class TrainingError(MammoError):
+    """A training run that had begun."""
+
+    code = "TRAINING"
+    http_status = 409
+
+
+class TrainingDiverged(TrainingError):
+    """The loss became NaN or infinite; the last good checkpoint is kept."""
+
+    code = "TRAINING_DIVERGED"
+
+
+class TrainingRunning(TrainingError):
+    """Another process trains the same configuration on the same data."""
+
+    code = "TRAINING_RUNNING"
+
+
+class CheckpointForeign(TrainingError):
+    """A checkpoint that this run did not write, or that holds more than numbers and text."""
+
+    code = "CHECKPOINT_FOREIGN"
 
 
 class ReleaseError(MammoError):
