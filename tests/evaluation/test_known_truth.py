@@ -60,8 +60,8 @@ def test_a_told_place_gives_the_auc_of_theory(strength: float) -> None:
     drawn = task.draw(20_000, seed=3)
     found = roc_auc(drawn.labels, task.log_likelihood_ratio(drawn.images))
     assert task.places == 1
-    assert found == pytest.approx(norm.cdf(strength / np.sqrt(2)), abs=0.008)  # 2 SD
-    assert detectability(found) == pytest.approx(strength, abs=0.06)
+    assert found == pytest.approx(norm.cdf(strength / np.sqrt(2)), abs=0.011)  # 3 SD
+    assert detectability(found) == pytest.approx(strength, abs=0.09)
 
 
 def test_an_unknown_place_makes_it_harder() -> None:
