@@ -7,9 +7,13 @@ a DICOM Study) > Breast (exam + laterality; the unit of prediction) > Mammogram
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any, Self
+
+from mammo.logit_curve import Curve, calibrated_logit, curve_from_dict, curve_to_dict, sigmoid
 
 
 class Laterality(StrEnum):
@@ -139,8 +143,11 @@ class OperatingPoint:
     """Where a scanner's scores become a decision.
 
     The calibrated probability of a breast is
-    ``sigmoid(scale * logit + offset)``; the breast is recalled when it is at
-    least ``threshold``. ``target_recall_rate`` is per exam, in [0, 1].
+    ``sigmoid(curve(scale * logit + offset))``, without ``curve`` the plain
+    sigmoid of the line (:mod:`mammo.logit_curve`); the breast is recalled when
+    it is at least ``threshold``. ``target_recall_rate`` is per exam, in [0, 1]:
+    the target itself or, where a specificity or a sensitivity was the target,
+    the recall rate that came with it, which a new scanner is held to.
     """
 
     scanner: str
@@ -148,3 +155,26 @@ class OperatingPoint:
     offset: float
     threshold: float
     target_recall_rate: float
+    curve: Curve | None = None
+    target_specificity: float | None = None
+    target_sensitivity: float | None = None
+
+    def probability(self, logit: float) -> float:
+        """Return the calibrated probability of a breast, in [0, 1], from its raw logit."""
+        return float(sigmoid(calibrated_logit(logit, self.scale, self.offset, self.curve)))
+
+    def recalls(self, logit: float) -> bool:
+        """True when a breast of this raw logit is recalled."""
+        return self.probability(logit) >= self.threshold
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-able data; what is not set is left out, as before it existed."""
+        data = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.curve is not None:
+            data["curve"] = curve_to_dict(self.curve)
+        return {key: value for key, value in data.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Build from `to_dict`'s data; ValueError for a curve that could not be monotone."""
+        return cls(**(dict(data) | {"curve": curve_from_dict(data.get("curve"))}))

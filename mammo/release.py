@@ -83,12 +83,15 @@ class Release:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest as JSON-able data."""
-        return asdict(self) | {"preprocess": self.preprocess.to_dict()}
+        points = {name: point.to_dict() for name, point in self.operating_points.items()}
+        own = {"preprocess": self.preprocess.to_dict(), "operating_points": points}
+        return asdict(self) | own
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Build from `to_dict`'s data."""
-        points = {name: OperatingPoint(**point) for name, point in data["operating_points"].items()}
+        stored = data["operating_points"]
+        points = {name: OperatingPoint.from_dict(point) for name, point in stored.items()}
         config = PreprocessConfig.from_dict(data["preprocess"])
         return cls(**(data | {"preprocess": config, "operating_points": points}))
 

@@ -155,11 +155,6 @@ def _breast_row(breast: BreastScore) -> dict[str, Any]:
     return _fields(breast) | {"level": "breast", "embedding": None, "features": None}
 
 
-def sigmoid(logit: float) -> float:
-    """Return the logistic function of one number, safe for large ones."""
-    return float(0.5 * (1.0 + np.tanh(0.5 * logit)))
-
-
 def score_breasts(
     logits: Iterable[tuple[str, float]], point: OperatingPoint
 ) -> tuple[BreastScore, ...]:
@@ -170,8 +165,8 @@ def score_breasts(
     breasts = []
     for laterality in sorted(views):
         logit = float(np.mean(views[laterality]))
-        probability = sigmoid(point.scale * logit + point.offset)
-        breasts.append(BreastScore(laterality, logit, probability, probability >= point.threshold))
+        probability = point.probability(logit)
+        breasts.append(BreastScore(laterality, logit, probability, point.recalls(logit)))
     return tuple(breasts)
 
 

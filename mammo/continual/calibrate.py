@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from mammo.errors import TooFewLabels
-from mammo.evaluation.calibration import Calibration, fit_operating_point, fit_platt, recalibrate
+from mammo.evaluation.calibration import Calibration
+from mammo.evaluation.calibration_choice import CalibrationChoice, fit_calibration
+from mammo.evaluation.calibration_prevalence import (
+    at_prevalence,
+    breast_prevalence,
+    exam_weights,
+)
+from mammo.evaluation.calibration_thresholds import (
+    RECALL_RATE,
+    SENSITIVITY,
+    SPECIFICITY,
+    Target,
+    fit_operating_point,
+    recalibrate,
+)
 from mammo.exam import OperatingPoint
+from mammo.models.config import TrainConfig
 from mammo.models.tracking import register_release
 from mammo.prediction_log import PredictionLog
 from mammo.release import DEFAULT_SCANNER, MANIFEST, Release, derive_release
@@ -24,32 +40,74 @@ MIN_EXAMS_TO_RECALIBRATE = 40
 """With 20 exams the recall rate that follows lies 0.1 off its target as often as not."""
 
 
+class CalibratedScanners(NamedTuple):
+    """Operating points by scanner, ``*`` for others, and how the calibration was chosen."""
+
+    points: dict[str, OperatingPoint]
+    choice: CalibrationChoice
+
+
 def calibrate_scanners(
-    breasts: pd.DataFrame, scanners: pd.Series, target_recall_rate: float
-) -> dict[str, OperatingPoint]:
+    breasts: pd.DataFrame, scanners: pd.Series, config: TrainConfig
+) -> CalibratedScanners:
     """Fit calibration and thresholds on patients that were not trained on.
 
-    ``breasts`` has exam_id, scanner, logit and label; ``scanners`` are those
-    trained on. A scanner with fewer than `MIN_EXAMS_OF_SCANNER` exams shares the
-    pooled point under its own name; ``*`` serves scanners never met.
+    ``breasts`` has exam_id, patient_id, scanner, logit and label; ``scanners``
+    are those trained on. One calibration serves all; a scanner with fewer than
+    `MIN_EXAMS_OF_SCANNER` exams of the kind that the target is of shares the
+    pooled threshold under its own name; ``*`` serves scanners never met.
     """
-    calibration = fit_platt(breasts["logit"], breasts["label"].astype(int))
-    pooled = _fit(DEFAULT_SCANNER, breasts, calibration, target_recall_rate)
+    label = breasts["label"].astype(int).to_numpy()
+    calibration, choice = fit_calibration(
+        breasts["logit"], label, breasts["patient_id"], config.calibration, seed=config.seed
+    )
+    exams = _exams(breasts)
+    if config.prevalence is not None:
+        _, exam = np.unique(breasts["exam_id"], return_inverse=True)
+        stated = breast_prevalence(label.astype(bool), exam, config.prevalence)
+        calibration = at_prevalence(calibration, float(label.mean()), stated)
+        exams["weight"] = exam_weights(exams["cancer"].to_numpy(), config.prevalence)
+    target = target_of(config)
+    pooled = _fit(DEFAULT_SCANNER, exams, calibration, target)
     points = {DEFAULT_SCANNER: pooled}
     for name in sorted(scanners.dropna().unique()):
-        rows = breasts[breasts["scanner"] == name]
-        if rows["exam_id"].nunique() >= MIN_EXAMS_OF_SCANNER:
-            points[name] = _fit(name, rows, calibration, target_recall_rate)
+        rows = exams[exams["scanner"] == name]
+        if target.exams(rows["cancer"].to_numpy()).sum() >= MIN_EXAMS_OF_SCANNER:
+            points[name] = _fit(name, rows, calibration, target)
         else:
             points[name] = replace(pooled, scanner=name)
-    return points
+    return CalibratedScanners(points, choice)
+
+
+def target_of(config: TrainConfig) -> Target:
+    """Return what the thresholds are set to reach: a specificity or sensitivity if given."""
+    if config.target_specificity is not None:
+        return Target(SPECIFICITY, config.target_specificity)
+    if config.target_sensitivity is not None:
+        return Target(SENSITIVITY, config.target_sensitivity)
+    return Target(RECALL_RATE, config.target_recall_rate)
+
+
+def _exams(breasts: pd.DataFrame) -> pd.DataFrame:
+    """Return one row an exam: scanner, logit of the worst breast, cancer (bool), weight 1."""
+    exams = breasts.groupby("exam_id").agg(
+        scanner=("scanner", "first"), logit=("logit", "max"), cancer=("label", "max")
+    )
+    return exams.assign(cancer=exams["cancer"].astype(int).astype(bool), weight=1.0)
 
 
 def _fit(
-    name: str, breasts: pd.DataFrame, calibration: Calibration, target_recall_rate: float
+    name: str, exams: pd.DataFrame, calibration: Calibration, target: Target
 ) -> OperatingPoint:
-    logits = {str(e): part.to_numpy() for e, part in breasts.groupby("exam_id")["logit"]}
-    return fit_operating_point(name, logits, calibration, target_recall_rate, min_exams=MIN_EXAMS)
+    return fit_operating_point(
+        name,
+        exams["logit"].to_numpy(),
+        calibration,
+        target,
+        cancer=exams["cancer"].to_numpy(),
+        weights=exams["weight"].to_numpy(),
+        min_exams=MIN_EXAMS,
+    )
 
 
 def recalibrate_release(
@@ -70,14 +128,7 @@ def recalibrate_release(
         )
     reference = pd.read_parquet(parent_dir / "reference.parquet")
     base = parent.operating_points[DEFAULT_SCANNER]
-    point = recalibrate(
-        reference["logit"].tolist(),
-        recent["logit"].tolist(),
-        Calibration(base.scale, base.offset),
-        base.target_recall_rate,
-        scanner,
-        base.threshold,
-    )
+    point = recalibrate(reference["logit"].tolist(), recent["logit"].tolist(), base, scanner)
     notes: dict[str, Any] = {
         "recalibrated": {"scanner": scanner, "exams": len(recent), "threshold": point.threshold}
     }

@@ -239,8 +239,8 @@ def _calibrate(
     )
     golden = views["patient_id"].isin(set(parts.golden["patient_id"]))
     breasts = score_breast_logits(views[~golden], config.target)
-    points = calibrate_scanners(breasts, parts.train["scanner"], config.target_recall_rate)
-    screener.release = replace(release, operating_points=points)
+    calibrated = calibrate_scanners(breasts, parts.train["scanner"], config)
+    screener.release = replace(release, operating_points=calibrated.points)
     exams = score_exams(screener, views, config.target)
     exams["part"] = np.where(
         exams["patient_id"].isin(set(parts.golden["patient_id"])), "golden", "holdout"
@@ -256,6 +256,7 @@ def _calibrate(
         draft, frames, {name: target_values(one, config.target) for name, one in frames.items()}
     )
     metrics = exam_metrics(exams) | {"patients": parts.counts()}
+    metrics["calibration"] = calibrated.choice.to_dict()
     if out_of_fold is not None:
         metrics["out_of_fold_auc"] = out_of_fold_auc(parts, out_of_fold, config.target)
     finished = replace(screener.release, metrics=metrics)

@@ -1,14 +1,15 @@
-"""From logits to probabilities, and from probabilities to the decision to recall.
+"""From logits to probabilities by Platt's line, and how far probabilities are off.
 
-A calibration is one monotone line on the logit scale, so it never changes the
-order of exams read on one scanner. A new scanner gets its own line without any
-outcome: its logits are laid onto those of the reference by their quantiles.
+A calibration is strictly increasing on the logit scale, so it never changes the
+order of exams read on one scanner. Other shapes than a line are fitted in
+`calibration_fit`, chosen between in `calibration_choice`; thresholds, and new
+scanners without outcomes, are in `calibration_thresholds`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,28 +18,19 @@ from scipy import optimize, special
 
 from mammo.errors import TooFewLabels
 from mammo.evaluation.metrics import as_labels, as_scores, require_classes
-from mammo.exam import OperatingPoint
-
-MIN_EXAMS = 20
-"""Exams below which a scanner's quantiles say too little to set a threshold."""
+from mammo.logit_curve import Curve, calibrated_logit, curve_from_dict, curve_to_dict, sigmoid
 
 MIN_SLOPE = 0.01
 """Smallest fitted slope, per standard deviation of the logits: never zero or falling."""
 
-SCALE_RANGE = (0.2, 5.0)
-"""Slopes that a change of scanner can explain; beyond them something else is wrong."""
-
-MATCHED_QUANTILES = np.linspace(0.10, 0.90, 33)
-
-LogitsByExam = Mapping[str, ArrayLike] | Iterable[ArrayLike]
-
 
 @dataclass(frozen=True)
 class Calibration:
-    """Probability = sigmoid(scale * logit + offset), scale > 0."""
+    """Probability = sigmoid(curve(scale * logit + offset)), scale > 0; no curve is a line."""
 
     scale: float = 1.0
     offset: float = 0.0
+    curve: Curve | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite([self.scale, self.offset]).all() and self.scale > 0):
@@ -47,21 +39,37 @@ class Calibration:
                 f"found scale {self.scale!r}, offset {self.offset!r}"
             )
 
+    def logit(self, logit: ArrayLike) -> np.ndarray:
+        """Return the calibrated logits, float64, the shape of ``logit``."""
+        return calibrated_logit(logit, self.scale, self.offset, self.curve)
+
     def apply(self, logit: ArrayLike) -> np.ndarray:
         """Return probabilities in [0, 1], float64, the shape of ``logit``."""
-        return np.asarray(special.expit(self.scale * np.asarray(logit, float) + self.offset))
+        return sigmoid(self.logit(logit))
 
-    def to_dict(self) -> dict[str, float]:
-        """Return scale and offset."""
-        return asdict(self)
+    def raised(self, by: float) -> Calibration:
+        """Return the calibration whose calibrated logits all lie ``by`` higher."""
+        if self.curve is None:
+            return replace(self, offset=self.offset + by)
+        return replace(self, curve=self.curve.raised(by))
+
+    def after(self, slope: float, shift: float) -> Calibration:
+        """Return the calibration of logits that become this one's by ``slope * x + shift``."""
+        return replace(self, scale=self.scale * slope, offset=self.offset + self.scale * shift)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return scale, offset and, where there is one, the curve."""
+        line: dict[str, Any] = {"scale": self.scale, "offset": self.offset}
+        return line if self.curve is None else line | {"curve": curve_to_dict(self.curve)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
         """Build from ``to_dict``; ValueError on unknown keys."""
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
-            raise ValueError(f"unknown keys {sorted(unknown)}; allowed: scale, offset")
-        return cls(**{key: float(value) for key, value in values.items()})
+            raise ValueError(f"unknown keys {sorted(unknown)}; allowed: scale, offset, curve")
+        line = {key: float(values[key]) for key in ("scale", "offset") if key in values}
+        return cls(**line, curve=curve_from_dict(values.get("curve")))
 
 
 def fit_platt(logits: ArrayLike, labels: ArrayLike) -> Calibration:
@@ -75,17 +83,28 @@ def fit_platt(logits: ArrayLike, labels: ArrayLike) -> Calibration:
     y = as_labels(labels)
     x = as_scores(logits, len(y))
     require_classes(y)
-    positive, negative = y.sum(), (~y).sum()
-    target = np.where(y, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    centre, spread = float(np.median(x)), float(x.std()) or 1.0
-    z = (x - centre) / spread  # so that the optimiser meets the same problem at any scale
+    target = smoothed_targets(y)
+    scale, offset = standard_line(x)
+    z = scale * x + offset  # so that the optimiser meets the same problem at any scale
     start = np.array([1.0, special.logit(target.mean())])
     fit = optimize.minimize(
         _platt_loss, start, (z, target), jac=True, method="L-BFGS-B",
         bounds=[(MIN_SLOPE, None), (None, None)],
     )  # fmt: skip
-    scale = float(fit.x[0]) / spread
-    return Calibration(scale, float(fit.x[1]) - scale * centre)
+    slope, intercept = map(float, fit.x)
+    return Calibration(slope * scale, slope * offset + intercept)
+
+
+def smoothed_targets(y: np.ndarray) -> np.ndarray:
+    """Return Platt's targets in place of 1 and 0 for labels ``y`` bool (rows,)."""
+    positive, negative = y.sum(), (~y).sum()
+    return np.where(y, (positive + 1) / (positive + 2), 1 / (negative + 2))
+
+
+def standard_line(x: np.ndarray) -> tuple[float, float]:
+    """Return scale and offset that give ``x`` the median 0 and the standard deviation 1."""
+    scale = 1.0 / (float(x.std()) or 1.0)
+    return scale, -scale * float(np.median(x))
 
 
 def _platt_loss(line: np.ndarray, z: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
@@ -94,6 +113,17 @@ def _platt_loss(line: np.ndarray, z: np.ndarray, target: np.ndarray) -> tuple[fl
     residual = special.expit(logit) - target
     loss = np.mean(np.logaddexp(0.0, logit) - target * logit)
     return float(loss), np.array([np.mean(residual * z), np.mean(residual)])
+
+
+def log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """Return the mean negative log-likelihood of the outcomes, in nats."""
+    y = as_labels(labels)
+    return float(np.mean(row_log_loss(y, as_scores(probabilities, len(y)))))
+
+
+def row_log_loss(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Return each row's negative log-likelihood (rows,); certainty is cut at 1e-12."""
+    return np.asarray(-np.log(np.clip(np.where(y, p, 1 - p), 1e-12, 1.0)))
 
 
 def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
@@ -156,127 +186,3 @@ def calibration_slope_intercept(labels: ArrayLike, probabilities: ArrayLike) -> 
     z = special.logit(p)
     fit = optimize.minimize(_platt_loss, np.array([1.0, 0.0]), (z, y.astype(float)), jac=True)
     return float(fit.x[0]), float(fit.x[1])
-
-
-def exam_logits(logits_by_exam: LogitsByExam) -> np.ndarray:
-    """Return the largest logit of each exam (exams,).
-
-    Takes exam id -> logits of its breasts, a sequence of such, or one logit per exam.
-    """
-    values = logits_by_exam.values() if isinstance(logits_by_exam, Mapping) else logits_by_exam
-    highest = np.array([np.max(np.asarray(value, float)) for value in values], dtype=float)
-    return as_scores(highest, len(highest))
-
-
-def fit_operating_point(
-    scanner: str,
-    logits_by_exam: LogitsByExam,
-    calibration: Calibration,
-    target_recall_rate: float,
-    *,
-    min_exams: int = MIN_EXAMS,
-) -> OperatingPoint:
-    """Return the threshold at which the target share of exams is recalled.
-
-    An exam is recalled when its highest breast is. The threshold lies midway
-    between two exams, in logits. Raises TooFewLabels below ``min_exams``.
-    """
-    logits = exam_logits(logits_by_exam)
-    _require_exams(scanner, len(logits), min_exams)
-    cut = threshold_logit(logits, target_recall_rate)
-    return _operating_point(scanner, calibration, cut, target_recall_rate)
-
-
-def threshold_logit(
-    logits: np.ndarray, target_recall_rate: float, prefer: float | None = None
-) -> float:
-    """Return the cut whose recall rate (share of logits >= cut) is nearest to the target.
-
-    Equal logits fall on one side together; of two equally near rates the higher
-    is taken. All cuts between two neighbouring logits recall the same exams:
-    ``prefer`` picks the nearest to itself among them, the default is the middle.
-    """
-    if not 0 < target_recall_rate < 1:
-        raise ValueError(f"target recall rate must be inside (0, 1), found {target_recall_rate}")
-    values, counts = np.unique(logits, return_counts=True)
-    steps, rates = values[::-1], np.r_[0.0, np.cumsum(counts[::-1]) / len(logits)]
-    distance = np.abs(rates - target_recall_rate).round(12)
-    step = int(np.flatnonzero(distance == distance.min())[-1])
-    edges = np.r_[steps[0] + 1.0, steps, steps[-1] - 1.0]  # edges[step] is the last one recalled
-    middle = (edges[step] + edges[step + 1]) / 2
-    if prefer is None:
-        return float(middle)
-    lowest = edges[step + 1] + 1e-6 * (edges[step] - edges[step + 1])  # the next one stays out
-    return float(np.clip(prefer, lowest, edges[step]))
-
-
-def recalibrate(
-    reference_logits: LogitsByExam,
-    scanner_logits: LogitsByExam,
-    calibration: Calibration,
-    target_recall_rate: float,
-    scanner: str,
-    reference_threshold: float,
-    *,
-    min_exams: int = MIN_EXAMS,
-) -> OperatingPoint:
-    """Return an operating point for a scanner whose scores moved, without outcomes.
-
-    The new scanner's exam logits are laid onto the reference's by
-    ``match_quantiles``; the line goes into scale and offset, so that a
-    probability means the same on either scanner. The threshold recalls the
-    target share of the new exams; of all thresholds that do, it is the one
-    nearest to ``reference_threshold`` (a calibrated probability).
-
-    Assumption: the same women come to both scanners (prevalence and case mix
-    unchanged). Where they do not, a real difference is calibrated away; outcomes
-    must confirm the point later. Raises TooFewLabels below ``min_exams`` exams.
-    """
-    reference, new = exam_logits(reference_logits), exam_logits(scanner_logits)
-    _require_exams(scanner, len(new), min_exams)
-    _require_exams("the reference", len(reference), min_exams)
-    slope, shift = match_quantiles(reference, new)
-    moved = Calibration(calibration.scale * slope, calibration.offset + calibration.scale * shift)
-    carried = (special.logit(np.clip(reference_threshold, 1e-9, 1 - 1e-9)) - moved.offset) / (
-        moved.scale
-    )
-    cut = threshold_logit(new, target_recall_rate, prefer=float(carried))
-    return _operating_point(scanner, moved, cut, target_recall_rate)
-
-
-def match_quantiles(reference: np.ndarray, new: np.ndarray) -> tuple[float, float]:
-    """Return (slope, shift) so that ``slope * new + shift`` is distributed like ``reference``.
-
-    Fitted between the quantiles from 10% to 90%: outliers do not enter, and
-    cancers, a part of both mixtures, need not be told apart. The logarithm of
-    the slope has a variance near ``1 / n + 1 / n_reference`` (simulated); it is
-    shrunk by as much (positive-part James-Stein), which leaves a mere shift a
-    shift. It stays within ``SCALE_RANGE``.
-    """
-    q_ref = np.quantile(reference, MATCHED_QUANTILES)
-    q_new = np.quantile(new, MATCHED_QUANTILES)
-    log_slope = np.log(q_ref.std() / q_new.std()) if min(q_ref.std(), q_new.std()) > 0 else 0.0
-    noise = 1 / len(new) + 1 / len(reference)
-    log_slope *= max(0.0, 1 - noise / log_slope**2) if log_slope else 0.0
-    slope = float(np.clip(np.exp(log_slope), *SCALE_RANGE))
-    return slope, float(np.mean(q_ref) - slope * np.mean(q_new))
-
-
-def _require_exams(scanner: str, found: int, minimum: int) -> None:
-    if found < max(minimum, 1):
-        raise TooFewLabels(
-            f"found {found} exams of {scanner}; at least {minimum} are needed to "
-            f"set its threshold: wait for more exams and use the default point until then"
-        )
-
-
-def _operating_point(
-    scanner: str, calibration: Calibration, cut: float, target_recall_rate: float
-) -> OperatingPoint:
-    return OperatingPoint(
-        scanner=scanner,
-        scale=calibration.scale,
-        offset=calibration.offset,
-        threshold=float(calibration.apply(cut)),
-        target_recall_rate=target_recall_rate,
-    )

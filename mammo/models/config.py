@@ -52,7 +52,8 @@ class TrainConfig:
     fit, ``shuffles`` of them. ``golden_fraction`` of the patients is sealed for
     the gate and ``holdout_fraction`` kept for calibration. ``target_recall_rate``
     is per exam, in [0, 1]; a ``target_specificity`` or ``target_sensitivity``
-    takes its place.
+    takes its place. ``prevalence`` is the share of exams with cancer where the
+    release will work, if not that of the calibration set (docs/calibration.md).
     """
 
     name: str = "default"
@@ -105,10 +106,11 @@ class TrainConfig:
     shuffles: int = 1
     golden_fraction: float = 0.3
     holdout_fraction: float = 0.2
-    calibration: str = "platt"
+    calibration: str = "auto"
     target_recall_rate: float = 0.3
     target_specificity: float | None = None
     target_sensitivity: float | None = None
+    prevalence: float | None = None
     seed: int = 7
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     gate: dict[str, Any] = field(default_factory=dict)
@@ -166,6 +168,11 @@ def _require_together(config: TrainConfig) -> None:
     """Refuse settings that contradict each other."""
     if config.target_specificity is not None and config.target_sensitivity is not None:
         raise SourceInvalid("set target_specificity or target_sensitivity, not both")
+    if config.prevalence is not None and config.calibration == "temperature":
+        raise SourceInvalid(
+            "a temperature does not learn the set's own prevalence, so it cannot be moved to "
+            "another: leave prevalence out, or set calibration to platt, beta, isotonic or auto"
+        )
     if config.unfreeze_every and config.devices * config.nodes > 1:
         raise SourceInvalid(
             "unfreeze_every works on one device: several agree at the start on what is learnt. "

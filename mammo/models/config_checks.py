@@ -16,7 +16,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "monitor": ("none", "watch_auc", "watch_loss"),
     "precision": ("32", "bf16-mixed", "16-mixed"),
     "strategy": ("auto", "ddp_spawn", "ddp"),
-    "calibration": ("platt", "temperature", "isotonic", "beta"),
+    "calibration": ("auto", "platt", "temperature", "beta", "isotonic"),
 }
 """Setting -> what it may be; the first is the default."""
 
@@ -54,6 +54,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "target_recall_rate": (0.0001, 0.9999),
     "target_specificity": (0.0001, 0.9999),
     "target_sensitivity": (0.0001, 0.9999),
+    "prevalence": (0.00001, 0.9999),
     "replay_share": (0, 1),
     "devices": (1, 1024),
     "nodes": (1, 1024),

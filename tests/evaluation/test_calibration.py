@@ -10,14 +10,9 @@ from mammo.evaluation.calibration import (
     brier,
     calibration_slope_intercept,
     chance_calibration_error,
-    exam_logits,
     expected_calibration_error,
-    fit_operating_point,
     fit_platt,
-    match_quantiles,
-    recalibrate,
     reliability,
-    threshold_logit,
 )
 
 
@@ -27,11 +22,6 @@ def exams(rng, n, prevalence=0.3):
     breasts = rng.normal(-1, 1, size=(n, 2))
     breasts[:, 0] += 2 * cancer
     return breasts.max(axis=1), cancer
-
-
-def recall_rate(point, logits):
-    probability = special.expit(point.scale * logits + point.offset)
-    return np.mean(probability >= point.threshold)
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 300.0])
@@ -71,7 +61,9 @@ def test_platt_needs_both_classes():
 def test_calibration_round_trip_and_refusals():
     calibration = Calibration(1.5, -0.25)
     assert Calibration.from_dict(calibration.to_dict()) == calibration
-    with pytest.raises(ValueError, match=r"unknown keys \['slope'\]; allowed: scale, offset"):
+    with pytest.raises(
+        ValueError, match=r"unknown keys \['slope'\]; allowed: scale, offset, curve"
+    ):
         Calibration.from_dict({"slope": 1.0})
     with pytest.raises(ValueError, match=r"scale must be positive .* found scale -1.0"):
         Calibration(-1.0, 0.0)
@@ -105,87 +97,3 @@ def test_slope_and_intercept_are_found(slope, intercept):
     labels = rng.random(20_000) < special.expit(slope * logits + intercept)
     found = calibration_slope_intercept(labels, special.expit(logits))
     assert found == (pytest.approx(slope, abs=0.05), pytest.approx(intercept, abs=0.05))
-
-
-@pytest.mark.parametrize(
-    "given",
-    [{"e1": [0.5, -1.0], "e2": [2.0]}, [[0.5, -1.0], [2.0]], [0.5, 2.0], np.array([0.5, 2.0])],
-    ids=["by exam", "ragged", "list", "array"],
-)
-def test_an_exam_is_its_highest_breast(given):
-    assert exam_logits(given).tolist() == [0.5, 2.0]
-
-
-@pytest.mark.parametrize(
-    ("logits", "target", "cut"),
-    [
-        ([1, 2, 3, 4], 0.5, 2.5),
-        ([1, 2, 3, 4], 0.25, 3.5),
-        ([1, 2, 3, 4], 0.01, 4.5),  # nobody: above the highest
-        ([1, 2, 3, 4], 0.99, 0.5),  # everybody: below the lowest
-        ([1, 2, 3, 4], 0.375, 2.5),  # 25% and 50% are equally near: recall more
-        ([1, 3, 3, 3, 4], 0.4, 3.5),  # the tied three stay on one side together
-    ],
-)
-def test_threshold_recalls_the_rate_nearest_to_the_target(logits, target, cut):
-    assert threshold_logit(np.array(logits, float), target) == pytest.approx(cut)
-
-
-@pytest.mark.parametrize(("prefer", "cut"), [(2.2, 2.2), (9.0, 3.0), (-9.0, 2.0)])
-def test_threshold_keeps_near_a_preferred_one(prefer, cut):
-    logits = np.array([1.0, 2.0, 3.0, 4.0])
-    found = threshold_logit(logits, 0.5, prefer)
-    assert found == pytest.approx(cut, abs=1e-5)
-    assert np.mean(logits >= found) == 0.5
-
-
-@pytest.mark.parametrize("target", [0.0, 1.0, -0.1, 35])
-def test_an_impossible_target_is_refused(target):
-    with pytest.raises(ValueError, match=r"inside \(0, 1\), found"):
-        threshold_logit(np.arange(30.0), target)
-
-
-@pytest.mark.parametrize("target", [0.1, 0.35])
-def test_operating_point_recalls_the_target(target):
-    logits, cancer = exams(np.random.default_rng(0), 200)
-    point = fit_operating_point("A/1", logits, fit_platt(logits, cancer), target)
-    assert recall_rate(point, logits) == pytest.approx(target)
-    assert (point.scanner, point.target_recall_rate) == ("A/1", target)
-
-
-def test_too_few_exams_of_a_scanner_are_refused_with_the_way_out():
-    text = "found 7 exams of A/1; at least 20 are needed .* use the default point until then"
-    with pytest.raises(TooFewLabels, match=text):
-        fit_operating_point("A/1", np.arange(7.0), Calibration(), 0.3)
-    with pytest.raises(TooFewLabels, match="found 7 exams of B/2"):
-        recalibrate(np.arange(90.0), np.arange(7.0), Calibration(), 0.3, "B/2", 0.5)
-    with pytest.raises(TooFewLabels, match="found 7 exams of the reference"):
-        recalibrate(np.arange(7.0), np.arange(90.0), Calibration(), 0.3, "B/2", 0.5)
-
-
-@pytest.mark.parametrize(("slope", "shift"), [(1.0, 1.7), (0.6, -2.0), (1.6, 0.0)])
-def test_recalibration_restores_rate_and_probabilities_without_outcomes(slope, shift):
-    rng = np.random.default_rng(11)
-    reference, cancer = exams(rng, 300)
-    calibration = fit_platt(reference, cancer)
-    before = fit_operating_point("*", reference, calibration, 0.35)
-    new, _ = exams(rng, 60)
-    moved = slope * new + shift
-    moved[:2] = [60.0, -60.0]  # broken exams must not steer the line
-    point = recalibrate(reference, moved, calibration, 0.35, "B/2", before.threshold)
-    assert recall_rate(point, moved) == pytest.approx(0.35)
-    later, sick = exams(rng, 4000)
-    probability = special.expit(point.scale * (slope * later + shift) + point.offset)
-    assert recall_rate(point, slope * later + shift) == pytest.approx(0.35, abs=0.1)
-    assert expected_calibration_error(sick, probability) < 0.08
-
-
-def test_a_mere_shift_stays_a_shift():
-    rng = np.random.default_rng(0)
-    slopes = [match_quantiles(exams(rng, 150)[0], exams(rng, 40)[0] + 2)[0] for _ in range(60)]
-    assert np.median(slopes) == pytest.approx(1.0, abs=0.02)
-    assert np.std(np.log(slopes)) < 0.13  # 0.17 without the shrinkage
-
-
-def test_scores_without_spread_are_only_shifted():
-    assert match_quantiles(np.arange(40.0), np.full(40, 3.0)) == (1.0, pytest.approx(16.5))
