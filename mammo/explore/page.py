@@ -71,8 +71,20 @@ class Origin:
     mammo_version: str
 
 
-def render_page(name: str, sections: Sequence[Section], origin: Origin) -> str:
-    """Return the page of a data set's sections in reading order."""
+def render_page(
+    name: str,
+    sections: Sequence[Section],
+    origin: Origin,
+    *,
+    subject: str = "what is in the data",
+    leads: Sequence[str] = LEADS,
+) -> str:
+    """Return the page of sections in reading order.
+
+    ``name`` and ``subject`` make the title; ``leads`` are the keys of the sections whose first
+    sentence belongs to the summary.
+    """
+    title = f"{escape(name)}: {escape(subject)}"
     contents = "".join(
         f'<li><a href="#{escape(one.key)}">{escape(one.title)}</a></li>' for one in sections
     )
@@ -84,19 +96,19 @@ def render_page(name: str, sections: Sequence[Section], origin: Origin) -> str:
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{escape(name)}: what is in the data</title>
+<title>{title}</title>
 <link rel="icon" href="data:,">
 <style>{STYLE}</style>
 </head>
 <body>
 <header>
-<h1>{escape(name)}: what is in the data</h1>
+<h1>{title}</h1>
 <p class="meta">Written {escape(origin.written_at)}. Data version:
 {escape(origin.data_version or "none")}. For research and decision support; not a cleared medical
 device.</p>
 </header>
 <main>
-{_summary(sections)}
+{_summary(sections, leads)}
 <nav aria-label="Contents"><ol>{contents}</ol></nav>
 {body}
 </main>
@@ -106,17 +118,19 @@ device.</p>
 """
 
 
-def summarise(sections: Sequence[Section]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def summarise(
+    sections: Sequence[Section], leads: Sequence[str] = LEADS
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what an expert would say first: the warnings, then the leading sentences.
 
     Every section's first warning comes before any second one.
     """
     warnings = tuple(_round_robin([one.warnings for one in sections]))[:WARNINGS_FIRST]
     by_key = {one.key: one for one in sections}
-    leads = [by_key[key].sentences[0] for key in LEADS if key in by_key and by_key[key].sentences]
-    leads = [one for one in leads if one not in warnings]
+    told = [by_key[key].sentences[0] for key in leads if key in by_key and by_key[key].sentences]
+    told = [one for one in told if one not in warnings]
     room = max(SUMMARY_SENTENCES - len(warnings), 2)
-    return warnings, tuple(leads[:room])
+    return warnings, tuple(told[:room])
 
 
 def _round_robin(lists: Sequence[Sequence[str]]) -> Iterable[str]:
@@ -124,8 +138,8 @@ def _round_robin(lists: Sequence[Sequence[str]]) -> Iterable[str]:
         yield from (one[turn] for one in lists if len(one) > turn)
 
 
-def _summary(sections: Sequence[Section]) -> str:
-    warnings, leads = summarise(sections)
+def _summary(sections: Sequence[Section], keys: Sequence[str]) -> str:
+    warnings, leads = summarise(sections, keys)
     total = sum(len(one.warnings) for one in sections)
     items = "".join(f'<li class="warning">{_warned(one)}</li>' for one in warnings)
     items += "".join(f"<li>{escape(one)}</li>" for one in leads)

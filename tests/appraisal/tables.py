@@ -33,17 +33,20 @@ def scores_table(
         for laterality in "LR":
             cancerous = laterality == side
             breast = own + rng.normal(scale=0.6) + shift * cancerous - 1.5
-            for view in ("CC", "MLO"):
-                rows.append(
-                    of_patient
-                    | {
-                        "image_id": f"I-{patient:04d}-{laterality}-{view}",
-                        "laterality": laterality,
-                        "view": view,
-                        "label": int(cancerous),
-                        "logit": float(breast + rng.normal(scale=0.7)),
-                        "pooled": True,
-                        "findings": json.dumps([{"kind": kind}]) if cancerous else "[]",
-                    }
-                )
+            of_breast = {
+                "laterality": laterality,
+                "label": int(cancerous),
+                "pooled": True,
+                "findings": json.dumps([{"kind": kind}]) if cancerous else "[]",
+            }
+            rows += [
+                of_patient
+                | of_breast
+                | {
+                    "image_id": f"I-{patient:04d}-{laterality}-{view}",
+                    "view": view,
+                    "logit": float(breast + rng.normal(scale=0.7)),
+                }
+                for view in ("CC", "MLO")
+            ]
     return pd.DataFrame(rows).assign(**columns)
