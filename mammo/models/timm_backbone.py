@@ -95,19 +95,19 @@ class TimmModel:
         return _backbone(self.name, network, origin)
 
 
-def create_network(name: str, drop_path: float = 0.0, **options: Any) -> Any:
+def create_network(name: str, drop_path: float = 0.0) -> Any:
     """Return timm's network without classifier, three channels, random weights.
 
     SourceInvalid where it has no residual branches and ``drop_path`` is set.
     """
     import timm
 
+    # plain operations, as a graph that is traced and exported has them
+    options: dict[str, Any] = {"scriptable": True}
     if drop_path > 0:
         options["drop_path_rate"] = drop_path
     try:
-        return timm.create_model(
-            name, pretrained=False, num_classes=0, global_pool="", scriptable=True, **options
-        )
+        return timm.create_model(name, pretrained=False, num_classes=0, global_pool="", **options)
     except TypeError as error:
         if drop_path == 0:
             raise
@@ -160,7 +160,7 @@ class FeatureMap(nn.Module):
     """A network as one stage: its features as a map (N, C, h, w), whatever its layout.
 
     Maps whose channels come last are turned. SourceInvalid where the features
-    are no map.
+    are no map, or the network takes images of one size alone.
     """
 
     def __init__(self, name: str, network: Any) -> None:
@@ -176,9 +176,14 @@ class FeatureMap(nn.Module):
 
 def _channels_last(name: str, network: Any) -> bool:
     """True where channels come last; SourceInvalid where there is no map of features."""
-    features = network.num_features
+    features, size = network.num_features, network.pretrained_cfg["input_size"]
+    if network.pretrained_cfg.get("fixed_input_size"):
+        raise SourceInvalid(
+            f"{name} takes images of {size[1]} x {size[2]} pixels alone. Choose a convolutional "
+            "network, which takes any size (`mammo models --all`)."
+        )
     with torch.no_grad():
-        image = torch.zeros(1, *network.pretrained_cfg["input_size"])
+        image = torch.zeros(1, *size)
         shape = tuple(network.eval().forward_features(image).shape)
     if len(shape) == 4 and features in (shape[1], shape[3]):
         return shape[1] != features

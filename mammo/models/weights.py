@@ -126,8 +126,8 @@ def _read_checkpoint(file: Path) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsUnsafe(
-            f"{file.name} holds more than tensors: to read it would run code of whoever wrote it. "
-            "Ask for a safetensors file, or save the bare state_dict where you trust the file."
+            f"{file.name} holds more than tensors, or is damaged: to read it as it is would run "
+            "code of whoever wrote it. Ask for a safetensors file."
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError) as error:
         raise WeightsInvalid(f"{file.name} cannot be read as a checkpoint of PyTorch.") from error
