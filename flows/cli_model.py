@@ -135,7 +135,7 @@ def list_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def _score(settings: Settings, release: Path | None, files: Sequence[Path]) -> dict[str, Any]:
-    directory = release or _directory_in_service(settings)
+    directory = release or directory_in_service(settings)
     from mammo.reading import ViewReader
     from mammo.screening import Screener
 
@@ -144,7 +144,8 @@ def _score(settings: Settings, release: Path | None, files: Sequence[Path]) -> d
     return screener.score_files(named, key=settings.pseudonym_key(), site=settings.site).to_json()
 
 
-def _directory_in_service(settings: Settings) -> Path:
+def directory_in_service(settings: Settings) -> Path:
+    """Return the folder of the release in service; NotReady before the first."""
     from mammo.pointer import read_pointer
     from mammo.release import find_release
 

@@ -8,7 +8,7 @@ is not drawn, since it may name a patient: the pseudonym is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -25,6 +25,7 @@ from mammo.display import display_table
 from mammo.facts import orientation
 from mammo.preprocess import (
     Geometry,
+    LocatedBreast,
     Prepared,
     PreprocessConfig,
     fallback_window,
@@ -40,7 +41,7 @@ OPPOSITE = dict(zip("APLRHF", "PARLFH", strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
+class Word:
     """A run of text in one colour; ``indent`` in pixels holds for its wrapped lines."""
 
     text: str
@@ -63,24 +64,36 @@ def draw_reading(
         (round(HEIGHT * config.width / config.height), HEIGHT), Image.Resampling.LANCZOS
     )
     view = read.mammogram.view
-    heading = [_Word(f"{view.laterality.value} {view.position.value}", INK, 30)]
-    heading += [_Word(f"image {read.mammogram.image_id}", FAINT)]
+    heading = [Word(f"{view.laterality.value} {view.position.value}", INK, 30)]
+    heading += [Word(f"image {read.mammogram.image_id}", FAINT)]
     lines = [*heading, *_fact_lines(described["facts"])]
     seen = f"as the model sees it, {config.height} x {config.width}"
-    return _compose([(whole, "as displayed"), (model, seen)], lines)
+    return to_png(compose([(whole, "as displayed"), (model, seen)], lines))
 
 
 def draw_refusal(described: dict[str, Any]) -> bytes:
     """Draw the refusal of a file and what was understood before it; returns a PNG."""
     refusal = described["refusal"]
     lines = [
-        _Word(refusal["code"], WARNING, 30),
-        _Word(refusal["meaning"], INK, 18),
-        _Word(refusal["message"], FAINT),
-        _Word(f"What to do: {refusal['advice']}", INK),
+        Word(refusal["code"], WARNING, 30),
+        Word(refusal["meaning"], INK, 18),
+        Word(refusal["message"], FAINT),
+        Word(f"What to do: {refusal['advice']}", INK),
         *_fact_lines(described.get("facts", [])),
     ]
-    return _compose([], lines)
+    return to_png(compose([], lines))
+
+
+def show_whole(
+    image: StoredImage, located: LocatedBreast, config: PreprocessConfig
+) -> NDArray[np.uint8]:
+    """Return the whole mammogram as displayed, (`HEIGHT`, width) uint8."""
+    table = display_table(image, fallback_window(image, located, config)) >> 8
+    unsigned = image.pixels.view(f"u{image.pixels.dtype.itemsize}")
+    rows, columns = image.original_shape
+    size = max(1, round(columns * HEIGHT / rows)), HEIGHT
+    shown = cv2.resize(table.astype(np.uint8)[unsigned], size, interpolation=cv2.INTER_AREA)
+    return np.asarray(shown, np.uint8)
 
 
 def _draw_whole(
@@ -88,14 +101,9 @@ def _draw_whole(
 ) -> Image.Image:
     """Return the mammogram as displayed, marked."""
     located = locate_breast(image, config)
-    table = display_table(image, fallback_window(image, located, config)) >> 8
-    unsigned = image.pixels.view(f"u{image.pixels.dtype.itemsize}")
-    rows, columns = image.original_shape
-    scale = HEIGHT / rows
-    size = max(1, round(columns * scale)), HEIGHT
-    shown = cv2.resize(table.astype(np.uint8)[unsigned], size, interpolation=cv2.INTER_AREA)
-    picture = cv2.cvtColor(shown, cv2.COLOR_GRAY2RGB)
-    _outline(picture, located.region, located.step * scale)
+    whole = show_whole(image, located, config)
+    picture = np.asarray(cv2.cvtColor(whole, cv2.COLOR_GRAY2RGB), np.uint8)
+    _outline(picture, located.region, located.step * HEIGHT / image.original_shape[0])
     marked = Image.fromarray(picture)
     _mark_crop(marked, prepared.geometry)
     _mark_orientation(marked, read)
@@ -132,29 +140,29 @@ def _mark_orientation(picture: Image.Image, read: ReadFile) -> None:
     )
     draw = ImageDraw.Draw(picture)
     for text, place, anchor in places:
-        draw.text(place, text, INK, _font(22), anchor=anchor, stroke_width=3, stroke_fill=GROUND)
+        draw.text(place, text, INK, font(22), anchor=anchor, stroke_width=3, stroke_fill=GROUND)
 
 
 def _opposite(letters: str) -> str:
     return "".join(OPPOSITE[letter] for letter in letters)
 
 
-def _fact_lines(facts: Iterable[dict[str, str]]) -> Iterator[_Word]:
+def _fact_lines(facts: Iterable[dict[str, str]]) -> Iterator[Word]:
     """Yield the facts in groups: name and value, then element and reason."""
     group = ""
     for fact in facts:
         if fact["group"] != group:
             group = fact["group"]
-            yield _Word("", FAINT, 6)
-            yield _Word(group.upper(), FAINT, 13)
+            yield Word("", FAINT, 6)
+            yield Word(group.upper(), FAINT, 13)
         colour = CROP if group == "quality" else INK
-        yield _Word(f"{fact['name']}: {fact['value']}", colour)
+        yield Word(f"{fact['name']}: {fact['value']}", colour)
         told = "; ".join(filter(None, (fact["from"], fact["why"])))
         if told:
-            yield _Word(told, SOURCE, 13, 16)
+            yield Word(told, SOURCE, 13, 16)
 
 
-def _compose(panels: list[tuple[Image.Image, str]], words: Iterable[_Word]) -> bytes:
+def compose(panels: Sequence[tuple[Image.Image, str]], words: Iterable[Word]) -> Image.Image:
     """Set captioned panels beside each other and the text to their right."""
     lines = [(line, word) for word in words for line in _wrap(word)]
     text_height = sum(_line_height(word) for _, word in lines)
@@ -164,39 +172,45 @@ def _compose(panels: list[tuple[Image.Image, str]], words: Iterable[_Word]) -> b
     draw = ImageDraw.Draw(canvas)
     x = MARGIN
     for panel, caption in panels:
-        draw.text((x, MARGIN), caption, FAINT, _font(15))
+        draw.text((x, MARGIN), caption, FAINT, font(15))
         canvas.paste(panel, (x, MARGIN + CAPTION))
         x += panel.width + MARGIN
     y = MARGIN
     for line, word in lines:
-        draw.text((left + word.indent, y), line, word.colour, _font(word.size))
+        draw.text((left + word.indent, y), line, word.colour, font(word.size))
         y += _line_height(word)
+    return canvas
+
+
+def to_png(canvas: Image.Image) -> bytes:
+    """Return the picture as the bytes of a PNG."""
     stream = BytesIO()
     canvas.save(stream, "PNG", optimize=False)
     return stream.getvalue()
 
 
-def _wrap(word: _Word) -> list[str]:
+def _wrap(word: Word) -> list[str]:
     """Return the lines of a text that fit the column; a word too long is broken."""
-    font, width = _font(word.size), TEXT_WIDTH - word.indent
+    face, width = font(word.size), TEXT_WIDTH - word.indent
     lines = [""]
     for part in word.text.split(" "):
         longer = f"{lines[-1]} {part}".strip()
-        if font.getlength(longer) <= width:
+        if face.getlength(longer) <= width:
             lines[-1] = longer
             continue
         lines += [part] if lines[-1] else []
-        while font.getlength(lines[-1] or part) > width:
+        while face.getlength(lines[-1] or part) > width:
             rest = lines[-1] or part
-            fits = next(n for n in range(len(rest), 0, -1) if font.getlength(rest[:n]) <= width)
+            fits = next(n for n in range(len(rest), 0, -1) if face.getlength(rest[:n]) <= width)
             lines[-1] = rest[:fits]
             lines.append(rest[fits:])
     return lines
 
 
-def _line_height(word: _Word) -> int:
+def _line_height(word: Word) -> int:
     return round(word.size * 1.35)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the font of every picture in a size of pixels."""
     return ImageFont.load_default(size)

@@ -160,11 +160,11 @@ def test_the_picture_marks_crop_and_region(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [1, 90, 900])
 def test_long_texts_stay_inside_the_picture(length: int) -> None:
-    from mammo.picture import TEXT_WIDTH, _font, _Word, _wrap
+    from mammo.picture import TEXT_WIDTH, Word, _wrap, font
 
-    lines = _wrap(_Word("W" * length + " tail", (0, 0, 0)))
+    lines = _wrap(Word("W" * length + " tail", (0, 0, 0)))
     assert "".join(lines).replace(" ", "") == "W" * length + "tail"
-    assert max(_font(15).getlength(line) for line in lines) <= TEXT_WIDTH
+    assert max(font(15).getlength(line) for line in lines) <= TEXT_WIDTH
 
 
 def test_real_mammograms_are_drawn(tmp_path: Path) -> None:
