@@ -198,10 +198,12 @@ def test_rsna_item_with_a_bare_header_takes_the_table(
 
 def test_rsna_boxes_of_phantoms_become_findings(rsna_set: Path) -> None:
     (rsna_set / "truth.csv").write_text(
-        "image_id,kind,x_min,y_min,x_max,y_max\n1010,mass,1,2,30,40\n1010,mass,,,,\n"
+        "image_id,kind,malignant,x_min,y_min,x_max,y_max\n"
+        "1010,mass,1,1,2,30,40\n1010,mass,,,,,\n1010,nodule,0,1,2,3,4\n1010,mass,,1,2,5,6\n"
     )
     first = list_items("rsna", rsna_set).items[0]
-    assert [(f.kind, f.x_max) for f in first.labels.findings] == [("mass", 30.0)]
+    found = [(one.kind, one.x_max, one.malignant) for one in first.labels.findings]
+    assert found == [("mass", 30.0, True), ("nodule", 3.0, False), ("mass", 5.0, None)]
 
 
 def test_real_challenge_file_in_its_layout(challenge_file: Path) -> None:

@@ -48,6 +48,7 @@ OF_BREAST = ("cancer", "biopsy", "invasive", "BIRADS", "difficult_negative_case"
 OLDEST = 90
 """Ages above are told as this one: so few live on that an age may name a person."""
 BOX = ("x_min", "y_min", "x_max", "y_max")
+MALIGNANT = {"1": True, "0": False}
 CHALLENGE_UID = "1.2.840.10009.1.2.3."
 """Its files' Study Instance UID is this and the patient; an image adds ``.1.`` and its number."""
 RULES = TableRules(
@@ -202,7 +203,9 @@ def _read_findings(path: Path) -> dict[str, list[Finding]]:
     for row in read_table(path, ("image_id", "kind", *BOX)):
         box = [corner for name in BOX if (corner := to_float(row[name])) is not None]
         if len(box) == len(BOX):
-            found[row["image_id"]].append(Finding(box[0], box[1], box[2], box[3], row["kind"]))
+            malignant = MALIGNANT.get(row.get("malignant", ""))
+            finding = Finding(*box, kind=row["kind"], malignant=malignant)
+            found[row["image_id"]].append(finding)
     return found
 
 
