@@ -10,6 +10,7 @@ import typer
 from flows.cli_data import add_data_commands
 from flows.cli_deidentify import add_deidentify_command
 from flows.cli_model import add_model_commands
+from flows.cli_models import add_models_command
 from flows.cli_stack import add_stack_commands
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ add_stack_commands(app)
 add_data_commands(app)
 add_deidentify_command(app)
 add_model_commands(app)
+add_models_command(app)
 
 
 @app.callback(invoke_without_command=True)

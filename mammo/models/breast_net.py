@@ -55,9 +55,8 @@ class ViewNet(nn.Module):
 
     Notes
     -----
-    Networks that start at random learn batch statistics (``learn_statistics``);
-    where their weights are averaged afterwards, these are to be taken anew with
-    ``torch.optim.swa_utils.update_bn``.
+    Networks that start at random learn batch statistics (``learn_statistics``):
+    an average of their weights has to be one of these buffers, too.
     """
 
     def __init__(

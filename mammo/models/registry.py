@@ -75,7 +75,7 @@ def _timm_model(name: str) -> TimmModel:
     meant = f" Did you mean {near[0]}?" if near else ""
     raise SourceNotFound(
         f"No model {name!r}.{meant} Registered: {', '.join(sorted(BACKBONES))}; "
-        "or any name of timm (`mammo models --all`)."
+        "or any name of timm (`mammo models --all 'res*'`)."
     )
 
 

@@ -180,7 +180,7 @@ def _channels_last(name: str, network: Any) -> bool:
     if network.pretrained_cfg.get("fixed_input_size"):
         raise SourceInvalid(
             f"{name} takes images of {size[1]} x {size[2]} pixels alone. Choose a convolutional "
-            "network, which takes any size (`mammo models --all`)."
+            "network, which takes any size (`mammo models`)."
         )
     with torch.no_grad():
         image = torch.zeros(1, *size)
@@ -189,5 +189,5 @@ def _channels_last(name: str, network: Any) -> bool:
         return shape[1] != features
     raise SourceInvalid(
         f"{name} gives {shape} for an image, not a map of {features} features at each place, "
-        "which a heat map needs. Choose a convolutional network (`mammo models --all`)."
+        "which a heat map needs. Choose a convolutional network (`mammo models`)."
     )
