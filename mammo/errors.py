@@ -47,6 +47,8 @@
     │   ├── ScoresInvalid           422  SCORES_INVALID
     │   ├── PartUnknown             404  PART_UNKNOWN
     │   ├── LevelUnknown            422  LEVEL_UNKNOWN
+    │   ├── RunUnknown              404  RUN_UNKNOWN
+    │   ├── NotComparable           422  NOT_COMPARABLE
     │   ├── WeightsInvalid          422  WEIGHTS_INVALID
     │   │   └── WeightsUnsafe       422  WEIGHTS_UNSAFE
     │   ├── WeightsUnreachable      503  WEIGHTS_UNREACHABLE
@@ -414,6 +416,19 @@ class LevelUnknown(DataError):
     """Scores are judged by image, breast, exam or patient, and by nothing else."""
 
     code = "LEVEL_UNKNOWN"
+
+
+class RunUnknown(DataError):
+    """What was to be compared is no release, no MLflow run and no folder of a release."""
+
+    code = "RUN_UNKNOWN"
+    http_status = 404
+
+
+class NotComparable(DataError):
+    """Runs have no exam in common that none was trained on, or answer different questions."""
+
+    code = "NOT_COMPARABLE"
 
 
 class WeightsInvalid(DataError):
