@@ -18,6 +18,7 @@ training, not a model for patients.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -45,6 +46,10 @@ class DrawnFields:
     images: NDArray[np.float32]
     labels: NDArray[np.int8]
     places: NDArray[np.int16]
+
+    def first(self, count: int) -> DrawnFields:
+        """Return the first ``count`` images, or all where there are not as many."""
+        return DrawnFields(self.images[:count], self.labels[:count], self.places[:count])
 
 
 @dataclass(frozen=True)
@@ -113,10 +118,10 @@ class LesionTask:
             raise ValueError(f"one place is the centre of an odd side, not of {self.side_px} px")
         return replace(self, margin_px=self.side_px // 2)
 
-    def draw(self, count: int, seed: int) -> DrawnFields:
-        """Draw ``count`` images, every second one with a lesion; a seed repeats them."""
+    def draw(self, count: int, seed: int | Sequence[int]) -> DrawnFields:
+        """Draw ``count`` images, half of them with a lesion, mixed; a seed repeats them."""
         rng = np.random.default_rng(seed)
-        labels = (np.arange(count) % 2).astype(np.int8)
+        labels = rng.permutation(np.arange(count) % 2).astype(np.int8)
         inside = (self.margin_px, self.side_px - self.margin_px)
         places = rng.integers(*inside, size=(count, 2)).astype(np.int16)
         images = np.empty((count, self.side_px, self.side_px), np.float32)
