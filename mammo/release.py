@@ -8,6 +8,8 @@
     patients.parquet    which patient (pseudonym) it was trained on, calibrated with, sealed from
     golden.npz          a stored image, its tensor and its logit
     reference.parquet   exams that were not trained on, scored by this release
+    scores.parquet      mammograms that were not trained on, with the network's raw logit
+    head.onnx           features of a breast's views -> its logit, where a head was trained
     card.md             what it was trained on and how well it does, for people
     registry.json       where MLflow keeps it; written later, outside the digest
 
@@ -35,19 +37,24 @@ REGISTRY = "registry.json"
 OWN_FILES = (MANIFEST, REGISTRY, "gate.json", "change_record.json")
 """Files that speak of one release alone; a child does not inherit them."""
 
+HEAD = "head.onnx"
 DEFAULT_SCANNER = "*"
+MEAN = "mean"
 DIGESTED = (
     "card.md",
     "encoder.onnx",
     "golden.npz",
+    HEAD,
     "images.parquet",
     "model.onnx",
     "patients.parquet",
     "reference.parquet",
+    "scores.parquet",
     "weights.safetensors",
 )
-MAY_LACK = frozenset(("images.parquet",))
-"""What releases made before it was kept do not have, nor do their children."""
+MAY_LACK = frozenset((HEAD, "images.parquet", "scores.parquet"))
+"""What a release need not have: views may be averaged without a head, and releases made
+before the others were kept do not have them, nor do their children."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ class Release:
     ``operating_points`` is by scanner key, with ``*`` for a scanner that the
     release has not met. ``kind`` is how it came: ``trained``, ``fine_tuned`` or
     ``recalibrated``. ``metrics`` are at exam level on patients not trained on.
+    ``aggregation`` says how views become a breast: ``mean``, ``max``, or by
+    head.onnx as ``breast_head`` or ``exam_head``.
     """
 
     id: str
@@ -69,6 +78,7 @@ class Release:
     trained_on: str
     preprocess: PreprocessConfig
     operating_points: dict[str, OperatingPoint]
+    aggregation: str = MEAN
     metrics: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     digest: str = ""
@@ -85,7 +95,10 @@ class Release:
         """Return the manifest as JSON-able data."""
         points = {name: point.to_dict() for name, point in self.operating_points.items()}
         own = {"preprocess": self.preprocess.to_dict(), "operating_points": points}
-        return asdict(self) | own
+        data = asdict(self) | own
+        if self.aggregation == MEAN:
+            del data["aggregation"]  # as before it existed: older digests stay right
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:

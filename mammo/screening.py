@@ -6,30 +6,41 @@
 The service, `mammo predict`, the release's reference and the monitor's numbers
 all come through `Screener`; training shares `prepare` and `to_tensor` with it.
 Files are read in processes that may die (:mod:`mammo.reading`). The logit of a
-breast is the mean over its views, of repeats and special views only the
-preferred ones (:mod:`mammo.preferred`); that of an exam is the maximum over its
-breasts.
+breast comes from its views, of repeats and special views only the preferred
+ones (:mod:`mammo.preferred`), as the release says: their mean, their maximum, or
+the multi-view head; that of an exam is the maximum over its breasts.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import onnxruntime
 
-from mammo import INTENDED_USE
+from mammo.breast_logits import HEADS, aggregate_logits, head_feed
 from mammo.errors import EmptyRequest, MixedExams, NothingReadable, ParityError, ReadError
-from mammo.exam import STANDARD_VIEWS, Laterality, OperatingPoint, Scanner
+from mammo.exam import STANDARD_VIEWS, Laterality, OperatingPoint
+from mammo.exam_report import BreastScore, ExamReport, Refused, ViewScore
 from mammo.preferred import PART_VIEWS, suitable
 from mammo.preprocess import StoredImage, prepare, to_tensor
 from mammo.reading import ReadView, ViewReader, default_reader
-from mammo.release import Release
+from mammo.release import HEAD, Release
+
+__all__ = [
+    "BreastScore",
+    "ExamReport",
+    "Refused",
+    "Screener",
+    "ViewInference",
+    "ViewScore",
+    "decide_breasts",
+    "exam_quality",
+    "score_breasts",
+]
 
 EMBEDDING_SIZE = 32
 LOGIT_TOLERANCE = 1e-3
@@ -40,134 +51,36 @@ that differ between processors in the last bits of float32.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A file that was not read: its name as the caller sent it, and why."""
+class ViewInference(NamedTuple):
+    """What the networks say of N views.
 
-    file: str
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class ViewScore:
-    """One image's raw logit; ``pooled`` is False where a preferred view stands for it."""
-
-    image_id: str
-    laterality: str
-    view: str
-    logit: float
-    quality: tuple[str, ...]
-    pooled: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class BreastScore:
-    """One breast: the mean logit of its views, calibrated for the scanner."""
-
-    laterality: str
-    logit: float
-    probability: float
-    recall: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ExamReport:
-    """What a release says of one exam; ids are pseudonyms.
-
-    ``probability`` is calibrated, in [0, 1]; ``embedding`` is (32,) float32;
-    ``features`` are means over the pooled views of `preprocess.FEATURE_NAMES`.
+    ``logits`` (N,), ``embeddings`` (N, 32) and, where the release has a head,
+    ``features`` (N, F), all float32.
     """
 
-    exam_id: str
-    patient_id: str
-    scanner: Scanner
-    site: str
-    acquired_on: date | None
-    release_id: str
-    views: tuple[ViewScore, ...]
-    breasts: tuple[BreastScore, ...]
-    logit: float
-    probability: float
-    recall: bool
-    threshold: float
-    quality: tuple[str, ...]
-    refused: tuple[Refused, ...]
-    embedding: np.ndarray
-    features: dict[str, float]
-    latency_ms: float
-    scored_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    logits: np.ndarray
+    embeddings: np.ndarray
+    features: np.ndarray | None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the answer of the service; no embedding, no identity."""
-        return {
-            "exam": self.exam_id,
-            "release": self.release_id,
-            "scanner": self.scanner.key,
-            "site": self.site,
-            "score": self.probability,
-            "logit": self.logit,
-            "decision": "recall" if self.recall else "no recall",
-            "threshold": self.threshold,
-            "breasts": [_fields(breast) for breast in self.breasts],
-            "views": [_fields(view) | {"quality": list(view.quality)} for view in self.views],
-            "quality": list(self.quality),
-            "refused": [_fields(one) for one in self.refused],
-            "latency_ms": self.latency_ms,
-            "scored_at": self.scored_at.isoformat(),
-            "intended_use": INTENDED_USE,
-        }
-
-    def to_log_rows(self, role: str = "champion") -> list[dict[str, Any]]:
-        """Return the rows of the prediction log: one a breast, one for the exam."""
-        common = {
-            "exam_id": self.exam_id,
-            "patient_id": self.patient_id,
-            "release_id": self.release_id,
-            "role": role,
-            "scanner": self.scanner.key,
-            "software_version": self.scanner.software_version,
-            "site": self.site,
-            "acquired_on": self.acquired_on,
-            "scored_at": self.scored_at,
-            "threshold": self.threshold,
-            "quality": "|".join(self.quality),
-            "latency_ms": self.latency_ms,
-        }
-        rows = [common | _breast_row(breast) for breast in self.breasts]
-        exam = {
-            "level": "exam",
-            "laterality": None,
-            "logit": self.logit,
-            "probability": self.probability,
-            "recall": self.recall,
-            "embedding": self.embedding.astype(np.float32).tobytes(),
-            "features": self.features,
-        }
-        return [*rows, common | exam]
-
-
-def _fields(record: Any) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__slots__}
-
-
-def _breast_row(breast: BreastScore) -> dict[str, Any]:
-    return _fields(breast) | {"level": "breast", "embedding": None, "features": None}
+    def of_breasts(self, views: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return logits and features of these views, for `Screener.breast_logits`."""
+        features = None if self.features is None else self.features[views]
+        return self.logits[views], features
 
 
 def score_breasts(
     logits: Iterable[tuple[str, float]], point: OperatingPoint
 ) -> tuple[BreastScore, ...]:
-    """Aggregate (laterality, view logit) pairs into breasts, sorted by laterality."""
-    views: dict[str, list[float]] = {}
-    for laterality, logit in logits:
-        views.setdefault(laterality, []).append(logit)
-    breasts = []
-    for laterality in sorted(views):
-        logit = float(np.mean(views[laterality]))
-        probability = point.probability(logit)
-        breasts.append(BreastScore(laterality, logit, probability, point.recalls(logit)))
-    return tuple(breasts)
+    """Average (laterality, view logit) pairs to breasts, sorted by laterality, and decide."""
+    return decide_breasts(aggregate_logits(logits), point)
+
+
+def decide_breasts(logits: Mapping[str, float], point: OperatingPoint) -> tuple[BreastScore, ...]:
+    """Calibrate and decide the breasts of an exam, given laterality -> logit."""
+    return tuple(
+        BreastScore(side, logit, point.probability(logit), point.recalls(logit))
+        for side, logit in sorted(logits.items())
+    )
 
 
 class Screener:
@@ -189,6 +102,9 @@ class Screener:
         self._reader = reader or default_reader()
         self._model = _session(directory / "model.onnx", threads)
         self._encoder = _session(directory / "encoder.onnx", threads)
+        self._head = None
+        if release.aggregation in HEADS:
+            self._head = _session(directory / HEAD, threads)
 
     @classmethod
     def load(
@@ -231,9 +147,34 @@ class Screener:
 
     def infer(self, tensors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return logits (N,) and embeddings (N, 32) of tensors (N, 1, H, W) float32."""
+        found = self.infer_views(tensors)
+        return found.logits, found.embeddings
+
+    def infer_views(self, tensors: np.ndarray, *, features: bool = False) -> ViewInference:
+        """Run both networks over tensors (N, 1, H, W) float32 in [0, 1].
+
+        With features where there is a head to feed, or where they are asked for.
+        """
         feed = {"image": tensors}
-        logits = self._model.run(["logit"], feed)[0]
-        return logits, self._encoder.run(["embedding"], feed)[0]
+        wanted = ["logit"] if self._head is None and not features else ["logit", "features"]
+        logits, *others = self._model.run(wanted, feed)
+        embeddings = self._encoder.run(["embedding"], feed)[0]
+        return ViewInference(logits, embeddings, others[0] if others else None)
+
+    def breast_logits(
+        self, lateralities: Sequence[str], logits: np.ndarray, features: np.ndarray | None
+    ) -> dict[str, float]:
+        """Return laterality -> logit from the pooled views of one exam.
+
+        ``logits`` is (V,), ``features`` (V, F) where there is a head. The only
+        place where views become breasts, in service and in evaluation.
+        """
+        if self._head is None:
+            pairs = zip(lateralities, logits, strict=True)
+            return aggregate_logits(pairs, self.release.aggregation)
+        assert features is not None  # `infer_views` gives them where there is a head
+        sides, feed = head_feed(lateralities, features)
+        return dict(zip(sides, self._head.run(["logit"], feed)[0].tolist(), strict=True))
 
     def score_files(
         self, files: Sequence[tuple[str, bytes]], *, key: bytes, site: str
@@ -263,14 +204,13 @@ class Screener:
         self, views: Sequence[ReadView], refused: tuple[Refused, ...], started: float
     ) -> ExamReport:
         config = self.release.preprocess
-        logits, embeddings = self.infer(
-            to_tensor(np.stack([v.prepared.pixels for v in views]), config)
-        )
+        found = self.infer_views(to_tensor(np.stack([v.prepared.pixels for v in views]), config))
         first = views[0].mammogram
         point = self.release.operating_point(first.scanner.key)
-        scores = _score_views(views, logits)
+        scores = _score_views(views, found.logits)
         pooled = [place for place, score in enumerate(scores) if score.pooled]
-        breasts = score_breasts([(scores[i].laterality, scores[i].logit) for i in pooled], point)
+        sides = [scores[i].laterality for i in pooled]
+        breasts = decide_breasts(self.breast_logits(sides, *found.of_breasts(pooled)), point)
         worst = max(breasts, key=lambda breast: breast.logit)
         features = [views[i].prepared.features for i in pooled]
         return ExamReport(
@@ -288,7 +228,7 @@ class Screener:
             threshold=point.threshold,
             quality=exam_quality(scores, self.release.knows(first.scanner.key), bool(refused)),
             refused=refused,
-            embedding=embeddings[pooled].mean(axis=0),
+            embedding=found.embeddings[pooled].mean(axis=0),
             features={name: float(np.mean([f[name] for f in features])) for name in features[0]},
             latency_ms=1000.0 * (time.perf_counter() - started),
         )

@@ -9,41 +9,45 @@ release in service and replays the older scanners.
 
 from __future__ import annotations
 
-import shutil
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from mammo.continual.calibrate import calibrate_scanners
-from mammo.continual.card import write_card
-from mammo.continual.golden import write_golden
-from mammo.continual.measure import exam_metrics, out_of_fold_auc
-from mammo.continual.network import fit_network, trunk_maps, view_logits
-from mammo.continual.score import score_breast_logits, score_exams, score_views
-from mammo.continual.split import PARTS, Parts, known_parts, split_index
-from mammo.continual.trace import write_images
-from mammo.data.dataset import ViewDataset
+from mammo.continual.checkpoints import RunFolder, open_run, run_key
+from mammo.continual.enough import require_enough
+from mammo.continual.folds import cross_validate
+from mammo.continual.network import fit_network
+from mammo.continual.seal import RUN_CONFIG, WEIGHTS, Trained, seal_release
+from mammo.continual.split import Parts, known_parts, split_index
+from mammo.continual.start import start_network
+from mammo.continual.trainer import is_first_process, require_launcher
 from mammo.data.index import join_outcomes, read_index, target_values
 from mammo.data.store import read_store_config, store_lock
+from mammo.data.version import find_version
 from mammo.data.version_files import present_version
-from mammo.export.onnx import export_onnx
-from mammo.models.breast_net import FrozenEncoder, ViewNet, build_view_net
+from mammo.errors import SourceInvalid, VersionUnknown
+from mammo.evaluation.verdict import GateConfig
 from mammo.models.config import TrainConfig, read_config
+from mammo.models.config_checks import require_known
 from mammo.models.tracking import Registered, register_release
 from mammo.prediction_log import PredictionLog
-from mammo.release import Release, new_release_id, write_json
-from mammo.screening import Screener
+from mammo.release import Release, file_sha256
 from mammo.settings import Settings
 
+__all__ = [
+    "RUN_CONFIG",
+    "TrainedRelease",
+    "gate_config",
+    "labelled_index",
+    "settle_config",
+    "train_release",
+]
+
 Progress = Callable[[str, int, int], None]
-RUN_CONFIG = "train_config.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +84,20 @@ def _with_outcomes(settings: Settings, index: pd.DataFrame) -> pd.DataFrame:
     return join_outcomes(index, outcomes)
 
 
-def _versioned_index(settings: Settings) -> tuple[pd.DataFrame, str]:
-    """Return the labelled index and the data version that it is, whoever ingests meanwhile."""
+def _versioned_index(settings: Settings, wanted: str | None) -> tuple[pd.DataFrame, str]:
+    """Return the labelled index and the data version that it is, whoever ingests meanwhile.
+
+    Raises VersionUnknown when ``wanted`` is none of the versions, or not the one
+    in the store.
+    """
+    name = None if wanted is None else find_version(settings, wanted)
     with store_lock(settings):
         version = present_version(settings)
+        if name not in (None, version):
+            raise VersionUnknown(
+                f"the store holds data version {version}, not {name}: `mammo data checkout {name}` "
+                "puts it back as it was"
+            )
         index = read_index(settings.index_path)
     return _with_outcomes(settings, index), version
 
@@ -95,170 +109,123 @@ def train_release(
     config: str | TrainConfig = "default",
     parent: Path | None = None,
     focus: str | None = None,
+    data_version: str | None = None,
     progress: Progress | None = None,
 ) -> TrainedRelease:
     """Train, and return the sealed and registered release.
 
-    ``config`` is the name of a file in `configs/`, a path, or settled already. With ``parent`` the
-    weights start from that release (fine-tuning), and ``focus`` names the
-    scanner to learn while all others are replayed. Raises IndexMissing and
-    TooFewLabels.
+    A training that was killed is taken up after its last whole epoch when the
+    same is asked for again, and ends with the same weights.
+
+    Parameters
+    ----------
+    config
+        The name of a file in `configs/`, a path, or settled already.
+    parent
+        Folder of the release whose weights to start from (fine-tuning).
+    focus
+        The scanner to learn while all others are replayed.
+    data_version
+        The version that the store must be, or how its name begins.
+
+    Raises
+    ------
+    IndexMissing, VersionUnknown
+        There is no store, or it is another version than asked for.
+    TooFewLabels
+        Too few exams of a class, said before anything is trained.
+    TrainingRunning, TrainingDiverged, CheckpointForeign
+        See `mammo.continual.network.fit_network`.
     """
     settled = settle_config(settings, config, target)
     report = progress or (lambda stage, done, total: None)
-    index, data_version = _versioned_index(settings)
+    index, version = _versioned_index(settings, data_version)
     parts = split_index(index, settled, known=known_parts(parent))
-    net, origin = _start(settled, parent)
+    require_enough(parts, settled, folds=parent is None)
+    key, facts = _identity(settled, parts, parent, focus, version)
+    runs = settings.home / "runs"
+    with open_run(runs, key, facts, first=is_first_process()) as run:
+        trained, history = _train(settings, settled, parts, parent, focus, version, run, report)
+        release, directory = seal_release(settings, trained, report)
+        registered = register_release(settings, release, directory, settled.to_dict(), history)
+    return TrainedRelease(release, directory, registered, release.metrics, history)
+
+
+def _train(
+    settings: Settings,
+    config: TrainConfig,
+    parts: Parts,
+    parent: Path | None,
+    focus: str | None,
+    version: str,
+    run: RunFolder,
+    report: Progress,
+) -> tuple[Trained, list[dict[str, float]]]:
+    """Cross-validate and fit; of several processes only the first returns."""
+    shards = settings.shards_dir
     out_of_fold = None
     if parent is None:  # a child's folds would be scored by weights that saw them
-        out_of_fold = _cross_validate(settled, parts, settings.shards_dir, report)
+        out_of_fold = cross_validate(config, parts, shards, report, run=run)
+    net, origin = start_network(config, parent)
     history = fit_network(
-        net, parts.train, settings.shards_dir, settled, focus=focus,
+        net, parts.train, shards, config, focus=focus, run=run.part("fit"),
         progress=lambda done, total: report("epochs", done, total),
     )  # fmt: skip
-    draft, release = _export(settings, settled, net, origin, parent, parts, data_version)
-    release = _calibrate(settings, settled, draft, release, parts, out_of_fold, report)
-    directory = draft.with_name(release.id)
-    draft.replace(directory)
-    registered = register_release(settings, release, directory, settled.to_dict(), history)
-    return TrainedRelease(release, directory, registered, release.metrics, history)
+    if not is_first_process():
+        raise SystemExit(0)  # the first goes on alone: a release is written once
+    return Trained(config, net, origin, parent, parts, version, out_of_fold), history
+
+
+def _identity(
+    config: TrainConfig, parts: Parts, parent: Path | None, focus: str | None, version: str
+) -> tuple[str, dict[str, Any]]:
+    """Return the key of a training and what it stands for: equal keys, equal weights."""
+    columns = ["image_id", "sha256", "shard", "shard_row", "scanner"]
+    rows = parts.development
+    labelled = rows[columns].assign(label=target_values(rows, config.target), train=False)
+    labelled["train"] = rows.index.isin(parts.train.index)
+    hashes = pd.util.hash_pandas_object(labelled, index=False)
+    facts = {
+        "config": config.to_dict(),
+        "parent": None if parent is None else Release.read(parent).digest,
+        "focus": focus,
+        "data_version": version,
+        "weights": _weights_digest(config),
+        "data": hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest(),
+    }
+    return run_key(facts), facts
+
+
+def _weights_digest(config: TrainConfig) -> str | None:
+    """Return the SHA-256 of the file that ``weights`` names; None without one."""
+    path = Path(config.weights or "")
+    path = path / WEIGHTS if path.is_dir() else path
+    return file_sha256(path) if config.weights and path.is_file() else None
 
 
 def settle_config(
     settings: Settings, config: str | TrainConfig, target: str | None = None
 ) -> TrainConfig:
-    """Read a configuration; the image size is that of the store, prepared at ingest."""
+    """Read a configuration; the image size is that of the store, prepared at ingest.
+
+    What only a later step would refuse is refused here.
+    """
     settled = read_config(config, target=target) if isinstance(config, str) else config
+    gate_config(settled)
+    require_launcher(settled)
     stored = read_store_config(settings)
     return settled if stored is None else replace(settled, preprocess=stored)
 
 
-def _start(config: TrainConfig, parent: Path | None) -> tuple[ViewNet, str]:
-    """Return the network to train and where its weights come from."""
-    net, origin = build_view_net(
-        config.architecture, frozen_stages=config.frozen_stages, pretrained=config.pretrained
-    )
-    if parent is not None:
-        net.load_state_dict(load_file(parent / "weights.safetensors"))
-        origin = f"release {Release.read(parent).id}"
-    return net, origin
+def gate_config(config: TrainConfig) -> GateConfig:
+    """Return the gate's margins: ``preset: demo`` and differences, or production's.
 
-
-def _cross_validate(
-    config: TrainConfig, parts: Parts, shards_dir: Path, report: Progress
-) -> np.ndarray | None:
-    """Return out-of-fold logits of the development rows, or None with one fold."""
-    if config.folds < 2:
-        return None
-    rows = parts.development
-    maps = _development_maps(config, rows, shards_dir, report)
-    logits = np.full(len(rows), np.nan)
-    folds = parts.folds.to_numpy()
-    for fold in range(config.folds):
-        held = folds == fold
-        net, _ = _start(config, None)
-        kept = None if maps is None else maps[~held]
-        fit_network(net, rows[~held], shards_dir, config, maps=kept)
-        logits[held] = view_logits(net, rows[held], shards_dir, config)
-        report("folds", fold + 1, config.folds)
-    return logits
-
-
-def _development_maps(
-    config: TrainConfig, rows: pd.DataFrame, shards_dir: Path, report: Progress
-) -> Tensor | None:
-    """Run the frozen trunk once for all folds; None where images are augmented."""
-    if config.augment:
-        return None
-    net, _ = _start(config, None)
-    data = ViewDataset(rows, shards_dir, config.preprocess, target=config.target)
-    return trunk_maps(net, data, lambda done, total: report("trunk", done, total))
-
-
-def _export(
-    settings: Settings,
-    config: TrainConfig,
-    net: ViewNet,
-    origin: str,
-    parent: Path | None,
-    parts: Parts,
-    data_version: str,
-) -> tuple[Path, Release]:
-    """Write the graphs and weights into a draft folder; return it with its manifest."""
-    parent_id = None if parent is None else Release.read(parent).id
-    release = Release(
-        id=new_release_id(config.to_dict(), origin, len(parts.train)),
-        parent=parent_id,
-        kind="trained" if parent is None else "fine_tuned",
-        created_at=datetime.now(UTC).isoformat(),
-        target=config.target,
-        architecture=config.architecture,
-        data_version=data_version,
-        trained_on=_trained_on(parts.train, origin),
-        preprocess=config.preprocess,
-        operating_points={},
-    )
-    draft = settings.releases_dir / f".{release.id}"
-    draft.mkdir(parents=True)
-    size = {"height": config.preprocess.height, "width": config.preprocess.width}
-    export_onnx(net, draft / "model.onnx", **size, output="logit")
-    save_file(
-        {k: v.contiguous() for k, v in net.state_dict().items()}, draft / "weights.safetensors"
-    )
-    if parent is None:
-        export_onnx(FrozenEncoder(), draft / "encoder.onnx", **size, output="embedding")
-    else:
-        shutil.copy2(parent / "encoder.onnx", draft / "encoder.onnx")
-    write_json(draft / RUN_CONFIG, config.to_dict())
-    return draft, release
-
-
-def _trained_on(train: pd.DataFrame, origin: str) -> str:
-    scanners = ", ".join(sorted(train["scanner"].dropna().unique()))
-    return (
-        f"{len(train)} mammograms of {train['patient_id'].nunique()} patients "
-        f"({', '.join(sorted(train['source'].unique()))}; scanners: {scanners}); "
-        f"weights from {origin}"
-    )
-
-
-def _calibrate(
-    settings: Settings,
-    config: TrainConfig,
-    draft: Path,
-    release: Release,
-    parts: Parts,
-    out_of_fold: np.ndarray | None,
-    report: Progress,
-) -> Release:
-    """Score the patients not trained on, set the operating points, and seal."""
-    screener = Screener(release, draft)
-    untouched = pd.concat([parts.holdout, parts.golden]).reset_index(drop=True)
-    views = score_views(
-        screener, untouched, settings.shards_dir, lambda d, t: report("scoring", d, t)
-    )
-    golden = views["patient_id"].isin(set(parts.golden["patient_id"]))
-    breasts = score_breast_logits(views[~golden], config.target)
-    calibrated = calibrate_scanners(breasts, parts.train["scanner"], config)
-    screener.release = replace(release, operating_points=calibrated.points)
-    exams = score_exams(screener, views, config.target)
-    exams["part"] = np.where(
-        exams["patient_id"].isin(set(parts.golden["patient_id"])), "golden", "holdout"
-    )
-    # the monitor's AUC arm compares outcomes of cancer; other targets have none
-    exams["cancer"] = exams["label"] if config.target == "cancer" else pd.NA
-    exams["cancer"] = exams["cancer"].astype("Int8")
-    exams.to_parquet(draft / "reference.parquet", index=False)
-    write_golden(draft, screener)
-    parts.patients().to_parquet(draft / "patients.parquet", index=False)
-    frames = {name: getattr(parts, name) for name in PARTS}
-    write_images(
-        draft, frames, {name: target_values(one, config.target) for name, one in frames.items()}
-    )
-    metrics = exam_metrics(exams) | {"patients": parts.counts()}
-    metrics["calibration"] = calibrated.choice.to_dict()
-    if out_of_fold is not None:
-        metrics["out_of_fold_auc"] = out_of_fold_auc(parts, out_of_fold, config.target)
-    finished = replace(screener.release, metrics=metrics)
-    write_card(draft / "card.md", finished)
-    return finished.seal(draft)
+    Raises SourceInvalid for a setting that the gate does not have.
+    """
+    changes = dict(config.gate)
+    preset = changes.pop("preset", "production")
+    if preset not in ("demo", "production"):
+        raise SourceInvalid(f"gate.preset is {preset!r}; allowed are demo, production")
+    base = GateConfig.demo() if preset == "demo" else GateConfig()
+    require_known(changes, base.to_dict(), "setting of gate")
+    return GateConfig.from_dict(base.to_dict() | changes)

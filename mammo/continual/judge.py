@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammo.continual.fit import RUN_CONFIG, labelled_index
+from mammo.continual.fit import RUN_CONFIG, gate_config, labelled_index
 from mammo.continual.golden import golden_tensor
 from mammo.continual.score import score_exams, score_views
 from mammo.continual.split import known_parts, trained_patients
 from mammo.data.index import target_values
 from mammo.errors import GateRefused, TooFewLabels
 from mammo.evaluation.gate import decide
-from mammo.evaluation.verdict import GateConfig, GateDecision, Scored
+from mammo.evaluation.verdict import GateDecision, Scored
 from mammo.models.config import TrainConfig
 from mammo.models.tracking import REGISTRY, tag_version
 from mammo.pointer import read_pointer
@@ -89,13 +89,6 @@ def judge_candidates(
 def read_run_config(directory: Path) -> TrainConfig:
     """Return the configuration that a release was trained with."""
     return TrainConfig.from_dict(json.loads((directory / RUN_CONFIG).read_text()))
-
-
-def gate_config(config: TrainConfig) -> GateConfig:
-    """Return the gate's margins: ``preset: demo`` and differences, or production's."""
-    changes = dict(config.gate)
-    base = GateConfig.demo() if changes.pop("preset", "production") == "demo" else GateConfig()
-    return GateConfig.from_dict(base.to_dict() | changes)
 
 
 def _require_same_target(config: TrainConfig, candidates: Sequence[Path]) -> None:

@@ -2,88 +2,37 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import tempfile
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytorch_lightning as lightning
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
+from torch import Tensor
+from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.utils.data import DataLoader
 
+from mammo.continual.checkpoints import EpochCheckpoints, RunFolder, rescue_weights
+from mammo.continual.trainer import History, build_trainer, draws_of, train_loader, watch_loader
+from mammo.continual.trunk import TRUNK_BATCH, may_keep_maps, trunk_maps
+from mammo.continual.watch import watched_rows
 from mammo.data.augment import build_augment
-from mammo.data.dataset import ViewDataset
+from mammo.data.dataset import MapDataset, ViewDataset
+from mammo.data.draws import EpochDraws
 from mammo.data.replay import sampling_weights
-from mammo.export.onnx import export_onnx
+from mammo.errors import TrainingDiverged
+from mammo.models.auxiliary import auxiliary_targets
 from mammo.models.breast_net import ViewNet
 from mammo.models.config import TrainConfig
 from mammo.models.module import ViewModule
-from mammo.preprocess import PreprocessConfig
 
 Progress = Callable[[int, int], None]
-TRUNK_BATCH = 16
-
-
-@dataclass
-class History(lightning.Callback):
-    """What each epoch logged, and a progress call per epoch."""
-
-    progress: Progress | None = None
-    epochs: list[dict[str, float]] = field(default_factory=list)
-
-    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-        """Keep the epoch's metrics."""
-        self.epochs.append({k: float(v) for k, v in trainer.callback_metrics.items()})
-        if self.progress is not None:
-            self.progress(len(self.epochs), trainer.max_epochs)
-
-
-def trunk_maps(net: ViewNet, data: ViewDataset, progress: Progress | None = None) -> Tensor:
-    """Run the frozen trunk once over every image and its mirror image.
-
-    Returns (N, 2, ...) float16: maps of the image and of its horizontal flip. The
-    trunk runs in ONNX Runtime, three times as fast on a CPU as eager PyTorch.
-    """
-    kept: list[Tensor] = []
-    session = _trunk_session(net, data.config)
-    for start in range(0, len(data), TRUNK_BATCH):
-        items = range(start, min(start + TRUNK_BATCH, len(data)))
-        images = np.stack([data.image(item) for item in items])
-        pair = [
-            session.run(["maps"], {"image": np.ascontiguousarray(one)})[0]
-            for one in (images, images[..., ::-1])
-        ]
-        # half precision: a training input, never a score
-        kept.append(torch.from_numpy(np.stack(pair, axis=1)).half())
-        if progress is not None:
-            progress(items.stop, len(data))
-    return torch.cat(kept)
-
-
-class _Trunk(nn.Module):
-    """The frozen part of a network as a module of its own, to be exported."""
-
-    def __init__(self, net: ViewNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.net.trunk(image)
-
-
-def _trunk_session(net: ViewNet, config: PreprocessConfig) -> onnxruntime.InferenceSession:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trunk.onnx"
-        size = {"height": config.height, "width": config.width}
-        export_onnx(_Trunk(net), path, **size, output="maps")
-        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+SMALL_SET = 8
+"""Images up to which an epoch's last batch is used although it is not full."""
 
 
 def fit_network(
@@ -95,70 +44,148 @@ def fit_network(
     focus: str | None = None,
     maps: Tensor | None = None,
     progress: Progress | None = None,
+    run: RunFolder | None = None,
 ) -> list[dict[str, float]]:
     """Train ``net`` in place on the rows of ``index``; returns the metrics of each epoch.
 
-    ``maps`` are `trunk_maps` of the same rows, where they were computed before.
-    ``focus`` is the scanner that must be learnt, all others are replay.
+    Parameters
+    ----------
+    focus
+        The scanner that must be learnt; all others are replay.
+    maps
+        `trunk_maps` of the same rows, where they were computed before.
+    run
+        Where checkpoints go. A fit that was killed there is taken up after its
+        last whole epoch and ends with the same weights, bit for bit on a CPU;
+        one that was finished is not done again.
+
+    Raises
+    ------
+    TrainingDiverged
+        The loss became NaN or infinite. The last good checkpoint stays in the
+        run's folder, and its weights as a safetensors file to start from.
+    CheckpointForeign
+        The folder holds a checkpoint that this run did not write.
     """
+    if run is not None and (history := run.finished(net)) is not None:
+        net.eval()
+        return history
     lightning.seed_everything(config.seed, workers=True, verbose=False)
+    watched = watched_rows(index, config)
+    if may_keep_maps(net, config) and maps is None:
+        maps = trunk_maps(net, _dataset(index, shards_dir, config))
+    kept = maps if may_keep_maps(net, config) else None
+    loaders = _loaders(index, watched, kept, shards_dir, config, focus)
+    module = ViewModule(net, config, cached=kept is not None)
+    if config.channels_last:
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    history = _fit(module, loaders, config, progress, run)
+    net.eval()
+    if run is not None:
+        run.finish(net, history)
+    return history
+
+
+def _fit(
+    module: ViewModule,
+    loaders: tuple[DataLoader[Any], DataLoader[Any] | None],
+    config: TrainConfig,
+    progress: Progress | None,
+    run: RunFolder | None,
+) -> list[dict[str, float]]:
+    """Let Lightning train, from the run's newest checkpoint where there is one."""
+    checkpoint = None if run is None else run.checkpoint()
+    if run is not None and checkpoint is not None:
+        draws_of(loaders[0]).set_epoch(run.epochs_done(checkpoint))
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "history.json"
+        history = History(progress, told)
+        callbacks = [history, *([EpochCheckpoints(run)] if run is not None else [])]
+        trainer = build_trainer(config, callbacks)
+        try:
+            trainer.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
+        except (TrainingDiverged, ProcessRaisedException) as error:
+            if (message := _divergence(error)) is None:
+                raise
+            raise TrainingDiverged(f"{message}. {_kept(run)}") from error
+        # another process may have trained, and kept its history to itself
+        return history.epochs or list(json.loads(told.read_text()))
+
+
+def _divergence(error: Exception) -> str | None:
+    """Return the message of a TrainingDiverged, also of another process; None for other errors."""
+    if isinstance(error, TrainingDiverged):
+        return error.message
+    _, found, message = str(error).rpartition(f"{TrainingDiverged.__name__}: ")
+    return message.strip() if found else None
+
+
+def _kept(run: RunFolder | None) -> str:
+    """Return a sentence on what is left of a training that diverged."""
+    rescued = None if run is None else rescue_weights(run)
+    if run is None or rescued is None:
+        return "No epoch was finished, so no checkpoint was kept"
+    return (
+        f"The last good checkpoint stays: {run.checkpoint()}; to start from its weights, "
+        f"set weights: {rescued}"
+    )
+
+
+def _dataset(index: pd.DataFrame, shards_dir: Path, config: TrainConfig, **more: Any) -> Any:
+    return ViewDataset(index, shards_dir, config.preprocess, target=config.target, **more)
+
+
+def _loaders(
+    index: pd.DataFrame,
+    watched: np.ndarray,
+    maps: Tensor | None,
+    shards_dir: Path,
+    config: TrainConfig,
+    focus: str | None,
+) -> tuple[DataLoader[Any], DataLoader[Any] | None]:
+    """Return the loader of the rows to train on, and that of the watched ones."""
+    rows, kept = index[~watched], None if maps is None else maps[torch.from_numpy(~watched)]
     augment = build_augment(config.seed, config.augment)
-    data = ViewDataset(index, shards_dir, config.preprocess, target=config.target, augment=augment)
+    auxiliary = {
+        name: values.numpy() for name, values in auxiliary_targets(rows, config.auxiliary).items()
+    }
+    more = {"augment": augment, "auxiliary": auxiliary}
+    images = _dataset(rows, shards_dir, config, **more)
+    data = images if kept is None else MapDataset(kept, images.labels, auxiliary)
+    draws = _draws(
+        images.labels, rows["scanner"].to_numpy(), config, focus, cached=kept is not None
+    )
+    train = train_loader(data, draws, config.workers if kept is None else 0)
+    if not watched.any():
+        return train, None
+    seen = _dataset(index[watched], shards_dir, config)
+    if maps is not None:
+        seen = MapDataset(maps[torch.from_numpy(watched)], seen.labels)
+    return train, watch_loader(seen, config.batch_size, 0 if maps is not None else config.workers)
+
+
+def _draws(
+    labels: np.ndarray,
+    scanners: np.ndarray,
+    config: TrainConfig,
+    focus: str | None,
+    *,
+    cached: bool,
+) -> EpochDraws:
     weights = sampling_weights(
-        data.labels,
-        index["scanner"].to_numpy(),
+        labels,
+        scanners,
         positive_share=config.positive_share,
         focus=focus,
         replay_share=config.replay_share,
     )
-    cached = augment is None
-    if cached:
-        maps = trunk_maps(net, data) if maps is None else maps
-    loader = _loader(data, maps if cached else None, weights, config)
-    module = ViewModule(net, config, steps=len(loader) * config.epochs, cached=cached)
-    history = History(progress)
-    _trainer(config, history).fit(module, loader)
-    net.eval()
-    return history.epochs
-
-
-def _loader(
-    data: ViewDataset, maps: Tensor | None, weights: np.ndarray, config: TrainConfig
-) -> DataLoader[Any]:
-    count = len(data) if maps is None else 2 * len(data)
-    generator = torch.Generator().manual_seed(config.seed)
-    if maps is None:
-        sampler = WeightedRandomSampler(weights.tolist(), len(data), generator=generator)
-        return DataLoader(data, batch_size=config.batch_size, sampler=sampler, drop_last=count > 8)
-    labels = torch.from_numpy(data.labels).repeat_interleave(2)
-    pairs = TensorDataset(maps.flatten(0, 1), labels)
-    doubled = np.repeat(weights, 2) / 2
-    # an epoch draws as many views as there are images: each in one of its two forms
-    sampler = WeightedRandomSampler(doubled.tolist(), len(data), generator=generator)
-    return DataLoader(
-        pairs, batch_size=config.batch_size, sampler=sampler, collate_fn=_collate_half
-    )
-
-
-def _collate_half(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    maps, labels = zip(*items, strict=True)
-    return torch.stack(maps).float(), torch.stack(labels)
-
-
-def _trainer(config: TrainConfig, history: History) -> lightning.Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
-    return lightning.Trainer(
-        max_epochs=config.epochs,
-        accelerator="auto",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[history],
-        deterministic="warn",
+    return EpochDraws(
+        weights,
+        labels,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        positive_share=config.positive_share if config.sampler == "per_batch" else None,
+        drop_last=not cached and len(labels) > SMALL_SET,
     )
 
 
@@ -166,9 +193,21 @@ def view_logits(
     net: ViewNet, index: pd.DataFrame, shards_dir: Path, config: TrainConfig
 ) -> np.ndarray:
     """Return the raw logit of each row, (N,) float64, without augmentation."""
-    data = ViewDataset(index, shards_dir, config.preprocess, target=config.target)
-    net.eval()
-    loader: DataLoader[Any] = DataLoader(data, batch_size=TRUNK_BATCH)
+    return view_outputs(net, index, shards_dir, config)[0]
+
+
+def view_outputs(
+    net: ViewNet, index: pd.DataFrame, shards_dir: Path, config: TrainConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's logit (N,) float64 and features (N, F) float32, not augmented."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data = _dataset(index, shards_dir, config)
+    net.eval().to(device)
+    logits, features = [], []
     with torch.inference_mode():
-        parts = [net(images) for images, _ in loader]
-    return np.asarray(torch.cat(parts).double().cpu().numpy())
+        for images, _ in DataLoader(data, batch_size=TRUNK_BATCH):
+            found = net.pooled(net.trunk(images.to(device)))
+            features.append(found.cpu())
+            logits.append(net.logits(found).double().cpu())
+    net.cpu()
+    return torch.cat(logits).numpy(), torch.cat(features).numpy()

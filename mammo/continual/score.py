@@ -1,7 +1,7 @@
 """Score rows of the index with a release, through the service's own path.
 
 The views come from shards (prepared once by `mammo.preprocess.prepare`), the
-logits from `Screener.infer`, the aggregation from `screening.score_breasts`, of
+logits from `Screener.infer_views`, the breasts from `Screener.breast_logits`, of
 the views that the service would pool (`mammo.preferred`).
 """
 
@@ -19,7 +19,14 @@ from mammo.data.shards import ShardReader
 from mammo.prediction_log import exam_frame
 from mammo.preferred import suitable_rows
 from mammo.preprocess import to_tensor
-from mammo.screening import EMBEDDING_SIZE, Screener, ViewScore, exam_quality, score_breasts
+from mammo.screening import (
+    EMBEDDING_SIZE,
+    Screener,
+    ViewInference,
+    ViewScore,
+    decide_breasts,
+    exam_quality,
+)
 
 BATCH = 8
 EMBEDDING_COLUMNS = [f"e_{i:02d}" for i in range(EMBEDDING_SIZE)]
@@ -29,26 +36,57 @@ Progress = Callable[[int, int], None]
 def score_views(
     screener: Screener, index: pd.DataFrame, shards_dir: Path, progress: Progress | None = None
 ) -> pd.DataFrame:
-    """Return ``index`` with the columns logit, pooled and e_00..e_31, one row a mammogram.
+    """Return ``index`` with what the release says of each row, one row a mammogram.
 
-    ``index`` holds whole exams: which views are pooled depends on the others.
+    Added are logit, pooled, breast_logit (of its breast, the same for all views
+    of it) and e_00..e_31. ``index`` holds whole exams: which views are pooled,
+    and what a breast scores, depends on the others.
     """
+    found = infer_rows(screener, index, shards_dir, progress)
+    scored = index.reset_index(drop=True)
+    scored["logit"] = found.logits
+    scored["pooled"] = suitable_rows(scored.to_dict("records"))
+    scored["breast_logit"] = _breast_logits(screener, scored, found)
+    return pd.concat([scored, pd.DataFrame(found.embeddings, columns=EMBEDDING_COLUMNS)], axis=1)
+
+
+def infer_rows(
+    screener: Screener,
+    index: pd.DataFrame,
+    shards_dir: Path,
+    progress: Progress | None = None,
+    *,
+    features: bool = False,
+) -> ViewInference:
+    """Run the release over the prepared images of the rows, in their order."""
     reader = ShardReader(shards_dir)
-    logits, embeddings = [], []
+    parts = []
     for start in range(0, len(index), BATCH):
         rows = index.iloc[start : start + BATCH]
         places = zip(rows["shard"], rows["shard_row"].astype(int), strict=True)
         pixels = np.stack([reader.row(shard, row) for shard, row in places])
-        logit, embedding = screener.infer(to_tensor(pixels, screener.release.preprocess))
-        logits.append(logit)
-        embeddings.append(embedding)
+        tensors = to_tensor(pixels, screener.release.preprocess)
+        parts.append(screener.infer_views(tensors, features=features))
         if progress is not None:
             progress(min(start + BATCH, len(index)), len(index))
-    scored = index.reset_index(drop=True)
-    scored["logit"] = np.concatenate(logits) if logits else np.empty(0, np.float32)
-    scored["pooled"] = suitable_rows(scored.to_dict("records"))
-    stacked = np.concatenate(embeddings) if embeddings else np.empty((0, EMBEDDING_SIZE))
-    return pd.concat([scored, pd.DataFrame(stacked, columns=EMBEDDING_COLUMNS)], axis=1)
+    if not parts:
+        return ViewInference(np.empty(0, np.float32), np.empty((0, EMBEDDING_SIZE)), None)
+    logits, embeddings, of_views = zip(*parts, strict=True)
+    stacked = None if of_views[0] is None else np.concatenate(of_views)
+    return ViewInference(np.concatenate(logits), np.concatenate(embeddings), stacked)
+
+
+def _breast_logits(screener: Screener, scored: pd.DataFrame, found: ViewInference) -> np.ndarray:
+    """Return the logit of each row's breast, (N,) float64."""
+    result = np.full(len(scored), np.nan)
+    sides = scored["laterality"].to_numpy(dtype=object)
+    pooled = scored["pooled"].to_numpy(dtype=bool)
+    for places in scored.groupby("exam_id", sort=False).indices.values():
+        rows = np.asarray(places)
+        of_exam = rows[pooled[rows]]
+        logits = screener.breast_logits(list(sides[of_exam]), *found.of_breasts(of_exam))
+        result[rows] = [logits.get(side, np.nan) for side in sides[rows]]
+    return result
 
 
 def score_exams(screener: Screener, views: pd.DataFrame, target: str) -> pd.DataFrame:
@@ -63,9 +101,17 @@ def score_exams(screener: Screener, views: pd.DataFrame, target: str) -> pd.Data
     return frame
 
 
-def score_breast_logits(views: pd.DataFrame, target: str) -> pd.DataFrame:
-    """Return one row a breast: exam_id, laterality, patient_id, logit (mean over views), label."""
+def score_breast_logits(
+    views: pd.DataFrame, target: str, aggregation: str = "mean"
+) -> pd.DataFrame:
+    """Return one row a breast: exam_id, laterality, patient_id, logit, label.
+
+    The logit is ``breast_logit`` where `score_views` gave it, else the mean, or
+    with ``aggregation`` max the maximum, over the pooled views.
+    """
     labelled = views.assign(label=target_values(views, target))
+    given = "breast_logit" in views
+    pick = "max" if aggregation == "max" else "mean"
     breast = ["exam_id", "laterality"]
     # the label is the breast's, also where it was given to a view that is not pooled
     labelled["label"] = labelled.groupby(breast)["label"].transform("max")
@@ -73,7 +119,7 @@ def score_breast_logits(views: pd.DataFrame, target: str) -> pd.DataFrame:
     return groups.agg(
         patient_id=("patient_id", "first"),
         scanner=("scanner", "first"),
-        logit=("logit", "mean"),
+        logit=("breast_logit", "first") if given else ("logit", pick),
         label=("label", "max"),
     ).reset_index()
 
@@ -82,7 +128,8 @@ def _exam_row(screener: Screener, exam: pd.DataFrame, labels: pd.Series) -> dict
     first = exam.iloc[0]
     point = screener.release.operating_point(first["scanner"])
     pooled = exam[exam["pooled"]]
-    breasts = score_breasts(zip(pooled["laterality"], pooled["logit"], strict=True), point)
+    logits = pooled.groupby("laterality")["breast_logit"].first()
+    breasts = decide_breasts({str(side): float(one) for side, one in logits.items()}, point)
     worst = max(breasts, key=lambda breast: breast.logit)
     label = labels.loc[exam.index].max()
     embedding = pooled[EMBEDDING_COLUMNS].to_numpy(np.float32).mean(axis=0)

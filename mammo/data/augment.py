@@ -73,8 +73,14 @@ class Augmentation:
         self._pipeline: A.Compose | None = None
         self._worker_seed: int | None = None
 
-    def __call__(self, image: Image) -> Image:
-        """Augment one image."""
+    def __call__(self, image: Image, draw: int | None = None) -> Image:
+        """Augment one image.
+
+        With ``draw`` from the stream of that number, the same in every process
+        and after any other image.
+        """
+        if draw is not None:
+            _seed(self._seeded(), _mix(self.seed, draw))
         return self.with_boxes(image).image
 
     def with_boxes(self, image: Image, boxes: Sequence[Box] = ()) -> Augmented:
@@ -116,8 +122,7 @@ class Augmentation:
         worker = _torch_worker_seed()
         if worker is not None and worker != self._worker_seed:
             self._worker_seed = worker
-            mixed = np.random.SeedSequence((self.seed, worker)).generate_state(1)[0]
-            _seed(self._pipeline, int(mixed))
+            _seed(self._pipeline, _mix(self.seed, worker))
         return self._pipeline
 
 
@@ -212,6 +217,10 @@ def _seed(pipeline: A.Compose, seed: int) -> None:
     import random
 
     pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
+
+
+def _mix(*seeds: int) -> int:
+    return int(np.random.SeedSequence(seeds).generate_state(1)[0])
 
 
 def _breast_cells(plane: Image) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from mammo.continual.fit import TrainedRelease
 from mammo.continual.score import score_exams, score_views
 from mammo.data.dataset import ViewDataset
 from mammo.data.index import read_index
-from mammo.screening import Screener
+from mammo.screening import Screener, ViewInference
 from mammo.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -22,9 +22,9 @@ class Recording(Screener):
 
     seen: np.ndarray
 
-    def infer(self, tensors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def infer_views(self, tensors: np.ndarray, *, features: bool = False) -> ViewInference:
         self.seen = tensors
-        return super().infer(tensors)
+        return super().infer_views(tensors, features=features)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from mammo.continual.measure import out_of_fold_auc
 from mammo.continual.score import score_breast_logits
-from mammo.continual.split import Parts
+from mammo.continual.scores import pooled_views
 from mammo.screening import ViewScore, exam_quality
 
 
@@ -37,8 +37,8 @@ def test_the_out_of_fold_estimate_pools_as_the_service_does() -> None:
     cancer = rows["cancer"].to_numpy(float)
     # the spot views would turn every breast's score round
     logits = np.where(rows["quality"] == "", 1.0, -9.0) * (2 * cancer - 1)
-    parts = Parts(rows.iloc[:80], rows.iloc[80:], rows.iloc[:0], pd.Series(0, rows.index))
-    assert out_of_fold_auc(parts, logits, "cancer")["breast"]["value"] == 1.0
+    views_of = pooled_views(rows, logits, "mean")
+    assert out_of_fold_auc(views_of, "cancer")["breast"]["value"] == 1.0
 
 
 def test_a_label_counts_where_it_was_given_to_a_view_that_is_not_pooled() -> None:

@@ -142,14 +142,14 @@ def test_what_is_evaluated_is_bit_for_bit_unaugmented(stored: tuple[pd.DataFrame
 
 @pytest.mark.slow
 def test_scores_do_not_depend_on_the_augmentation(stored: tuple[pd.DataFrame, Path]) -> None:
-    from mammo.continual.fit import _start
     from mammo.continual.network import view_logits
+    from mammo.continual.start import start_network
 
     index, shards = stored
     plain = TrainConfig(
         architecture="small_cnn", pretrained=False, frozen_stages=0, preprocess=CONFIG
     )
-    net, _ = _start(plain, None)
+    net, _ = start_network(plain)
     scores = view_logits(net, index, shards, plain)
     assert np.array_equal(scores, view_logits(net, index, shards, replace(plain, augment="strong")))
 

@@ -1,0 +1,129 @@
+"""A training that is killed ends as if it had not been; other people's checkpoints are refused."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mammo.continual.checkpoints import FINISHED, RunFolder, open_run, run_key
+from mammo.continual.network import fit_network
+from mammo.continual.start import start_network
+from mammo.errors import CheckpointForeign, TrainingDiverged, TrainingRunning
+from mammo.models.breast_net import build_view_net
+from mammo.models.module import ViewModule
+from tests.continual.synthetic import config, write_store
+
+pytestmark = pytest.mark.slow
+KILLED = -signal.SIGKILL
+
+
+def fit(store: Path, run: Path, out: Path, epoch: int = -1, batch: int = 0) -> tuple[int, str]:
+    """Fit in another process; returns its status and what it printed."""
+    told = [str(one) for one in (store, run, out, epoch, batch, epoch_augment(store))]
+    command = [sys.executable, "-m", "tests.continual.killed_fit", *told]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def epoch_augment(store: Path) -> bool:
+    return store.name == "augmented"
+
+
+@pytest.mark.parametrize("kind", ["augmented", "cached"])
+def test_a_killed_fit_ends_with_the_same_weights(tmp_path: Path, kind: str) -> None:
+    """Killed in the first epoch, in the middle of another and once more, then let go on."""
+    store, run = tmp_path / kind, tmp_path / "run"
+    status, told = fit(store, tmp_path / "whole", tmp_path / "whole.safetensors")
+    assert (status, told.split()[-1]) == (0, "4"), told
+    for epoch, batch, left in ((0, 1, []), (2, 0, ["epoch-0002"]), (3, 1, ["epoch-0003"])):
+        assert fit(store, run, tmp_path / "x", epoch, batch)[0] == KILLED
+        assert sorted(path.stem for path in run.glob("epoch-*.ckpt")) == left
+    status, told = fit(store, run, tmp_path / "killed.safetensors")
+    assert (status, told.split()[-1]) == (0, "4"), told  # the history has all four epochs
+    whole, killed = (tmp_path / f"{one}.safetensors" for one in ("whole", "killed"))
+    assert whole.read_bytes() == killed.read_bytes()
+    assert {path.name for path in run.glob("[!.]*")} == {FINISHED, "history.json"}
+
+
+class Payload:
+    """What a stranger may put into a pickle."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("run by a checkpoint",)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (pickle.dumps(Payload()), "cannot be read as numbers and text"),
+        (b"not a checkpoint", "cannot be read as numbers and text"),
+        ({"mammo_run": "another", "epoch": 1}, "was not written by this run"),
+        ([1, 2], "was not written by this run"),
+    ],
+    ids=["code", "noise", "of another run", "of nobody"],
+)
+def test_a_strangers_checkpoint_is_refused(
+    tmp_path: Path, content: object, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "epoch-0001.ckpt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(CheckpointForeign, match=f"{told}.*Remove the folder"):
+        RunFolder(tmp_path, "key").epochs_done(path)
+    assert "run by" not in capsys.readouterr().out
+
+
+def test_a_run_is_held_by_one_process_and_goes_when_done(tmp_path: Path) -> None:
+    with open_run(tmp_path, "k", {"config": {}}) as run:
+        assert (run.path / "run.json").is_file()
+        with pytest.raises(TrainingRunning, match="another process trains"):
+            open_run(tmp_path, "k", {}).__enter__()
+    assert not run.path.exists()
+    with pytest.raises(ZeroDivisionError), open_run(tmp_path, "k", {}):
+        raise ZeroDivisionError
+    assert run.path.exists()  # what was reached is kept for the next try
+
+
+def test_every_fact_changes_the_key() -> None:
+    facts = [
+        {"config": {"seed": 1}},
+        {"config": {"seed": 2}},
+        {"config": {"seed": 1}, "focus": "a"},
+    ]
+    assert len({run_key(one) for one in facts}) == 3
+    assert run_key(facts[0]) == run_key({"config": {"seed": 1}})
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = ViewModule.training_step
+
+    def broken(self: ViewModule, batch: tuple, number: int) -> torch.Tensor:
+        loss = step(self, batch, number)
+        if self.current_epoch != 2 or number != 1:
+            return loss
+        self._check_later(loss * torch.nan)
+        return loss * torch.nan
+
+    monkeypatch.setattr(ViewModule, "training_step", broken)
+    index = write_store(tmp_path / "store")
+    net, _ = start_network(config())
+    run = RunFolder(tmp_path / "run", "key")
+    with pytest.raises(TrainingDiverged) as caught:
+        fit_network(net, index, tmp_path / "store", config(epochs=5), run=run)
+    message = caught.value.message
+    assert "the loss became nan in epoch 3, step 10 at a learning rate of 0.00" in message
+    assert "epoch-0002.ckpt" in message and caught.value.code == "TRAINING_DIVERGED"
+    rescued = tmp_path / "run" / "epoch-0002.safetensors"
+    assert str(rescued) in message
+    again, _ = build_view_net("small_cnn", weights=rescued)
+    assert all(bool(torch.isfinite(value).all()) for value in again.state_dict().values())
