@@ -13,7 +13,7 @@ from torch import nn
 from mammo.export.verdict import Judged
 from mammo.models.breast_net import ViewNet, build_view_net
 
-HEIGHT, WIDTH = 64, 32
+HEIGHT, WIDTH = 96, 48
 PATIENTS = 24
 
 
@@ -38,7 +38,7 @@ def drawn() -> tuple[Drawn, pd.DataFrame]:
     rows, pixels = [], []
     for patient in range(PATIENTS):
         label = patient % 2
-        cy, cx = rng.uniform(15, 50), rng.uniform(8, 24)
+        cy, cx = rng.uniform(25, 70), rng.uniform(10, 30)
         mass = 0.45 * label * np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / 40)
         for _ in range(2):
             pixels.append(np.clip(0.3 + 0.06 * rng.normal(size=y.shape) + mass, 0, 1))
