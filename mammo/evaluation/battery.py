@@ -20,7 +20,13 @@ from functools import partial
 import numpy as np
 
 from mammo.evaluation import ranking as rk
-from mammo.evaluation.bootstrap import Interval, logit_bounds, percentile_bounds, wilson_bounds
+from mammo.evaluation.bootstrap import (
+    Interval,
+    logit_bounds,
+    patient_counts,
+    percentile_bounds,
+    wilson_bounds,
+)
 from mammo.evaluation.decisions import RATES, Decisions, named, rates
 from mammo.evaluation.draws import PatientDraws
 from mammo.evaluation.prevalence import at_prevalence, corrected_interval
@@ -102,11 +108,11 @@ def measure_at(
         for name, function in at_prevalence(value["prevalence"]).items()
     }
     for name in ("pf1", "brier", "mean_probability"):
-        result[name] = _percentile(value[name], drawn[name], draws)
+        result[name] = _percentile(value[name], drawn[name], rows)
     ranked = rk.rank_rows(rows.labels, rows.scores, patient, weight)
     precision = ranked.table(lambda steps: rk.average_precision(steps)[:, np.newaxis])
     kept = draws.draw(precision)[:, 0]
-    result["average_precision"] = _percentile(float(draws.once(precision)[0]), kept, draws)
+    result["average_precision"] = _percentile(float(draws.once(precision)[0]), kept, rows)
     return _per_1000(result)
 
 
@@ -120,12 +126,12 @@ def _ranked(rows: Rows, patient: np.ndarray, draws: PatientDraws) -> dict[str, I
     for place, name in enumerate(columns):
         value, draw = float(values[place]), drawn[:, place]
         if name in AREAS:
-            found[name] = area_interval(value, draw, rows, draws)
+            found[name] = area_interval(value, draw, rows)
         elif name == "average_precision":
-            found[name] = _percentile(value, draw, draws)
+            found[name] = _percentile(value, draw, rows)
         else:
             judged = rows.labels if name.startswith("sensitivity") else ~rows.labels
-            found[name] = rate_interval(value, draw, rows.patients[judged], draws)
+            found[name] = rate_interval(value, draw, rows.at(judged))
     return found
 
 
@@ -134,11 +140,11 @@ def _decided(rows: Rows, patient: np.ndarray, draws: PatientDraws) -> dict[str, 
     values, drawn = rates(named(draws.once(table))), rates(named(draws.draw(table, by_class=False)))
     below = denominators(rows)
     found = {
-        name: rate_interval(float(values[name]), drawn[name], rows.patients[below[name]], draws)
+        name: rate_interval(float(values[name]), drawn[name], rows.at(below[name]))
         for name in (*RATES, "prevalence")
     }
     for name in ("f1", "pf1", "brier", "mean_probability"):
-        found[name] = _percentile(float(values[name]), drawn[name], draws)
+        found[name] = _percentile(float(values[name]), drawn[name], rows)
     return _per_1000(found)
 
 
@@ -154,42 +160,40 @@ def denominators(rows: Rows) -> dict[str, np.ndarray]:
     return {name: special.get(name, everyone) for name in (*RATES, "prevalence")}
 
 
-def area_interval(
-    value: float, drawn: np.ndarray, rows: Rows, draws: PatientDraws, level: float = LEVEL
-) -> Interval:
+def area_interval(value: float, drawn: np.ndarray, rows: Rows, level: float = LEVEL) -> Interval:
     """Return an area under a curve with bounds on the logit scale, as `auc_interval`'s."""
-    negative = len(np.unique(rows.patients[~rows.labels]))
-    scarce = max(1, min(int(draws.positive.sum()), negative))
-    low, high = logit_bounds(value, float(np.nanstd(drawn)), scarce, level)
-    return Interval(value, low, high, *_counts(draws))
+    low, high = logit_bounds(value, float(np.nanstd(drawn)), scarce_patients(rows), level)
+    return Interval(value, low, high, *patient_counts(rows.patients, rows.labels))
 
 
-def rate_interval(
-    value: float,
-    drawn: np.ndarray,
-    patients: np.ndarray,
-    draws: PatientDraws,
-    level: float = LEVEL,
-) -> Interval:
+def scarce_patients(rows: Rows) -> int:
+    """Return the patients of the scarcer class, at least 1; a patient may be of both."""
+    sides = (rows.patients[rows.labels], rows.patients[~rows.labels])
+    return max(1, min(len(np.unique(side)) for side in sides))
+
+
+def rate_interval(value: float, drawn: np.ndarray, rows: Rows, level: float = LEVEL) -> Interval:
     """Return a rate with Wilson's bounds on the effective number of its rows.
 
-    ``patients`` are those of the rows below the line; where the draws show no
-    spread each of them counts as one row.
+    ``rows`` are those below the line; where the draws show no spread each of
+    their patients counts as one row.
     """
+    patients, counts = rows.patients, patient_counts(rows.patients, rows.labels)
     if not len(patients) or np.isnan(value):
-        return Interval(float("nan"), float("nan"), float("nan"), *_counts(draws))
+        return Interval(float("nan"), float("nan"), float("nan"), *counts)
     variance = float(np.nanvar(drawn))
-    units = len(np.unique(patients))
+    units = counts[0]
     spread = value * (1 - value)
-    effective = units if variance < 1e-15 else min(len(patients), spread / variance)
-    low, high = wilson_bounds(value, max(effective, 1e-9), level)
-    return Interval(value, low, high, units, int(draws.positive.sum()))
+    # at 0 and 1 the variance says nothing of how many independent rows there are
+    known = variance > 1e-15 and spread > 1e-12
+    effective = min(len(patients), spread / variance) if known else units
+    low, high = wilson_bounds(value, effective, level)
+    return Interval(value, low, high, *counts)
 
 
-def _percentile(value: float, drawn: np.ndarray, draws: PatientDraws) -> Interval:
-    scarce = min(int(draws.positive.sum()), int((~draws.positive).sum()))
-    low, high = percentile_bounds(drawn, max(scarce, 2), LEVEL)
-    return Interval(value, low, high, *_counts(draws))
+def _percentile(value: float, drawn: np.ndarray, rows: Rows) -> Interval:
+    low, high = percentile_bounds(drawn, max(scarce_patients(rows), 2), LEVEL)
+    return Interval(value, low, high, *patient_counts(rows.patients, rows.labels))
 
 
 def _per_1000(found: dict[str, Interval]) -> dict[str, Interval]:
@@ -198,7 +202,3 @@ def _per_1000(found: dict[str, Interval]) -> dict[str, Interval]:
         one, value=1000 * one.value, low=1000 * one.low, high=1000 * one.high
     )
     return found
-
-
-def _counts(draws: PatientDraws) -> tuple[int, int]:
-    return len(draws.patients), int(draws.positive.sum())

@@ -93,7 +93,7 @@ def bootstrap_draws(
     AUC should be, and no resample lacks a class.
     """
     _, patient = np.unique(np.asarray(patients), return_inverse=True)
-    counts = _patient_counts(patient, labels, resamples, seed)
+    counts = resampled_counts(patient, labels, resamples, seed)
     return np.concatenate([statistic(chunk[:, patient]) for chunk in counts])
 
 
@@ -142,10 +142,14 @@ def wilson_bounds(rate: float, n: float, level: float) -> tuple[float, float]:
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
-def _patient_counts(
+def resampled_counts(
     patient: np.ndarray, labels: np.ndarray | None, resamples: int, seed: int
 ) -> Iterator[np.ndarray]:
-    """Yield how often each patient is drawn, (chunk, patients), a chunk at a time."""
+    """Yield how often each patient is drawn, float64 (chunk, patients), a chunk at a time.
+
+    ``patient`` (int, rows) is each row's patient, from 0; with ``labels`` (bool,
+    rows) those with a positive row are drawn apart from the others.
+    """
     rng = np.random.default_rng(seed)
     total = int(patient.max()) + 1
     flagged = np.zeros(total, dtype=bool)

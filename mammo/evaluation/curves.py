@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mammo.evaluation import ranking as rk
-from mammo.evaluation.battery import LEVEL, Rows, rate_interval
+from mammo.evaluation.battery import LEVEL, Rows, rate_interval, scarce_patients
 from mammo.evaluation.bootstrap import percentile_bounds
 from mammo.evaluation.decisions import divide, sum_by_patient
 from mammo.evaluation.draws import PatientDraws
@@ -62,7 +62,7 @@ def roc_curve(rows: Rows, draws: PatientDraws) -> Curve:
     steps = ranking.steps(np.ones((1, len(draws.patients))))
     x = np.r_[0.0, np.column_stack([steps.x0[0], steps.x1[0]]).ravel(), 1.0]
     y = np.r_[0.0, np.column_stack([steps.y0[0], steps.y1[0]]).ravel(), 1.0]
-    return Curve(*_thinned(x, y), GRID, *_band(band, draws))
+    return Curve(*_thinned(x, y), GRID, *_band(band, rows))
 
 
 def precision_recall_curve(
@@ -78,7 +78,7 @@ def precision_recall_curve(
     steps = ranking.steps(np.ones((1, len(draws.patients))))
     true = steps.y1[0] * steps.positives[0]
     precision = divide(true, true + steps.x1[0] * steps.negatives[0])
-    return Curve(*_thinned(steps.y1[0], precision), RECALLS, *_band(band, draws))
+    return Curve(*_thinned(steps.y1[0], precision), RECALLS, *_band(band, rows))
 
 
 def calibration_bins(
@@ -86,37 +86,55 @@ def calibration_bins(
 ) -> tuple[CalibrationBin, ...]:
     """Return equal-mass bins of probability, ascending, the bins fixed over resamples.
 
-    A bin's interval is Wilson's on the effective number of its rows.
+    A bin's interval is Wilson's on the effective number of its rows. With
+    ``weights`` (patients,) rate and bounds are carried to the stated prevalence.
     """
     patient = draws.codes(rows.patients)
-    weight = np.ones(len(patient)) if weights is None else weights[patient]
+    weight = None if weights is None else weights[patient]
     parts = np.array_split(np.argsort(rows.probability, kind="stable"), min(bins, len(patient)))
-    return tuple(_bin(rows, part, patient, weight, draws, weights is not None) for part in parts)
+    return tuple(_bin(rows, part, patient, weight, draws) for part in parts)
 
 
 def _bin(
     rows: Rows,
     part: np.ndarray,
     patient: np.ndarray,
-    weight: np.ndarray,
+    weight: np.ndarray | None,
     draws: PatientDraws,
-    by_class: bool,
 ) -> CalibrationBin:
-    w, y = weight[part], rows.labels[part]
-    each = sum_by_patient(np.column_stack([w * y, w]), patient[part], len(draws.patients))
+    inside, code = rows.at(part), patient[part]
+    columns = np.column_stack([inside.labels, np.ones(len(part))]).astype(float)
+    each = sum_by_patient(columns, code, len(draws.patients))
 
-    def table(weights: np.ndarray) -> np.ndarray:
-        sums = weights @ each
+    def table(resampled: np.ndarray) -> np.ndarray:
+        sums = resampled @ each
         return divide(sums[:, :1], sums[:, 1:])
 
-    drawn = draws.draw(table, by_class=by_class)[:, 0]
-    observed = rate_interval(float(draws.once(table)[0]), drawn, rows.patients[part], draws)
-    predicted = float(np.average(rows.probability[part], weights=w))
-    return CalibrationBin(predicted, observed.value, observed.low, observed.high, len(part))
+    drawn = draws.draw(table, by_class=False)[:, 0]
+    found = rate_interval(float(inside.labels.mean()), drawn, inside)
+    predicted = float(np.average(inside.probability, weights=_weights_of(weight, part)))
+    observed, low, high = (
+        _carried(rate, rows.labels, weight, part) for rate in (found.value, found.low, found.high)
+    )
+    return CalibrationBin(predicted, observed, low, high, len(part))
 
 
-def _band(drawn: np.ndarray, draws: PatientDraws) -> tuple[np.ndarray, np.ndarray]:
-    units = max(2, min(int(draws.positive.sum()), int((~draws.positive).sum())))
+def _weights_of(weight: np.ndarray | None, part: np.ndarray) -> np.ndarray | None:
+    return None if weight is None else weight[part]
+
+
+def _carried(rate: float, labels: np.ndarray, weight: np.ndarray | None, part: np.ndarray) -> float:
+    """Return a bin's rate under row weights: positives weigh as everywhere, negatives as here."""
+    if weight is None:
+        return rate
+    negative = part[~labels[part]]
+    of_negative = float(weight[negative].mean()) if len(negative) else 1.0
+    positive = rate * float(weight[labels].mean())
+    return positive / (positive + (1 - rate) * of_negative)
+
+
+def _band(drawn: np.ndarray, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    units = max(2, scarce_patients(rows))
     bounds = [percentile_bounds(column, units, LEVEL) for column in drawn.T]
     low, high = np.array(bounds).T
     return low, high

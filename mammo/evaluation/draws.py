@@ -7,17 +7,21 @@ draws: their differences are then paired by construction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mammo.evaluation.bootstrap import DEFAULT_RESAMPLES, bootstrap_draws
+from mammo.evaluation.bootstrap import CHUNK_CELLS, DEFAULT_RESAMPLES, resampled_counts
 
 Table = Callable[[np.ndarray], np.ndarray]
 """Patients' weights (resamples, patients) to values (resamples, columns); NaN where undefined."""
+
+KEPT_CELLS = 64_000_000
+"""Draws kept from one table to the next, a byte each; more than these are drawn again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +77,33 @@ class PatientDraws:
         AUC or a value at a stated prevalence should be. Without it prevalence
         varies as it would from one set of patients to the next.
         """
+        return np.concatenate([table(counts) for counts in self._counts(by_class)])
+
+    def _counts(self, by_class: bool) -> Iterator[np.ndarray]:
+        """Yield how often each patient is drawn, float64 (chunk, patients)."""
         labels = self.positive if by_class else None
-        return bootstrap_draws(
-            self.patients, table, labels=labels, resamples=self.resamples, seed=self.seed
-        )
+        everyone = np.arange(len(self.patients))
+        if self.resamples * len(self.patients) > KEPT_CELLS:
+            yield from resampled_counts(everyone, labels, self.resamples, self.seed)
+            return
+        kept = self._of_classes if by_class else self._of_all
+        size = max(1, CHUNK_CELLS // len(self.patients))
+        for start in range(0, len(kept), size):
+            yield kept[start : start + size].astype(float)
+
+    @cached_property
+    def _of_classes(self) -> np.ndarray:
+        return self._drawn(self.positive)
+
+    @cached_property
+    def _of_all(self) -> np.ndarray:
+        return self._drawn(None)
+
+    def _drawn(self, labels: np.ndarray | None) -> np.ndarray:
+        """Draw all resamples: uint8 (resamples, patients); nobody is drawn 256 times."""
+        everyone = np.arange(len(self.patients))
+        parts = resampled_counts(everyone, labels, self.resamples, self.seed)
+        return np.concatenate([part.astype(np.uint8) for part in parts])
 
     def once(self, table: Table) -> np.ndarray:
         """Return the table's values with every patient once, float64 (columns,)."""

@@ -73,14 +73,17 @@ def corrected_interval(
     the spirit of Mercaldo 2007, doi:10.1002/sim.2677): no false positive among
     200 exams does not make a PPV certain at one cancer in a hundred.
     """
+    counts = se.n_patients + sp.n_patients, se.n_positive
     centre = function(se.value, sp.value)
+    if np.isnan(value) or np.isnan(centre):
+        return Interval(float("nan"), float("nan"), float("nan"), *counts)
     by_se = [function(s, sp.value) - centre for s in (se.low, se.high)]
     by_sp = [function(se.value, s) - centre for s in (sp.low, sp.high)]
     down = np.hypot(min(0.0, np.nanmin(by_se)), min(0.0, np.nanmin(by_sp)))
     up = np.hypot(max(0.0, np.nanmax(by_se)), max(0.0, np.nanmax(by_sp)))
     corners = [function(s, c) for s in (se.low, se.high) for c in (sp.low, sp.high)]
     low, high = max(value - down, np.nanmin(corners)), min(value + up, np.nanmax(corners))
-    return Interval(value, float(low), float(high), se.n_patients + sp.n_patients, se.n_positive)
+    return Interval(value, float(low), float(high), *counts)
 
 
 def at_prevalence(prevalence: float) -> dict[str, Callable[[float, float], float]]:

@@ -1,0 +1,230 @@
+"""Subgroups beside the total, each compared with the rest on the same resampled patients.
+
+A difference has a normal-theory interval and p value from the draws' standard
+error with Student's quantile (degrees of freedom: patients of the scarcer class
+inside), so that both agree; where a side is perfect and shows no spread, the
+width of its own interval stands in. Holm's adjustment runs over all subgroups
+of all attributes, metric by metric; two levels of one attribute that mirror
+each other are one comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from mammo.evaluation import ranking as rk
+from mammo.evaluation.battery import (
+    LEVEL,
+    Rows,
+    area_interval,
+    rate_interval,
+)
+from mammo.evaluation.bootstrap import Interval, patient_counts
+from mammo.evaluation.decisions import divide, sum_by_patient
+from mammo.evaluation.draws import PatientDraws, Table
+from mammo.evaluation.paired import holm
+
+METRICS = ("auc", "sensitivity", "specificity")
+MIN_PATIENTS = 5
+"""Patients of a class below which a subgroup is not judged."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Rows of a level of an attribute and the rest; ``inside, rest`` bool (rows,).
+
+    A finding type marks positive rows alone: the negatives are then in both.
+    """
+
+    attribute: str
+    name: str
+    inside: np.ndarray
+    rest: np.ndarray
+
+
+@dataclass(frozen=True)
+class GroupMetric:
+    """A metric inside a subgroup; ``difference`` is inside minus rest."""
+
+    value: Interval
+    difference: Interval | None = None
+    p_value: float | None = None
+    p_holm: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SubgroupResult:
+    """One subgroup: its counts, what could be judged in it, and a note where something could not.
+
+    ``unit`` is the level whose rows were counted.
+    """
+
+    attribute: str
+    name: str
+    unit: str
+    n_rows: int
+    n_patients: int
+    n_positive: int
+    positive_patients: int
+    metrics: dict[str, GroupMetric] = field(default_factory=dict)
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return asdict(self)
+
+
+def judge_groups(
+    rows: Rows, groups: Sequence[Group], draws: PatientDraws, unit: str
+) -> list[SubgroupResult]:
+    """Return each group with its metrics and differences to the rest, not yet adjusted."""
+    sides = [(group, part) for group in groups for part in (group.inside, group.rest)]
+    tables = [_side_table(rows, part, draws) for _, part in sides]
+    if not tables:
+        return []
+
+    def table(weights: np.ndarray) -> np.ndarray:
+        return np.column_stack([one(weights) for one in tables])
+
+    values = draws.once(table).reshape(len(groups), 2, len(METRICS))
+    drawn = draws.draw(table).reshape(-1, len(groups), 2, len(METRICS))
+    return [
+        _judge(rows, group, unit, values[place], drawn[:, place])
+        for place, group in enumerate(groups)
+    ]
+
+
+def adjusted(results: Sequence[SubgroupResult]) -> list[SubgroupResult]:
+    """Return the results with Holm's p values over all of them, metric by metric."""
+    found = list(results)
+    for metric in METRICS:
+        comparisons: dict[tuple[Any, ...], float] = {}
+        for one in found:
+            p = _p_value(one, metric)
+            if p is not None:
+                comparisons[_comparison(one, metric)] = p
+        held = dict(zip(comparisons, holm(list(comparisons.values())), strict=True))
+        found = [_with_holm(one, metric, held) for one in found]
+    return found
+
+
+def _p_value(one: SubgroupResult, metric: str) -> float | None:
+    return one.metrics[metric].p_value if metric in one.metrics else None
+
+
+def _comparison(one: SubgroupResult, metric: str) -> tuple[Any, ...]:
+    """Name a comparison; the two sides of one cut have the same size of difference."""
+    found = one.metrics[metric]
+    size = 0.0 if found.difference is None else abs(found.difference.value)
+    return (one.attribute, round(size, 12), round(found.p_value or 0.0, 9))
+
+
+def _with_holm(
+    one: SubgroupResult, metric: str, held: Mapping[tuple[Any, ...], float]
+) -> SubgroupResult:
+    if _p_value(one, metric) is None:
+        return one
+    found = replace(one.metrics[metric], p_holm=held[_comparison(one, metric)])
+    return replace(one, metrics=one.metrics | {metric: found})
+
+
+def _side_table(rows: Rows, part: np.ndarray, draws: PatientDraws) -> Table:
+    """Return AUC, sensitivity and specificity of some rows as a statistic of patients' weights."""
+    side = rows.at(part)
+    patient = draws.codes(side.patients)
+    y, r = side.labels, side.recalled
+    cells = np.column_stack([y & r, y, ~y & ~r, ~y]).astype(float)
+    each = sum_by_patient(cells, patient, len(draws.patients))
+    both = bool(y.any() and (~y).any())
+    ranked = rk.rank_rows(y, side.scores, patient).table(_auc_column) if both else None
+
+    def table(weights: np.ndarray) -> np.ndarray:
+        sums = weights @ each
+        auc = ranked(weights) if ranked else np.full((len(weights), 1), np.nan)
+        return np.column_stack([auc, divide(sums[:, ::2], sums[:, 1::2])])
+
+    return table
+
+
+def _auc_column(steps: rk.Steps) -> np.ndarray:
+    return rk.auc(steps)[:, np.newaxis]
+
+
+def _judge(
+    rows: Rows, group: Group, unit: str, values: np.ndarray, drawn: np.ndarray
+) -> SubgroupResult:
+    """Judge one group; ``values`` (2, metrics), ``drawn`` (resamples, 2, metrics)."""
+    inside, rest = rows.at(group.inside), rows.at(group.rest)
+    shared = bool((group.inside & group.rest).any())
+    counts = patient_counts(inside.patients, inside.labels)
+    metrics: dict[str, GroupMetric] = {}
+    for place, metric in enumerate(METRICS):
+        if metric == "specificity" and shared:
+            continue  # the negatives are everybody's
+        if not _enough(inside, metric):
+            continue
+        value = _interval(metric, values[0, place], drawn[:, 0, place], inside)
+        found = GroupMetric(value)
+        if _enough(rest, metric):
+            other = _interval(metric, values[1, place], drawn[:, 1, place], rest)
+            freedom = max(1, min(_judged_patients(one, metric) for one in (inside, rest)) - 1)
+            found = _compared(value, other, drawn[:, 0, place] - drawn[:, 1, place], freedom)
+        metrics[metric] = found
+    note = "" if "auc" in metrics else _why_not(inside)
+    return SubgroupResult(
+        group.attribute, group.name, unit, len(inside.labels), counts[0],
+        int(inside.labels.sum()), counts[1], metrics, note,
+    )  # fmt: skip
+
+
+def _enough(rows: Rows, metric: str) -> bool:
+    return _judged_patients(rows, metric) >= MIN_PATIENTS
+
+
+def _judged_patients(rows: Rows, metric: str) -> int:
+    """Return how many patients a metric rests on: for an AUC those of the scarcer class."""
+    positive, negative = _class_patients(rows)
+    rests_on = {"auc": min(positive, negative), "sensitivity": positive, "specificity": negative}
+    return rests_on[metric]
+
+
+def _class_patients(rows: Rows) -> tuple[int, int]:
+    sides = (rows.patients[rows.labels], rows.patients[~rows.labels])
+    return len(np.unique(sides[0])), len(np.unique(sides[1]))
+
+
+def _why_not(rows: Rows) -> str:
+    positive, negative = _class_patients(rows)
+    return (
+        f"AUC not judged: {positive} positive and {negative} negative patients, of each "
+        f"{MIN_PATIENTS} needed"
+    )
+
+
+def _interval(metric: str, value: float, drawn: np.ndarray, rows: Rows) -> Interval:
+    if metric == "auc":
+        return area_interval(float(value), drawn, rows)
+    judged = rows.labels if metric == "sensitivity" else ~rows.labels
+    return rate_interval(float(value), drawn, rows.at(judged))
+
+
+def _compared(inside: Interval, rest: Interval, drawn: np.ndarray, freedom: int) -> GroupMetric:
+    difference = inside.value - rest.value
+    z = float(stats.norm.ppf((1 + LEVEL) / 2))
+    # a side without spread in the draws is as uncertain as its own interval says
+    hidden = [(one.high - one.low) / (2 * z) for one in (inside, rest) if one.value in (0.0, 1.0)]
+    error = float(np.hypot.reduce([float(np.nanstd(drawn)), *hidden]))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    low, high = max(-1.0, difference - half), min(1.0, difference + half)
+    p = float(2 * stats.t.sf(abs(difference) / error, freedom)) if error > 0 else 1.0
+    bounds = Interval(difference, low, high, inside.n_patients, inside.n_positive)
+    return GroupMetric(inside, bounds, p)
