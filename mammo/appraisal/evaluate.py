@@ -63,6 +63,7 @@ class LevelEvaluation:
     roc: Curve | None = None
     precision_recall: Curve | None = None
     calibration: tuple[CalibrationBin, ...] = ()
+    calibration_corrected: tuple[CalibrationBin, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -83,6 +84,7 @@ class LevelEvaluation:
                 "roc": self.roc.to_dict(),
                 "precision_recall": self.precision_recall.to_dict(),
                 "calibration": [one.to_dict() for one in self.calibration],
+                "calibration_corrected": [one.to_dict() for one in self.calibration_corrected],
             }
         metrics = {name: metric.to_dict() for name, metric in self.metrics.items()}
         return {**self.counts, "confusion": self.confusion, "metrics": metrics, "curves": curves}
@@ -210,7 +212,8 @@ def _evaluate_level(
         metrics,
         roc_curve(rows, draws),
         precision_recall_curve(rows, draws, weights),
-        calibration_bins(rows, draws, weights),
+        calibration_bins(rows, draws),
+        () if weights is None else calibration_bins(rows, draws, weights),
     )
 
 

@@ -106,7 +106,8 @@ def _aggregate(parts: pd.DataFrame, level: str, score: str) -> pd.DataFrame:
         units[name] = groups[name].max()
     units["kinds"] = _kinds(parts, level).reindex(units.index).fillna("")
     units = units.reset_index()
-    units["unit"] = units[_KEYS[level]].astype(str).agg("/".join, axis=1)
+    unit = units[_KEYS[level][0]].astype(str)
+    units["unit"] = unit + "/" + units["laterality"].astype(str) if level == "breast" else unit
     return units
 
 
