@@ -9,6 +9,7 @@ import typer
 
 from flows.cli_data import add_data_commands
 from flows.cli_deidentify import add_deidentify_command
+from flows.cli_evaluate import add_evaluate_command
 from flows.cli_model import add_model_commands
 from flows.cli_models import add_models_command
 from flows.cli_stack import add_stack_commands
@@ -27,6 +28,7 @@ add_stack_commands(app)
 add_data_commands(app)
 add_deidentify_command(app)
 add_model_commands(app)
+add_evaluate_command(app)
 add_models_command(app)
 
 
