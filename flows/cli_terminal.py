@@ -33,6 +33,11 @@ ViaPrefect = Annotated[
 ]
 
 
+def own_command() -> str:
+    """Return the command as given, without folders: a page must not tell where it was made."""
+    return " ".join(["mammo", *(Path(one).name if "/" in one else one for one in sys.argv[1:])])
+
+
 def settings_from_environment() -> Settings:
     """Read the settings; a variable that makes no sense is a `SettingsInvalid`."""
     from pydantic import ValidationError

@@ -1,0 +1,180 @@
+"""What can be compared: a release, an MLflow run, or the folder of a release."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mammo.appraisal.release_scores import read_release_scores
+from mammo.continual.fit import RUN_CONFIG
+from mammo.continual.split import trained_patients
+from mammo.errors import IndexMissing, NotComparable, RunUnknown
+from mammo.models.tracking import EXPERIMENT, REGISTRY, mlflow_client
+from mammo.release import MANIFEST, Release
+from mammo.settings import Settings
+
+Progress = Callable[[str, int, int], None]
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+ARTIFACTS = "release"
+LEAST_RUNS, MOST_RUNS = 2, 8
+"""Beyond eight the curves cannot be told apart, and each pair costs of the Holm adjustment."""
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedRun:
+    """One of the models: its release, its scores, and whom it was trained on.
+
+    ``scores`` are checked (`mammo.appraisal.scores`), of every part; ``run_id`` is
+    MLflow's, empty where it was never registered.
+    """
+
+    release: Release
+    directory: Path
+    scores: pd.DataFrame
+    trained: frozenset[str]
+    config: dict[str, Any]
+    run_id: str
+
+    @property
+    def name(self) -> str:
+        """The release's id."""
+        return self.release.id
+
+
+def read_runs(
+    settings: Settings, names: Sequence[str], progress: Progress | None = None
+) -> list[ComparedRun]:
+    """Return the runs in the order named.
+
+    Raises
+    ------
+    RunUnknown
+        One is no release, run or folder; the message names those there are.
+    NotComparable
+        Fewer than two or more than eight, one twice, other targets, no scores.
+    """
+    if not LEAST_RUNS <= len(names) <= MOST_RUNS:
+        raise NotComparable(
+            f"found {len(names)} run{'s' * (len(names) != 1)}; a comparison has "
+            f"{LEAST_RUNS} to {MOST_RUNS}: name releases, MLflow runs or folders of releases"
+        )
+    places = [find_run(settings, name) for name in names]
+    releases = [Release.read(place, verify=True) for place in places]
+    _require_different(names, releases)
+    _require_one_target(releases)
+    return [
+        _read(settings, place, release, progress)
+        for place, release in zip(places, releases, strict=True)
+    ]
+
+
+def list_runs(settings: Settings) -> pd.DataFrame:
+    """Return the runs of `mammo train` that MLflow knows, newest first, one row a run.
+
+    Columns: run_id, release, started_at, target, architecture, golden_auc.
+    """
+    client = mlflow_client(settings)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    found = [] if experiment is None else client.search_runs([experiment.experiment_id])
+    rows = [
+        {
+            "run_id": one.info.run_id,
+            "release": one.data.tags.get("release"),
+            "started_at": pd.Timestamp(one.info.start_time, unit="ms", tz="UTC"),
+            "target": one.data.params.get("target"),
+            "architecture": one.data.params.get("architecture"),
+            "golden_auc": one.data.metrics.get("golden_auc.value"),
+        }
+        for one in found
+        if "release" in one.data.tags
+    ]
+    columns = ["run_id", "release", "started_at", "target", "architecture", "golden_auc"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values("started_at", ascending=False, ignore_index=True)
+
+
+def find_run(settings: Settings, name: str) -> Path:
+    """Return the folder of the release that a name stands for; RunUnknown."""
+    folder = Path(name)
+    if (folder / MANIFEST).is_file():
+        return folder
+    own = settings.releases_dir / name
+    if "/" not in name and (own / MANIFEST).is_file():
+        return own
+    if RUN_ID.fullmatch(name):
+        return _from_mlflow(settings, name)
+    known = sorted(path.parent.name for path in settings.releases_dir.glob(f"r-*/{MANIFEST}"))
+    raise RunUnknown(
+        f"no release, MLflow run or folder of a release is named {folder.name!r}. "
+        f"Releases here: {', '.join(known[-5:]) or 'none yet, `mammo train` makes one'}."
+    )
+
+
+def _from_mlflow(settings: Settings, run_id: str) -> Path:
+    """Return the release of an MLflow run: the folder here, else fetched from the artifacts."""
+    from mlflow.exceptions import MlflowException
+
+    client = mlflow_client(settings)
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        raise RunUnknown(
+            f"MLflow has no run {run_id}: `mammo status` tells where it is, its page lists the runs"
+        ) from error
+    own = settings.releases_dir / str(run.data.tags.get("release", ""))
+    if (own / MANIFEST).is_file():
+        return own
+    kept = settings.home / "compared" / run_id
+    if not (kept / ARTIFACTS / MANIFEST).is_file():
+        kept.mkdir(parents=True, exist_ok=True)
+        if not client.list_artifacts(run_id, ARTIFACTS):
+            raise RunUnknown(f"MLflow's run {run_id} holds no release: it is none of `mammo train`")
+        client.download_artifacts(run_id, ARTIFACTS, str(kept))
+    return kept / ARTIFACTS
+
+
+def _require_different(names: Sequence[str], releases: Sequence[Release]) -> None:
+    seen: dict[str, str] = {}
+    for name, release in zip(names, releases, strict=True):
+        if release.id in seen:
+            told = Path(name).name
+            also = f" ({seen[release.id]} and {told})" if told != seen[release.id] else ""
+            raise NotComparable(f"release {release.id} is named twice{also}: name each run once")
+        seen[release.id] = Path(name).name
+
+
+def _require_one_target(releases: Sequence[Release]) -> None:
+    targets = {release.target for release in releases}
+    if len(targets) > 1:
+        told = ", ".join(f"{one.id} for {one.target}" for one in releases)
+        raise NotComparable(
+            f"the runs answer different questions ({told}): compare runs of one target"
+        )
+
+
+def _read(
+    settings: Settings, directory: Path, release: Release, progress: Progress | None
+) -> ComparedRun:
+    try:
+        scores = read_release_scores(directory, release, settings, progress)
+    except IndexMissing as error:
+        raise NotComparable(
+            f"release {release.id} keeps no scores, and there is no index to score it on: "
+            "ingest the data it is to be compared on, or train it again"
+        ) from error
+    config = directory / RUN_CONFIG
+    registry = directory / REGISTRY
+    return ComparedRun(
+        release,
+        directory,
+        scores,
+        frozenset(trained_patients(directory)),
+        json.loads(config.read_text()) if config.is_file() else {},
+        str(json.loads(registry.read_text())["run_id"]) if registry.is_file() else "",
+    )

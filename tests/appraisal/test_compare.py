@@ -1,0 +1,302 @@
+"""Comparison of runs: on whom, by how much, how surely, in words, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+from mammo.appraisal.compare import Comparison, compare_runs
+from mammo.appraisal.compare_cost import count_parameters, differing_settings, measure_costs
+from mammo.appraisal.compare_groups import compare_groups
+from mammo.appraisal.compare_report import write_comparison
+from mammo.appraisal.compare_runs import ComparedRun, read_runs
+from mammo.appraisal.compare_words import (
+    best_sentence,
+    group_sentences,
+    needed_positives,
+    needed_sentence,
+    pair_sentence,
+    selection_sentences,
+    warnings,
+)
+from mammo.errors import MammoError, NotComparable, RunUnknown
+from mammo.settings import Settings
+
+from .runs import noisier, write_run, write_three
+from .tables import scores_table
+
+RESAMPLES = 300
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    home = tmp_path_factory.mktemp("home")
+    made = Settings(home=home, mlflow_port=9, service_port=9, _env_file=None)
+    write_three(made.releases_dir)
+    return made
+
+
+@pytest.fixture(scope="module")
+def runs(settings: Settings) -> list[ComparedRun]:
+    return read_runs(settings, ["r-good", "r-alike", "r-guess"])
+
+
+@pytest.fixture(scope="module")
+def found(runs: list[ComparedRun]) -> Comparison:
+    return compare_runs(runs, resamples=RESAMPLES)
+
+
+def breasts(scores: pd.DataFrame) -> pd.DataFrame:
+    """Aggregate by hand: mean of the views, the fixture's operating point."""
+    rows = scores.groupby(["exam_id", "laterality"])[["logit", "label"]].agg(
+        {"logit": "mean", "label": "max"}
+    )
+    return rows.assign(probability=1 / (1 + np.exp(-(rows["logit"] + 0.5))))
+
+
+def test_the_numbers_are_those_of_scikit_learn(runs: list[ComparedRun], found: Comparison) -> None:
+    for run in runs:
+        units = breasts(run.scores)
+        metrics = found.evaluations[run.name].main.metrics
+        expected = {
+            "auc": roc_auc_score(units["label"], units["logit"]),
+            "average_precision": average_precision_score(units["label"], units["logit"]),
+            "brier": brier_score_loss(units["label"], units["probability"]),
+        }
+        for name, value in expected.items():
+            assert metrics[name].interval.value == pytest.approx(value)
+
+
+def test_pairs_are_differences_of_the_runs(found: Comparison) -> None:
+    names = list(found.evaluations)
+    assert [(one.a, one.b) for one in found.pairs] == list(itertools.combinations(names, 2))
+    for pair in found.pairs:
+        auc = pair.difference("auc")
+        a, b = (
+            found.evaluations[one].main.metrics["auc"].interval.value for one in (pair.a, pair.b)
+        )
+        assert auc.difference == pytest.approx(b - a)
+        assert auc.delong is not None and auc.delong.difference == pytest.approx(b - a)
+        assert auc.low <= auc.difference <= auc.high
+        assert pair.p_holm["auc"] >= auc.p_value
+
+
+def test_the_better_is_told_and_the_equal_is_not(found: Comparison) -> None:
+    alike, guess, other = (pair_sentence(pair) for pair in found.pairs)
+    assert alike.startswith("r-good and r-alike cannot be told apart")
+    assert "would have been seen with a power of 80% or more" in alike
+    assert guess.startswith("r-good is better than r-guess by 0.")
+    assert other.startswith("r-alike is better than r-guess by 0.")
+    assert "it cannot be told apart" in best_sentence(found)
+
+
+def test_more_noise_needs_more_cancers(found: Comparison) -> None:
+    alike, guess = found.pairs[0], found.pairs[1]
+    assert needed_positives(guess, 0.03) > needed_positives(alike, 0.03)
+    assert "some 0 patients" not in needed_sentence(guess)
+    assert f"some {needed_positives(guess, 0.03)} patients" in needed_sentence(guess)
+    assert needed_positives(guess, 0.06) == pytest.approx(
+        needed_positives(guess, 0.03) / 4, rel=0.1
+    )
+
+
+def test_only_exams_that_all_scored_and_none_was_trained_on(
+    runs: list[ComparedRun],
+) -> None:
+    good, alike, guess = runs
+    fewer = replace(alike, scores=alike.scores[alike.scores["exam_id"] > "E-0009"])
+    trained = replace(guess, trained=frozenset({"P-0020", "P-0021", "P-0003"}))
+    found = compare_runs([good, fewer, trained], resamples=RESAMPLES)
+    kept = {f"E-{i:04d}" for i in range(10, 150)} - {"E-0020", "E-0021"}
+    for one in found.evaluations.values():
+        assert set(one.units["exam"]["exam_id"]) == kept
+    chosen = found.selection
+    assert (chosen.exams, chosen.trained_on) == (138, 2)
+    assert chosen.unscored == {"r-good": 10, "r-alike": 0, "r-guess": 10}
+    told = " ".join(selection_sentences(found))
+    assert "same 138 exams" in told and "10 of r-good and 10 of r-guess" in told
+    assert "2 exams that are of a patient one was trained on" in told
+
+
+def test_out_of_fold_scores_may_be_of_training_patients(runs: list[ComparedRun]) -> None:
+    trained = frozenset(runs[0].scores["patient_id"])
+    folded = [
+        replace(run, trained=trained, scores=run.scores.assign(part="out_of_fold"))
+        for run in runs[:2]
+    ]
+    assert compare_runs(folded, part="out_of_fold", resamples=RESAMPLES).selection.exams == 150
+    with pytest.raises(MammoError, match=r"untouched.*no mammogram"):
+        compare_runs(folded)
+
+
+def test_an_exam_of_an_unknown_outcome_is_none(runs: list[ComparedRun]) -> None:
+    unknown = runs[0].scores.assign(
+        label=runs[0].scores["label"].where(runs[0].scores["exam_id"] != "E-0007")
+    )
+    pair = [replace(runs[0], scores=unknown), runs[1]]
+    assert compare_runs(pair, resamples=RESAMPLES).selection.exams == 149
+
+
+def test_no_exam_in_common_is_said_with_the_counts(runs: list[ComparedRun]) -> None:
+    every = frozenset(runs[0].scores["patient_id"])
+    with pytest.raises(NotComparable, match="150 were scored by all, 150 of them trained on"):
+        compare_runs([runs[0], replace(runs[1], trained=every)])
+    moved = runs[1].scores.assign(exam_id="other-" + runs[1].scores["exam_id"])
+    with pytest.raises(NotComparable, match="0 were scored by all"):
+        compare_runs([runs[0], replace(runs[1], scores=moved)])
+
+
+def test_other_outcomes_of_the_same_exams_are_refused(runs: list[ComparedRun]) -> None:
+    scores = runs[1].scores
+    few = scores["exam_id"] < "E-0005"
+    flipped = scores.assign(label=scores["label"].where(~few, 1 - scores["label"]))
+    with pytest.raises(MammoError, match="disagree on the outcome of 10 of 300 breasts"):
+        compare_runs([runs[0], replace(runs[1], scores=flipped)], resamples=RESAMPLES)
+
+
+def test_warnings_follow_from_the_runs(found: Comparison) -> None:
+    told = " ".join(warnings(found))
+    assert "patients with a positive outcome" in told and "2 data versions" in told
+    assert "phantom" not in told
+    assert "phantoms" in " ".join(warnings(replace(found, phantoms=True)))
+
+
+def test_subgroups_are_tested_inside_and_adjusted(found: Comparison) -> None:
+    groups = compare_groups(found, resamples=100)
+    assert {one.attribute for one in groups} >= {"age", "density", "scanner", "finding type"}
+    scanner = next(one for one in groups if one.name == "Maker/A")
+    rows = found.evaluations["r-good"].units["breast"]
+    inside = rows[rows["scanner"] == "Maker/A"]
+    expected = roc_auc_score(inside["label"], inside["score"])
+    assert scanner.aucs["r-good"].value == pytest.approx(expected)
+    assert scanner.pair is not None and "r-guess" in scanner.pair
+    assert scanner.difference is not None and scanner.p_holm is not None
+    assert scanner.p_holm >= scanner.difference.p_value
+    assert "is better than r-guess" in scanner.sentence
+    small = [one for one in groups if not one.aucs]
+    assert all(one.p_holm is None for one in small)
+    told = group_sentences(groups)
+    assert told[0].startswith("A difference stands after adjustment in") and len(told) == 2
+    assert "none of" in group_sentences([replace(scanner, p_holm=0.3)])[0]
+
+
+def test_cost_counts_what_is_there(runs: list[ComparedRun]) -> None:
+    costs = measure_costs(runs, rounds=3)
+    assert [one.run for one in costs] == ["r-good", "r-alike", "r-guess"]
+    assert costs[0].ratio == 1.0 and all(one.milliseconds > 0 for one in costs)
+    size = (runs[0].directory / "model.onnx").stat().st_size
+    assert costs[0].graph_mb == pytest.approx(size / 2**20)
+    assert count_parameters(runs[0].directory) == 1  # the bias of a brightness
+
+
+def test_batch_statistics_are_no_parameters(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+    from torch import nn
+
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
+    save_file(dict(net.state_dict()), tmp_path / "weights.safetensors")
+    assert count_parameters(tmp_path) == sum(one.numel() for one in net.parameters())
+
+
+def test_settings_that_differ_are_told(runs: list[ComparedRun]) -> None:
+    assert differing_settings(runs) == {"epochs": [2, 5, 2], "pooling": ["-", "-", "max"]}
+
+
+class Page(HTMLParser):
+    """The ids, the images and the addresses of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.ids += [str(found["id"])] if "id" in found else []
+        self.links += [str(found[one]) for one in ("href", "src") if one in found]
+
+
+def test_one_page_tells_it_all(settings: Settings, tmp_path: Path) -> None:
+    to = tmp_path / "compare.html"
+    report = write_comparison(
+        settings, ["r-good", "r-guess"], to=to, resamples=RESAMPLES, level="exam"
+    )
+    text, page = to.read_text(), Page()
+    page.feed(text)
+    chapters = ["compared", "differences", "curves", "decisions", "calibration", "subgroups",
+                "cost", "training", "limits"]  # fmt: skip
+    assert [one for one in page.ids if one in chapters] == chapters
+    assert len(page.ids) == len(set(page.ids))
+    assert all(one.startswith(("#", "data:")) for one in page.links)
+    for words in ("r-good is better than r-guess", "darkness", "not a cleared"):
+        assert words in text
+    assert str(settings.home) not in text
+    told = json.loads(json.dumps(report.to_dict(), default=str))
+    assert told["runs"] == ["r-good", "r-guess"] and told["selection"]["exams"] == 150
+    assert told["pairs"][0]["p_holm_over_pairs"]["auc"] < 0.01
+
+
+BAD = {
+    "one alone": (["r-good"], "found 1 run; a comparison has 2 to 8"),
+    "none": ([], "found 0 runs"),
+    "too many": (["r-good"] * 9, "found 9 runs"),
+    "twice": (["r-good", "r-good"], "release r-good is named twice: name each run once"),
+    "unknown": (["r-good", "r-nope"], "named 'r-nope'. Releases here: .*r-good"),
+    "another target": (["r-good", "r-dense"], r"r-good for cancer, r-dense for dense\)"),
+    "no scores": (["r-good", "r-mute"], "r-mute keeps no scores, and there is no index"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_compared_is_said(case: str, settings: Settings) -> None:
+    names, text = BAD[case]
+    for name, scores, facts in (
+        ("r-dense", scores_table(20), {"target": "dense"}),
+        ("r-mute", None, {}),
+    ):
+        if not (settings.releases_dir / name).exists():
+            write_run(settings.releases_dir, name, scores, **facts)
+    with pytest.raises(MammoError, match=text):
+        read_runs(settings, names)
+
+
+def test_a_folder_and_its_id_are_one_run(settings: Settings) -> None:
+    with pytest.raises(NotComparable, match="is named twice"):
+        read_runs(settings, ["r-good", str(settings.releases_dir / "r-good")])
+
+
+def test_a_changed_release_is_refused(settings: Settings, tmp_path: Path) -> None:
+    place = write_run(tmp_path / "releases", "r-cheat", scores_table(20))
+    noisier(scores_table(20), 0.1).to_parquet(place / "scores.parquet")
+    with pytest.raises(MammoError, match=r"scores.parquet of release r-cheat has SHA-256"):
+        read_runs(settings, ["r-good", str(place)])
+
+
+@pytest.mark.slow
+def test_runs_of_mlflow_are_found_and_fetched(settings: Settings, tmp_path: Path) -> None:
+    import shutil
+
+    from mammo.models.tracking import register_release
+    from mammo.release import Release
+
+    place = write_run(tmp_path / "releases", "r-logged", scores_table(150, seed=3))
+    run_id = register_release(settings, Release.read(place), place, {"epochs": 2}, []).run_id
+    with pytest.raises(RunUnknown, match="MLflow has no run 0000"):
+        read_runs(settings, ["r-good", "0" * 32])
+    found = read_runs(settings, ["r-good", run_id])
+    assert found[1].name == "r-logged" and "compared" in found[1].directory.parts
+    assert found[1].directory.is_relative_to(settings.home)
+    shutil.copytree(place, settings.releases_dir / "r-logged")
+    try:
+        here = read_runs(settings, ["r-good", run_id])[1]
+        assert here.directory == settings.releases_dir / "r-logged" and here.run_id == run_id
+    finally:
+        shutil.rmtree(settings.releases_dir / "r-logged")
