@@ -9,6 +9,7 @@
     golden.npz          a stored image, its tensor and its logit
     reference.parquet   exams that were not trained on, scored by this release
     scores.parquet      mammograms that were not trained on, with the network's raw logit
+    export.json         which graph model.onnx is, and what else was tried, where more than one was
     head.onnx           features of a breast's views -> its logit, where a head was trained
     card.md             what it was trained on and how well it does, for people
     registry.json       where MLflow keeps it; written later, outside the digest
@@ -38,11 +39,13 @@ OWN_FILES = (MANIFEST, REGISTRY, "gate.json", "change_record.json")
 """Files that speak of one release alone; a child does not inherit them."""
 
 HEAD = "head.onnx"
+EXPORT = "export.json"
 DEFAULT_SCANNER = "*"
 MEAN = "mean"
 DIGESTED = (
     "card.md",
     "encoder.onnx",
+    EXPORT,
     "golden.npz",
     HEAD,
     "images.parquet",
@@ -52,7 +55,7 @@ DIGESTED = (
     "scores.parquet",
     "weights.safetensors",
 )
-MAY_LACK = frozenset((HEAD, "images.parquet", "scores.parquet"))
+MAY_LACK = frozenset((EXPORT, HEAD, "images.parquet", "scores.parquet"))
 """What a release need not have: views may be averaged without a head, and releases made
 before the others were kept do not have them, nor do their children."""
 
@@ -62,8 +65,8 @@ class Release:
     """The manifest of a release.
 
     ``operating_points`` is by scanner key, with ``*`` for a scanner that the
-    release has not met. ``kind`` is how it came: ``trained``, ``fine_tuned`` or
-    ``recalibrated``. ``metrics`` are at exam level on patients not trained on.
+    release has not met. ``kind`` is how it came: ``trained``, ``fine_tuned``,
+    ``recalibrated`` or ``exported``. ``metrics`` are at exam level on patients not trained on.
     ``aggregation`` says how views become a breast: ``mean``, ``max``, or by
     head.onnx as ``breast_head`` or ``exam_head``.
     """

@@ -139,10 +139,12 @@ class Screener:
                 "It was made by another version of the preprocessing: train or package it again."
             )
         logit = float(self.infer(tensor[np.newaxis])[0][0])
-        if abs(logit - float(golden["logit"])) > LOGIT_TOLERANCE:
+        # an int8 graph states its own: a last bit may move a value by a whole rounding step
+        allowed = float(golden["tolerance"]) if "tolerance" in golden else LOGIT_TOLERANCE
+        if abs(logit - float(golden["logit"])) > allowed:
             raise ParityError(
                 f"Release {self.release.id}: the golden image scores {logit:.5f} here, "
-                f"{float(golden['logit']):.5f} where it was made; allowed is {LOGIT_TOLERANCE}."
+                f"{float(golden['logit']):.5f} where it was made; allowed is {allowed:.3g}."
             )
 
     def infer(self, tensors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -55,9 +55,44 @@ def card_text(release: Release) -> str:
             "|---|---|---|",
             *points,
             "",
+            *_exports(release.metrics.get("exports")),
             f"**Limits.** {LIMITS}",
             "",
         ]
+    )
+
+
+def _exports(exports: dict[str, Any] | None) -> list[str]:
+    """Return the table of graphs that were tried, where there was more than one."""
+    if exports is None:
+        return []
+    on, where = exports["judged_on"], exports["machine"]
+    rows = [_export_row(one) for one in exports["candidates"].values()]
+    return [
+        "## Graphs",
+        "",
+        f"model.onnx is **{exports['chosen']}**. Held against PyTorch "
+        f"({exports['eager_ms']:.1f} ms a view, one core of {where['processor']}) on "
+        f"{on['images']} mammograms of {on['patients']} patients ({on['source']}; {on['part']}); "
+        "AUC of breasts, its change with the paired patient-bootstrap 95% interval.",
+        "",
+        "| graph | AUC | change | most, mean difference of a logit | MB | ms | times | passed |",
+        "|---|---|---|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def _export_row(one: dict[str, Any]) -> str:
+    change = one["auc_change"]
+    told = "not judged"
+    if change is not None:
+        told = f"{change['value']:+.4f} ({change['low']:+.4f} to {change['high']:+.4f})"
+    auc = "" if one["auc"] is None else f"{one['auc']:.3f}"
+    return (
+        f"| {one['name']} | {auc} | {told} | {one['max_logit_difference']:.2g}, "
+        f"{one['mean_logit_difference']:.2g} | {one['size_mb']:.2f} | {one['latency_ms']:.1f} | "
+        f"{one['times_faster']:.2f} | {'yes' if one['passed'] else '; '.join(one['failed'])} |"
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from mammo.continual.carry import export_config
 from mammo.continual.checkpoints import RunFolder, open_run, run_key
 from mammo.continual.enough import require_enough
 from mammo.continual.folds import cross_validate
@@ -212,6 +213,7 @@ def settle_config(
     """
     settled = read_config(config, target=target) if isinstance(config, str) else config
     gate_config(settled)
+    export_config(settled)
     require_launcher(settled)
     stored = read_store_config(settings)
     return settled if stored is None else replace(settled, preprocess=stored)

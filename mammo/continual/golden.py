@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mammo.continual.carry import carried_graph
+from mammo.export.tolerance import logit_tolerance
 from mammo.preprocess import PreprocessConfig, StoredImage, prepare, to_tensor
 from mammo.screening import Screener
 
@@ -33,13 +35,18 @@ def golden_tensor(config: PreprocessConfig) -> np.ndarray:
 
 
 def write_golden(directory: Path, screener: Screener) -> None:
-    """Write golden.npz: pixels, bits, tensor and the logit of this release."""
+    """Write golden.npz: pixels, bits, tensor, the logit of this release and its tolerance."""
     tensor = golden_tensor(screener.release.preprocess)
-    logit = screener.infer(tensor[np.newaxis])[0][0]
+    rounded = carried_graph(directory).endswith("int8")
+
+    def score(images: np.ndarray) -> np.ndarray:
+        return screener.infer(images)[0]
+
     np.savez_compressed(
         directory / "golden.npz",
         pixels=golden_pixels(),
         bits_stored=BITS,
         tensor=tensor,
-        logit=np.float64(logit),
+        logit=np.float64(score(tensor[np.newaxis])[0]),
+        tolerance=np.float64(logit_tolerance(score, tensor, rounded=rounded)),
     )

@@ -14,6 +14,7 @@ import pandas as pd
 
 from mammo.continual.calibrate import CalibratedScanners, calibrate_scanners
 from mammo.continual.card import write_card
+from mammo.continual.carry import carry_best, export_config
 from mammo.continual.checkpoints import write_weights
 from mammo.continual.folds import OutOfFold
 from mammo.continual.golden import write_golden
@@ -56,9 +57,13 @@ def seal_release(settings: Settings, trained: Trained, report: Report) -> tuple[
     """
     draft, release = _export(settings, trained)
     metrics: dict[str, Any] = {}
+    if (export := export_config(trained.config)) is not None:
+        metrics["exports"] = carry_best(
+            draft, trained.net, trained.config, export, trained.parts, settings.shards_dir
+        )
     if has_head(trained.config):
         metrics["head"] = _add_head(settings, trained, draft, release, report)
-    release = _evaluate(settings, trained, draft, release, metrics, report)
+    release = evaluate_release(settings, trained, draft, release, metrics, report)
     directory = draft.with_name(release.id)
     draft.replace(directory)
     return release, directory
@@ -116,7 +121,7 @@ def _add_head(
     return told.to_dict()
 
 
-def _evaluate(
+def evaluate_release(
     settings: Settings,
     trained: Trained,
     draft: Path,

@@ -24,7 +24,7 @@ from mammo.models.config_checks import (
 from mammo.preprocess import PreprocessConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-OWN_RULES = ("augment", "auxiliary", "preprocess", "gate")
+OWN_RULES = ("augment", "auxiliary", "preprocess", "gate", "export")
 """Settings that are checked where they are resolved, not by their type."""
 
 
@@ -54,6 +54,9 @@ class TrainConfig:
     is per exam, in [0, 1]; a ``target_specificity`` or ``target_sensitivity``
     takes its place. ``prevalence`` is the share of exams with cancer where the
     release will work, if not that of the calibration set (docs/calibration.md).
+
+    **The graph.** ``export`` holds settings of `mammo.export.settings.ExportConfig`;
+    without it the float32 graph is carried (docs/export.md).
     """
 
     name: str = "default"
@@ -114,6 +117,7 @@ class TrainConfig:
     seed: int = 7
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     gate: dict[str, Any] = field(default_factory=dict)
+    export: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able data."""
@@ -141,6 +145,7 @@ class TrainConfig:
             values["preprocess"] = _preprocess(values["preprocess"])
         resolve_augment(values.get("augment", False))  # refused here, before anything is read
         _require_mapping("gate", values.get("gate", {}))
+        _require_mapping("export", values.get("export", {}))
         config = cls(**values)
         _require_together(config)
         return config
