@@ -7,11 +7,15 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_compare import add_compare_command
 from flows.cli_data import add_data_commands
 from flows.cli_deidentify import add_deidentify_command
 from flows.cli_evaluate import add_evaluate_command
+from flows.cli_explain import add_explain_command
+from flows.cli_export import add_export_command
 from flows.cli_model import add_model_commands
 from flows.cli_models import add_models_command
+from flows.cli_shortcuts import add_shortcuts_command
 from flows.cli_stack import add_stack_commands
 
 app = typer.Typer(
@@ -28,8 +32,12 @@ add_stack_commands(app)
 add_data_commands(app)
 add_deidentify_command(app)
 add_model_commands(app)
-add_evaluate_command(app)
+add_export_command(app)
 add_models_command(app)
+add_evaluate_command(app)
+add_compare_command(app)
+add_explain_command(app)
+add_shortcuts_command(app)
 
 
 @app.callback(invoke_without_command=True)
