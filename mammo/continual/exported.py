@@ -26,6 +26,7 @@ from mammo.continual.start import start_network
 from mammo.continual.trace import IMAGES
 from mammo.errors import TooFewLabels
 from mammo.export.settings import ExportConfig
+from mammo.export.torchscript import export_torchscript
 from mammo.models.config import TrainConfig
 from mammo.models.tracking import Registered, register_release
 from mammo.release import OWN_FILES, Release, find_release, new_release_id
@@ -94,6 +95,15 @@ def export_release(
         draft.replace(directory)
     registered = register_release(settings, child, directory, {"export": export.to_dict()}, [])
     return ExportedRelease(child, directory, registered, exports)
+
+
+def write_torchscript(settings: Settings, release_id: str, path: Path) -> None:
+    """Write the release's network as one TorchScript file: image (N, 1, H, W) -> logit (N,)."""
+    directory = find_release(settings.releases_dir, release_id)
+    manifest = Release.read(directory, verify=True)
+    net, _ = start_network(read_run_config(directory), directory)
+    size = {"height": manifest.preprocess.height, "width": manifest.preprocess.width}
+    export_torchscript(net, path, **size)
 
 
 def _parts(settings: Settings, parent: Path, config: TrainConfig) -> Parts:
