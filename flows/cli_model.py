@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def add_model_commands(app: typer.Typer) -> None:
     """Add the commands from training to retraining."""
-    app.command(epilog="Example: mammo train --config demo")(train)
+    app.command(epilog="Example: mammo train --config demo --set epochs=12 --seed 1")(train)
     app.command(epilog="Example: mammo gate r-20261122-1a2b3c4d")(gate)
     app.command(epilog="Example: mammo package r-20261122-1a2b3c4d")(package)
     app.command(epilog="Example: mammo deploy r-20261122-1a2b3c4d, or mammo deploy --rollback")(
@@ -41,19 +41,33 @@ def add_model_commands(app: typer.Typer) -> None:
 def train(
     target: Annotated[str | None, typer.Option(help="Label to learn, e.g. abnormal.")] = None,
     config: Annotated[str, typer.Option(help="Name of a file in configs/, or a path.")] = "default",
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value over the file, e.g. epochs=12.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of splits, draws and weights.")] = None,
+    data_version: Annotated[
+        str | None, typer.Option(help="Refuse unless the store is this data version.")
+    ] = None,
     via_prefect: ViaPrefect = False,
     as_json: Json = False,
 ) -> None:
-    """Train a release from the exam index: split, fit, calibrate, evaluate, register."""
+    """Train a release from the exam index: split, fit, calibrate, evaluate, register.
+
+    The same command after a kill goes on after the last whole epoch, and ends
+    with the same weights. docs/training.md tells every setting.
+    """
     settings = settings_from_environment()
+    asked = {"target": target, "overrides": change, "seed": seed, "data_version": data_version}
+    given = {name: value for name, value in asked.items() if value}
+    if seed is not None:
+        given["seed"] = seed  # 0 is one, too
     if via_prefect:
-        given = {"config": config} | ({"target": target} if target else {})
-        show(_run("train/train", given), as_json=as_json, title="Release")
+        show(_run("train/train", {"config": config} | given), as_json=as_json, title="Release")
         return
     from mammo.continual.fit import train_release
 
     with stage_bars(quiet=as_json) as progress:
-        trained = train_release(settings, target=target, config=config, progress=progress)
+        trained = train_release(settings, config=config, progress=progress, **given)
     show(trained.to_dict(), as_json=as_json, title="Release")
 
 

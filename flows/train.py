@@ -14,9 +14,9 @@ from mammo.settings import Settings, read_settings
 
 
 @task
-def fit(settings: Settings, target: str | None, config: str) -> dict[str, Any]:
-    """Train a release from the exam index; no retry, a second run would be another model."""
-    return train_release(settings, target=target, config=config, progress=log_progress()).to_dict()
+def fit(settings: Settings, asked: dict[str, Any]) -> dict[str, Any]:
+    """Train a release from the exam index; asked again after a kill, it goes on."""
+    return train_release(settings, **asked, progress=log_progress()).to_dict()
 
 
 @task
@@ -56,10 +56,17 @@ def explain(trained: dict[str, Any], decision: dict[str, Any]) -> None:
 
 
 @flow(name="train", persist_result=True, result_serializer="json")
-def train(target: str | None = None, config: str = "default") -> dict[str, Any]:
+def train(
+    target: str | None = None,
+    config: str = "default",
+    overrides: list[str] | None = None,
+    seed: int | None = None,
+    data_version: str | None = None,
+) -> dict[str, Any]:
     """Train a release and judge it; return ids, metrics and the gate's decision."""
     settings = read_settings()
-    trained = fit(settings, target, config)
+    asked = {"target": target, "config": config, "overrides": overrides or []}
+    trained = fit(settings, asked | {"seed": seed, "data_version": data_version})
     decision = judge(settings, trained["release"])
     explain(trained, decision)
     return trained | {"gate": decision}

@@ -6,7 +6,7 @@
         fold-0-2/fit.safetensors   the network of a fit that is finished
 
 Draws, dropout and augmentation of an epoch follow from the seed and its number
-(`mammo.data.draws`, `ViewModule.on_train_epoch_start`), so an epoch that is done
+(`mammo.data.draws`, `ViewModule.on_train_batch_start`), so an epoch that is done
 again is the same. Checkpoints are read with ``weights_only``: no file in the
 folder can run code. The folder goes when the release is sealed.
 """

@@ -10,7 +10,7 @@ release in service and replays the older scanners.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,8 @@ def train_release(
     config: str | TrainConfig = "default",
     parent: Path | None = None,
     focus: str | None = None,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
     data_version: str | None = None,
     progress: Progress | None = None,
 ) -> TrainedRelease:
@@ -126,6 +128,8 @@ def train_release(
         Folder of the release whose weights to start from (fine-tuning).
     focus
         The scanner to learn while all others are replayed.
+    overrides, seed
+        ``key=value`` and a seed over a configuration that is read (`read_config`).
     data_version
         The version that the store must be, or how its name begins.
 
@@ -138,7 +142,7 @@ def train_release(
     TrainingRunning, TrainingDiverged, CheckpointForeign
         See `mammo.continual.network.fit_network`.
     """
-    settled = settle_config(settings, config, target)
+    settled = settle_config(settings, config, target, overrides, seed)
     report = progress or (lambda stage, done, total: None)
     index, version = _versioned_index(settings, data_version)
     parts = split_index(index, settled, known=known_parts(parent))
@@ -205,13 +209,20 @@ def _weights_digest(config: TrainConfig) -> str | None:
 
 
 def settle_config(
-    settings: Settings, config: str | TrainConfig, target: str | None = None
+    settings: Settings,
+    config: str | TrainConfig,
+    target: str | None = None,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
 ) -> TrainConfig:
     """Read a configuration; the image size is that of the store, prepared at ingest.
 
     What only a later step would refuse is refused here.
     """
-    settled = read_config(config, target=target) if isinstance(config, str) else config
+    settled = config
+    if isinstance(config, str):
+        settled = read_config(config, overrides, target=target, seed=seed)
+    assert isinstance(settled, TrainConfig)
     gate_config(settled)
     export_config(settled)
     require_launcher(settled)

@@ -42,8 +42,9 @@ class TrainConfig:
     factor of the learning rate from each stage to the one below it.
     ``aggregation`` says how views become a breast.
 
-    **The fit.** Without ``augment`` (false, true, a preset or transforms:
-    `mammo.augment_settings`) the frozen part runs once per image and its mirror
+    **The fit.** ``fit: places`` solves `lite0_places` from where findings lie
+    (`mammo.continual.places`); all else descends. Without ``augment`` (false,
+    true, a preset or transforms: `mammo.augment_settings`) the frozen part runs once per image and its mirror
     image. ``batch_size`` is per device; ``accumulate`` batches make a step.
     ``monitor`` ends the training after ``patience`` epochs without gain on
     ``watch_fraction`` of the training patients, and keeps the best weights.
@@ -74,6 +75,7 @@ class TrainConfig:
     unfreeze_every: int = 0
     layer_decay: float = 1.0
 
+    fit: str = "gradient"
     epochs: int = 6
     fine_tune_epochs: int = 3
     head_epochs: int = 40
@@ -192,18 +194,36 @@ def _require_together(config: TrainConfig) -> None:
 def read_config(name: str, overrides: Sequence[str] = (), **changes: Any) -> TrainConfig:
     """Read ``configs/NAME.yaml``, or a path to a file.
 
+    A file may say ``base: NAME`` and hold the differences to that one.
     ``overrides`` are ``key=value`` with a value in YAML, a key inside a block with
     a dot (``preprocess.height=512``); they win over the file, ``changes`` over both.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else CONFIGS / f"{name}.yaml"
-    if not path.is_file():
-        have = ", ".join(sorted(one.stem for one in CONFIGS.glob("*.yaml")))
-        raise SourceNotFound(f"No configuration {name!r}. There are: {have}; or give a .yaml file.")
-    data = _read_mapping(path)
+    path = _find(name)
+    data = _read_with_base(path)
     for one in overrides:
         _override(data, one)
     wanted = {key: value for key, value in changes.items() if value is not None}
     return TrainConfig.from_dict({"name": path.stem} | data | wanted)
+
+
+def _find(name: str) -> Path:
+    path = Path(name) if name.endswith((".yaml", ".yml")) else CONFIGS / f"{name}.yaml"
+    if not path.is_file():
+        have = ", ".join(sorted(one.stem for one in CONFIGS.glob("*.yaml")))
+        raise SourceNotFound(f"No configuration {name!r}. There are: {have}; or give a .yaml file.")
+    return path
+
+
+def _read_with_base(path: Path) -> dict[str, Any]:
+    """Read a file over the one that it calls its base, which has none itself."""
+    data = _read_mapping(path)
+    base = data.pop("base", None)
+    if base is None:
+        return data
+    below = _read_mapping(_find(str(base)))
+    if "base" in below:
+        raise SourceInvalid(f"{base}, the base of {path.name}, has a base itself; allowed is one")
+    return below | data
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -63,11 +63,15 @@ class ViewModule(lightning.LightningModule):
         """Return logits (N,) of images or of the trunk's maps."""
         return self.net.logits(self.features(batch))
 
-    def on_train_epoch_start(self) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         """Seed the epoch by its number, and let one more stage learn where it is time.
 
-        An epoch then draws the same, whether or not the process was another one before.
+        An epoch then draws the same, whether or not the process was another one
+        before. Not at the epoch's start: Lightning passes that over in the first
+        epoch after a checkpoint.
         """
+        if batch_index:
+            return
         seed = np.random.SeedSequence((self.config.seed, self.current_epoch, self.global_rank))
         torch.manual_seed(int(seed.generate_state(1)[0]))
         every = self.config.unfreeze_every

@@ -40,3 +40,10 @@ def installation(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Se
 def trained(installation: Settings) -> TrainedRelease:
     """A release of the smoke configuration."""
     return train_release(installation, config="smoke")
+
+
+@pytest.fixture
+def exam_files(phantoms: Path) -> list[tuple[str, bytes]]:
+    """The files of one exam, by name and content."""
+    folder = sorted((phantoms / "train_images").iterdir())[3]
+    return [(path.name, path.read_bytes()) for path in sorted(folder.glob("*.dcm"))]

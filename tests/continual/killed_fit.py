@@ -1,16 +1,15 @@
 """A fit in a process of its own, which kills itself with SIGKILL where it is told to.
 
-    python -m tests.continual.killed_fit STORE RUN OUT EPOCH BATCH AUGMENT
-
-EPOCH and BATCH count from 0; EPOCH -1 lets it end.
+A fork server imports what a fit needs once; each fit is a fork of it.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -21,28 +20,40 @@ from mammo.continual.start import start_network
 from mammo.models.module import ViewModule
 from tests.continual.synthetic import config, write_store
 
+EPOCHS = 4
 
-def main(store: str, run: str, out: str, epoch: str, batch: str, augment: str) -> None:
-    """Fit, or die in the middle of it."""
+
+def fit_in_process(
+    folder: Path, run: str, *, die_at: tuple[int, int] | None = None, **changes: Any
+) -> int:
+    """Fit in another process and return its exit status; -9 when it was killed.
+
+    ``die_at`` is the epoch and the batch, from 0, in which it kills itself. One
+    that ends writes ``RUN.safetensors`` and ``RUN.epochs`` into ``folder``.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    process = context.Process(target=_fit, args=(folder, run, die_at, changes))
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _fit(folder: Path, run: str, die_at: tuple[int, int] | None, changes: dict[str, Any]) -> None:
     torch.set_num_threads(1)
-    index = write_store(Path(store))
+    index = write_store(folder / "store")
     step = ViewModule.training_step
 
-    def training_step(self: ViewModule, values: tuple, batch_index: int) -> torch.Tensor:
-        if (self.current_epoch, batch_index) == (int(epoch), int(batch)):
+    def training_step(self: ViewModule, values: Any, batch_index: int) -> torch.Tensor:
+        if (self.current_epoch, batch_index) == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
         return step(self, values, batch_index)
 
     ViewModule.training_step = training_step  # type: ignore[method-assign]
-    settled = config(
-        epochs=4, augment=augment == "True", monitor="watch_auc", watch_fraction=0.3,
-        sampler="per_batch", accumulate=2, patience=9,
-    )  # fmt: skip
+    settled = config(epochs=EPOCHS, **changes)
     net, _ = start_network(settled)
-    history = fit_network(net, index, Path(store), settled, run=RunFolder(Path(run), "key"))
-    save_file(dict(net.state_dict()), out)
-    print(len(history))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    held = RunFolder(folder / run, "key")
+    history = fit_network(net, index, folder / "store", settled, run=held)
+    save_file(dict(net.state_dict()), folder / f"{run}.safetensors")
+    (folder / f"{run}.epochs").write_text(str(len(history)))

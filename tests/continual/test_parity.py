@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -25,12 +23,6 @@ class Recording(Screener):
     def infer_views(self, tensors: np.ndarray, *, features: bool = False) -> ViewInference:
         self.seen = tensors
         return super().infer_views(tensors, features=features)
-
-
-@pytest.fixture
-def exam_files(phantoms: Path) -> list[tuple[str, bytes]]:
-    folder = sorted((phantoms / "train_images").iterdir())[3]
-    return [(path.name, path.read_bytes()) for path in sorted(folder.glob("*.dcm"))]
 
 
 def test_training_and_service_tensors_are_equal(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pickle
 import signal
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,38 +16,33 @@ from mammo.continual.start import start_network
 from mammo.errors import CheckpointForeign, TrainingDiverged, TrainingRunning
 from mammo.models.breast_net import build_view_net
 from mammo.models.module import ViewModule
+from tests.continual.killed_fit import EPOCHS, fit_in_process
 from tests.continual.synthetic import config, write_store
 
 pytestmark = pytest.mark.slow
 KILLED = -signal.SIGKILL
 
 
-def fit(store: Path, run: Path, out: Path, epoch: int = -1, batch: int = 0) -> tuple[int, str]:
-    """Fit in another process; returns its status and what it printed."""
-    told = [str(one) for one in (store, run, out, epoch, batch, epoch_augment(store))]
-    command = [sys.executable, "-m", "tests.continual.killed_fit", *told]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
-
-
-def epoch_augment(store: Path) -> bool:
-    return store.name == "augmented"
-
-
-@pytest.mark.parametrize("kind", ["augmented", "cached"])
-def test_a_killed_fit_ends_with_the_same_weights(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"augment": True, "monitor": "watch_auc", "watch_fraction": 0.3, "patience": 9},
+        {"sampler": "per_batch", "accumulate": 2, "auxiliary": {"difficult": 0.1}},
+    ],
+    ids=["augmented and watched", "trunk kept"],
+)
+def test_a_killed_fit_ends_with_the_same_weights(tmp_path: Path, changes: dict[str, Any]) -> None:
     """Killed in the first epoch, in the middle of another and once more, then let go on."""
-    store, run = tmp_path / kind, tmp_path / "run"
-    status, told = fit(store, tmp_path / "whole", tmp_path / "whole.safetensors")
-    assert (status, told.split()[-1]) == (0, "4"), told
-    for epoch, batch, left in ((0, 1, []), (2, 0, ["epoch-0002"]), (3, 1, ["epoch-0003"])):
-        assert fit(store, run, tmp_path / "x", epoch, batch)[0] == KILLED
-        assert sorted(path.stem for path in run.glob("epoch-*.ckpt")) == left
-    status, told = fit(store, run, tmp_path / "killed.safetensors")
-    assert (status, told.split()[-1]) == (0, "4"), told  # the history has all four epochs
-    whole, killed = (tmp_path / f"{one}.safetensors" for one in ("whole", "killed"))
+    assert fit_in_process(tmp_path, "whole", **changes) == 0
+    for die_at, left in (((0, 1), []), ((2, 0), ["epoch-0002"]), ((3, 1), ["epoch-0003"])):
+        assert fit_in_process(tmp_path, "killed", die_at=die_at, **changes) == KILLED
+        assert sorted(path.stem for path in (tmp_path / "killed").glob("epoch-*.ckpt")) == left
+    assert fit_in_process(tmp_path, "killed", **changes) == 0
+    whole, killed = (tmp_path / f"{run}.safetensors" for run in ("whole", "killed"))
     assert whole.read_bytes() == killed.read_bytes()
-    assert {path.name for path in run.glob("[!.]*")} == {FINISHED, "history.json"}
+    assert (tmp_path / "killed.epochs").read_text() == str(EPOCHS)  # of all processes together
+    left_over = {path.name for path in (tmp_path / "killed").glob("[!.]*")}
+    assert left_over == {FINISHED, "history.json"}
 
 
 class Payload:
@@ -61,7 +55,7 @@ class Payload:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (pickle.dumps(Payload()), "cannot be read as numbers and text"),
+        (pickle.dumps(Payload(), protocol=2), "cannot be read as numbers and text"),
         (b"not a checkpoint", "cannot be read as numbers and text"),
         ({"mammo_run": "another", "epoch": 1}, "was not written by this run"),
         ([1, 2], "was not written by this run"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mammo.continual.start import start_network
 from mammo.errors import SourceInvalid
-from mammo.models.config import TrainConfig, read_config
+from mammo.models.config import CONFIGS, TrainConfig, read_config
 from mammo.models.config_checks import AUXILIARY, CHOICES, RANGES
+from mammo.models.losses import build_loss
 
 
 @pytest.mark.parametrize(
@@ -67,3 +70,22 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, told: s
     (tmp_path / "own.yaml").write_text(text)
     with pytest.raises(SourceInvalid, match=told):
         read_config(str(tmp_path / "own.yaml"))
+
+
+def test_a_file_holds_the_differences_to_its_base(tmp_path: Path) -> None:
+    base, own = read_config("rsna"), read_config("rsna_2048")
+    assert (own.name, own.preprocess.height) == ("rsna_2048", 2048)
+    assert own.architecture == base.architecture == "convnext_small"
+    assert own.batch_size * own.accumulate == base.batch_size * base.accumulate
+    (tmp_path / "own.yaml").write_text("base: rsna_2048")
+    with pytest.raises(SourceInvalid, match="has a base itself"):
+        read_config(str(tmp_path / "own.yaml"))
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+def test_every_configuration_builds_its_network_and_loss(name: str) -> None:
+    config = replace(read_config(name), pretrained=False)
+    net, _ = start_network(config)
+    assert build_loss(config) and net.frozen_stages <= len(net.stages)
+    # a positive in every batch is possible: the share is of a batch that can hold one
+    assert config.positive_share * config.batch_size >= 1
