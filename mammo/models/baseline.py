@@ -1,14 +1,16 @@
 """The baseline of our own: a residual network from scratch without normalisation layers.
 
-What `benchmarks.known_truth` taught it, on images where the best possible
-reading is known:
+On images where the best possible reading is known it uses nine tenths of the
+information after 32,000 of them and two minutes on one core (docs/known_truth.md).
 
-- The first stage keeps every pixel. A lesion is told from tissue by its finest
-  differences to what is around it; a stride in the stem throws them away.
-- No batch statistics. Batches on a CPU are small, and `ViewNet` keeps learnt
-  ones in evaluation mode. Residual branches start at zero instead (Zhang,
-  Dauphin and Ma 2019, Fixup, arXiv:1901.09321; De and Smith 2020, SkipInit,
-  arXiv:2002.10444), and the graph has nothing to fold when it is exported.
+- No batch statistics: batches on a CPU are small. Residual branches start at
+  zero instead (Zhang, Dauphin and Ma 2019, Fixup, arXiv:1901.09321; De and Smith
+  2020, SkipInit, arXiv:2002.10444). In bfloat16 with channels last, on a CPU
+  with AMX, steps take 0.7 times as long as with batch and 0.6 times as with
+  group normalisation, and a quarter of those in float32.
+- The first stage keeps every pixel, for 2 % of the arithmetic: the finest lesions
+  are a pixel or two.
+- Maps of an eighth of the side. A further stage at a sixteenth learnt later.
 """
 
 from __future__ import annotations
