@@ -142,7 +142,7 @@ def boxed_rows(settings: Settings, directory: Path, release: Release) -> pd.Data
     rows = index[positive & unseen].copy()
     relevant = [relevant_findings(text, release.target) for text in rows["findings"]]
     rows["relevant"] = pd.Series(relevant, index=rows.index, dtype=object)
-    rows = rows[rows["relevant"].map(bool)].sort_values("image_id", ignore_index=True)
+    rows = rows[rows["relevant"].map(bool).astype(bool)].sort_values("image_id", ignore_index=True)
     if rows.empty:
         raise TooFewLabels(
             f"found {int(positive.sum())} images with {release.target}, none of them both with a "
