@@ -1,9 +1,11 @@
 """Subgroups beside the total, each compared with the rest on the same resampled patients.
 
-A difference has a normal-theory interval and p value from the draws' standard
-error with Student's quantile (degrees of freedom: patients of the scarcer class
-inside), so that both agree; where a side is perfect and shows no spread, the
-width of its own interval stands in. Holm's adjustment runs over all subgroups
+The interval of a difference is made of the two sides' own (logit scale for an
+AUC, Wilson for a rate), which do not collapse where a side is nearly perfect:
+MOVER with the correlation of the draws (Zou and Donner 2008, doi:10.1002/sim.3095;
+for rates Newcombe's method 10). The p value is the level at which that interval
+ends at 0, so both always agree; a plain Wald test called 2 in 100 small
+subgroups different at 1% (simulated). Holm's adjustment runs over all subgroups
 of all attributes, metric by metric; two levels of one attribute that mirror
 each other are one comparison.
 """
@@ -15,7 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import optimize
 
 from mammo.evaluation import ranking as rk
 from mammo.evaluation.battery import (
@@ -30,6 +32,7 @@ from mammo.evaluation.draws import PatientDraws, Table
 from mammo.evaluation.paired import holm
 
 METRICS = ("auc", "sensitivity", "specificity")
+SMALLEST_P = 1e-9
 MIN_PATIENTS = 5
 """Patients of a class below which a subgroup is not judged."""
 
@@ -172,13 +175,9 @@ def _judge(
             continue  # the negatives are everybody's
         if not _enough(inside, metric):
             continue
-        value = _interval(metric, values[0, place], drawn[:, 0, place], inside)
-        found = GroupMetric(value)
-        if _enough(rest, metric):
-            other = _interval(metric, values[1, place], drawn[:, 1, place], rest)
-            freedom = max(1, min(_judged_patients(one, metric) for one in (inside, rest)) - 1)
-            found = _compared(value, other, drawn[:, 0, place] - drawn[:, 1, place], freedom)
-        metrics[metric] = found
+        one = _Side(metric, values[0, place], drawn[:, 0, place], inside)
+        other = _Side(metric, values[1, place], drawn[:, 1, place], rest)
+        metrics[metric] = _compared(one, other) if _enough(rest, metric) else GroupMetric(one.at())
     note = "" if "auc" in metrics else _why_not(inside)
     return SubgroupResult(
         group.attribute, group.name, unit, len(inside.labels), counts[0],
@@ -210,21 +209,62 @@ def _why_not(rows: Rows) -> str:
     )
 
 
-def _interval(metric: str, value: float, drawn: np.ndarray, rows: Rows) -> Interval:
-    if metric == "auc":
-        return area_interval(float(value), drawn, rows)
-    judged = rows.labels if metric == "sensitivity" else ~rows.labels
-    return rate_interval(float(value), drawn, rows.at(judged))
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One side of a comparison: a metric's value and draws, and the rows it is of."""
+
+    metric: str
+    value: float
+    drawn: np.ndarray
+    rows: Rows
+
+    def at(self, level: float = LEVEL) -> Interval:
+        """Return its own interval."""
+        if self.metric == "auc":
+            return area_interval(float(self.value), self.drawn, self.rows, level)
+        judged = self.rows.labels if self.metric == "sensitivity" else ~self.rows.labels
+        return rate_interval(float(self.value), self.drawn, self.rows.at(judged), level)
 
 
-def _compared(inside: Interval, rest: Interval, drawn: np.ndarray, freedom: int) -> GroupMetric:
-    difference = inside.value - rest.value
-    z = float(stats.norm.ppf((1 + LEVEL) / 2))
-    # a side without spread in the draws is as uncertain as its own interval says
-    hidden = [(one.high - one.low) / (2 * z) for one in (inside, rest) if one.value in (0.0, 1.0)]
-    error = float(np.hypot.reduce([float(np.nanstd(drawn)), *hidden]))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
-    low, high = max(-1.0, difference - half), min(1.0, difference + half)
-    p = float(2 * stats.t.sf(abs(difference) / error, freedom)) if error > 0 else 1.0
-    bounds = Interval(difference, low, high, inside.n_patients, inside.n_positive)
-    return GroupMetric(inside, bounds, p)
+def _compared(inside: _Side, rest: _Side) -> GroupMetric:
+    own = inside.at()
+    difference = float(inside.value - rest.value)
+    r = _correlation(inside.drawn, rest.drawn)
+    low, high = _difference_bounds(inside, rest, r, LEVEL)
+    bounds = Interval(difference, low, high, own.n_patients, own.n_positive)
+    return GroupMetric(own, bounds, _p_of_zero(inside, rest, r))
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the correlation of two draws; 0 where one has no spread."""
+    both = np.isfinite(a) & np.isfinite(b)
+    if min(a[both].std(), b[both].std()) < 1e-12:
+        return 0.0
+    return float(np.corrcoef(a[both], b[both])[0, 1])
+
+
+def _difference_bounds(inside: _Side, rest: _Side, r: float, level: float) -> tuple[float, float]:
+    a, b = inside.at(level), rest.at(level)
+    difference = a.value - b.value
+    down = _combined(a.value - a.low, b.high - b.value, r)
+    up = _combined(a.high - a.value, b.value - b.low, r)
+    return max(-1.0, difference - down), min(1.0, difference + up)
+
+
+def _combined(a: float, b: float, r: float) -> float:
+    return float(np.sqrt(max(a * a + b * b - 2 * r * a * b, 0.0)))
+
+
+def _p_of_zero(inside: _Side, rest: _Side, r: float) -> float:
+    """Return the two-sided p value: 1 less the level at which an end of the interval is 0."""
+    sign = float(np.sign(inside.value - rest.value))
+    if sign == 0:
+        return 1.0
+
+    def inner_end(p: float) -> float:
+        low, high = _difference_bounds(inside, rest, r, 1 - p)
+        return low if sign > 0 else -high
+
+    if inner_end(SMALLEST_P) > 0:
+        return SMALLEST_P
+    return float(optimize.brentq(inner_end, SMALLEST_P, 1 - 1e-9, xtol=1e-7))

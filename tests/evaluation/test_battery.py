@@ -8,7 +8,7 @@ from sklearn import metrics as sk
 
 from mammo.errors import ScoresInvalid
 from mammo.evaluation import ranking as rk
-from mammo.evaluation.battery import Rows, measure, measure_at, ranked_columns
+from mammo.evaluation.battery import Rows, measure, measure_at, ranked_columns, rate_interval
 from mammo.evaluation.curves import calibration_bins, precision_recall_curve, roc_curve
 from mammo.evaluation.decisions import Decisions, named, rates
 from mammo.evaluation.draws import PatientDraws
@@ -171,3 +171,11 @@ def test_curves_and_bands():
         rows.labels.mean()
     )
     assert all(one.low <= one.observed <= one.high for one in bins)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_rate_at_its_edge_rests_on_its_patients_whatever_the_draws_say(value):
+    rows = made(8, patients=20, each=1)
+    found = rate_interval(value, np.linspace(0, 0.2, 50), rows)
+    width = found.high - found.low
+    assert width == pytest.approx(0.1611, abs=1e-4)  # Wilson, 0 of 20: Newcombe (1998), table I
