@@ -47,7 +47,7 @@ def curves_plot(found: Evaluation, words: Words) -> Plot:
         f"ROC and precision-recall curve of {words.described(main)} with their 95% bands "
         f"(patients resampled, pointwise); marked is {points}. Shaded: specificity of 0.8 and more."
     )
-    return to_plot(figure, "curves", f"Curves by {found.level}", alt)
+    return to_plot(figure, "plot-curves", f"Curves by {found.level}", alt)
 
 
 def _draw_roc(axes: Axes, found: Evaluation) -> None:
@@ -134,7 +134,7 @@ def calibration_plot(found: Evaluation, words: Words) -> Plot:
         f"{len(main.calibration)} bins of equally many, with 95% intervals{carried}. At the right, "
         f"how many {plural(found.level)} have which probability (logarithmic)."
     )
-    return to_plot(figure, "calibration", f"Calibration by {found.level}", alt)
+    return to_plot(figure, "plot-calibration", f"Calibration by {found.level}", alt)
 
 
 def _draw_bins(
@@ -194,7 +194,7 @@ def scores_plot(found: Evaluation, words: Words) -> Plot:
         f"Distribution of the calibrated probability of {words.described(found.main)}, positives "
         "and negatives apart, each as shares of its class."
     )
-    return to_plot(figure, "scores", f"Scores by outcome, by {found.level}", alt)
+    return to_plot(figure, "plot-scores", f"Scores by outcome, by {found.level}", alt)
 
 
 def confusion_plot(found: Evaluation, words: Words) -> Plot:
@@ -204,7 +204,9 @@ def confusion_plot(found: Evaluation, words: Words) -> Plot:
         c = level.confusion
         cells = np.array([[c["tp"], c["fn"]], [c["fp"], c["tn"]]])
         shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.3, aspect="auto")
+        # cells as shapes: two equal images would have one id
+        axes.pcolormesh([-0.5, 0.5, 1.5], [-0.5, 0.5, 1.5], shares, cmap="Blues", vmin=0, vmax=1.3)
+        axes.invert_yaxis()
         for (y, x), cell in np.ndenumerate(cells):
             color = "white" if shares[y, x] > 0.75 else INK
             axes.text(x, y, f"{cell:,}\n{100 * shares[y, x]:.0f}%", ha="center", va="center",
@@ -218,7 +220,7 @@ def confusion_plot(found: Evaluation, words: Words) -> Plot:
         "Confusion matrices by image, breast, exam and patient; rows are outcomes, columns "
         f"decisions {words.decided}, percentages are of the outcome."
     )
-    return to_plot(figure, "confusion", "Confusion matrices", alt)
+    return to_plot(figure, "plot-confusion", "Confusion matrices", alt)
 
 
 def forest_plot(results: Sequence[SubgroupResult]) -> Plot:
@@ -235,7 +237,7 @@ def forest_plot(results: Sequence[SubgroupResult]) -> Plot:
         "AUC and sensitivity with 95% intervals in every subgroup; dashed is the total, at the "
         "right patients with a positive outcome and all patients."
     )
-    return to_plot(figure, "forest", "Subgroups beside the total", alt)
+    return to_plot(figure, "plot-forest", "Subgroups beside the total", alt)
 
 
 def _draw_forest(axes: Axes, shown: Sequence[SubgroupResult], metric: str) -> None:
