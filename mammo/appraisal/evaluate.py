@@ -95,7 +95,9 @@ class Evaluation:
     """The evaluation of one table of scores.
 
     ``level`` is the one that curves and subgroups are of; ``units`` are the
-    tables of `to_levels`; ``draws`` the resampled patients.
+    tables of `to_levels`; ``draws`` the resampled patients, ``weights`` theirs
+    under a stated prevalence. ``unknown`` and ``unpooled`` count mammograms left
+    out, for their outcome is unknown or a preferred view stands for them.
     """
 
     level: str
@@ -105,6 +107,8 @@ class Evaluation:
     draws: PatientDraws
     units: dict[str, pd.DataFrame]
     weights: np.ndarray | None = None
+    unknown: int = 0
+    unpooled: int = 0
 
     @property
     def main(self) -> LevelEvaluation:
@@ -119,6 +123,8 @@ class Evaluation:
             "prevalence": self.prevalence,
             "resamples": self.draws.resamples,
             "seed": self.draws.seed,
+            "unknown": self.unknown,
+            "unpooled": self.unpooled,
             "levels": {name: one.to_dict() for name, one in self.levels.items()},
         }
 
@@ -154,7 +160,8 @@ def evaluate_scores(
         A class is missing.
     """
     require_level(level)
-    units = to_levels(pick_part(scores, part), points)
+    rows = pick_part(scores, part)
+    units = to_levels(rows, points)
     _require_both_classes(units, part)
     exams = units["exam"]
     labels = exams["label"].to_numpy(bool)
@@ -167,7 +174,9 @@ def evaluate_scores(
         name: _evaluate_level(name, to_rows(units[name]), draws, weights, curves=name == level)
         for name in LEVELS
     }
-    return Evaluation(level, part, levels, prevalence, draws, units, weights)
+    unknown, unpooled = rows["label"].isna(), ~rows["pooled"]
+    left_out = int(unknown.sum()), int((unpooled & ~unknown).sum())
+    return Evaluation(level, part, levels, prevalence, draws, units, weights, *left_out)
 
 
 def _require_both_classes(units: Mapping[str, pd.DataFrame], part: str | None) -> None:

@@ -79,11 +79,21 @@ def judged_sentences(found: Evaluation, words: Words) -> list[str]:
         f"and subgroups below are of {words.described(found.main)}.",
         f"Part: {found.part or 'all rows'}, which holds {listed(parts)}.",
     ]
+    told += _left_out(found)
     told.append(
         "All intervals are 95% and resample patients with all their images "
         f"({number(found.draws.resamples)} resamples)."
     )
     return told
+
+
+def _left_out(found: Evaluation) -> list[str]:
+    reasons = {
+        "whose outcome is unknown": found.unknown,
+        "for which a preferred view of the breast stands": found.unpooled,
+    }
+    texts = [f"{count(n, 'mammogram')} {why}" for why, n in reasons.items() if n]
+    return [f"Left out: {listed(texts)}."] if texts else []
 
 
 def judged_warnings(found: Evaluation, words: Words) -> list[str]:

@@ -40,8 +40,11 @@ class PairedDifference:
     delong: AucComparison | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values."""
-        return asdict(self)
+        """Return the fields as plain JSON values; what has no value (NaN) is None."""
+        return {
+            name: None if isinstance(value, float) and np.isnan(value) else value
+            for name, value in asdict(self).items()
+        }
 
 
 def compare_rows(a: Rows, b: Rows, draws: PatientDraws) -> list[PairedDifference]:
@@ -56,9 +59,11 @@ def compare_rows(a: Rows, b: Rows, draws: PatientDraws) -> list[PairedDifference
     ]
     found = []
     for place, (name, p, adjusted) in enumerate(zip(names, p_values, holm(p_values), strict=True)):
-        drawn = fourth[:, place] - second[:, place]
-        bounds = percentile_bounds(drawn, _scarce(draws), LEVEL)
         one, other = float(first[place]), float(third[place])
+        drawn = fourth[:, place] - second[:, place]
+        bounds = (float("nan"), float("nan"))  # a PPV where nobody is recalled
+        if np.isfinite([one, other]).all():
+            bounds = percentile_bounds(drawn, _scarce(draws), LEVEL)
         delong = delong_test(a.labels, a.scores, b.scores, a.patients) if name == "auc" else None
         found.append(PairedDifference(name, one, other, other - one, *bounds, p, adjusted, delong))
     return found
@@ -83,11 +88,13 @@ def _values(rows: Rows, draws: PatientDraws) -> tuple[list[str], np.ndarray, np.
 def difference_p_value(value: float, drawn: np.ndarray, draws: PatientDraws) -> float:
     """Return the two-sided p value of no difference: Student's t of the draws' standard error.
 
-    1.0 where the draws show neither a difference nor a spread.
+    1.0 where there is no value, or the draws show neither a difference nor a spread.
     """
+    if np.isnan(value):
+        return 1.0
     error = float(np.nanstd(drawn))
-    if error < 1e-12 or np.isnan(value):
-        return 1.0 if np.isnan(value) or abs(value) < 1e-12 else 0.0
+    if error < 1e-12:
+        return 1.0 if abs(value) < 1e-12 else 0.0
     return float(2 * stats.t.sf(abs(value) / error, _scarce(draws) - 1))
 
 

@@ -73,6 +73,10 @@ def test_unlabelled_is_not_negative() -> None:
     table["label"] = table["label"].astype(float).where(table["patient_id"] != "P-0001")
     units = to_levels(check_scores(table))
     assert [len(units[level]) for level in LEVELS] == [20, 10, 5, 5]
+    many = scores_table(40)
+    many["label"] = many["label"].astype(float).where(many["patient_id"] != "P-0001")
+    found = evaluate_scores(check_scores(many.assign(pooled=many.index != 0)), resamples=50)
+    assert (found.unknown, found.unpooled) == (4, 1)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -163,6 +167,15 @@ def test_two_models_on_the_same_breasts(scores: pd.DataFrame) -> None:
     assert auc.delong.standard_error == pytest.approx((auc.high - auc.low) / 4, rel=0.3)
     same = paired_differences(scores, scores, resamples=50)
     assert all(one.difference == 0 and one.p_value == 1 for one in same.differences)
+
+
+def test_where_nobody_is_recalled_a_ppv_has_no_difference(scores: pd.DataFrame) -> None:
+    nobody = {"*": OperatingPoint("*", 1.0, 0.0, 1.0, 0.0)}
+    found = paired_differences(scores, scores, nobody, POINTS, resamples=50)
+    ppv = found.difference("ppv").to_dict()
+    assert (ppv["a"], ppv["difference"], ppv["low"]) == (None, None, None)
+    assert ppv["b"] > 0
+    json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_tables_that_cannot_be_compared(scores: pd.DataFrame) -> None:

@@ -102,6 +102,7 @@ def numbers(text: str) -> list[float]:
 def test_sentences_follow_from_the_numbers(home: Path, settings: Settings) -> None:
     report = evaluate_release(settings, home / "releases" / "r-20260301-0000aaaa", ASKED)
     main = report.evaluation.main
+    json.dumps(report.to_dict(), allow_nan=False)
     auc = main.metrics["auc"].interval
     told = next(one for one in report.leads if one.startswith("The AUC by breast"))
     unseen = 2.8 * (auc.high - auc.low) / 3.92

@@ -57,7 +57,7 @@ def test_a_scanner_that_reads_worse_is_found():
 
 
 def test_cuts_by_lot_differ_as_often_as_chance_says():
-    """At 5%: 3.6% of 1340 such comparisons in a longer simulation; a Wald test 7%."""
+    """At 5%: 3.6% of 1080 such comparisons in a longer simulation; a Wald test 7%."""
     found = []
     for seed in range(8):
         rows, rng = rows_of(300, seed), np.random.default_rng(100 + seed)
