@@ -44,10 +44,11 @@ class TrainConfig:
 
     **The fit.** ``fit: places`` solves `lite0_places` from where findings lie
     (`mammo.continual.places`); all else descends. Without ``augment`` (false,
-    true, a preset or transforms: `mammo.augment_settings`) the frozen part runs once per image and its mirror
-    image. ``batch_size`` is per device; ``accumulate`` batches make a step.
-    ``monitor`` ends the training after ``patience`` epochs without gain on
-    ``watch_fraction`` of the training patients, and keeps the best weights.
+    true, a preset or transforms: `mammo.augment_settings`) the frozen part runs
+    once per image and its mirror image. ``batch_size`` is per device;
+    ``accumulate`` batches make a step. ``monitor`` ends the training after
+    ``patience`` epochs without gain on ``watch_fraction`` of the training
+    patients, and keeps the best weights.
 
     **The estimate.** ``folds`` > 1 adds an out-of-fold estimate before the final
     fit, ``shuffles`` of them. ``golden_fraction`` of the patients is sealed for

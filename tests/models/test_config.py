@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mammo.continual.start import start_network
 from mammo.errors import SourceInvalid
@@ -89,3 +91,13 @@ def test_every_configuration_builds_its_network_and_loss(name: str) -> None:
     assert build_loss(config) and net.frozen_stages <= len(net.stages)
     # a positive in every batch is possible: the share is of a batch that can hold one
     assert config.positive_share * config.batch_size >= 1
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    page = (CONFIGS.parent / "docs/training.md").read_text()
+    told = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", page, flags=re.MULTILINE))
+    defaults = TrainConfig().to_dict()
+    assert list(told) == list(defaults)
+    for name, text in told.items():
+        if name != "preprocess":
+            assert yaml.safe_load(text) == defaults[name], name
