@@ -53,7 +53,9 @@ class LevelEvaluation:
     """What one level shows: its counts, its confusion matrix, its metrics, its curves.
 
     ``confusion`` counts units: tp, fp, fn, tn at the operating points. ``rows``
-    are the units themselves, for plots. Curves are there for the level asked for.
+    are the units themselves, for plots. Curves are there for the level asked for;
+    precision and recall are at the stated prevalence where the average precision
+    has a corrected value, else as the set is.
     """
 
     level: str
@@ -207,7 +209,7 @@ def _evaluate_level(
     level: str, rows: Rows, draws: PatientDraws, weights: np.ndarray | None, *, curves: bool
 ) -> LevelEvaluation:
     found = measure(rows, draws)
-    moved = {} if weights is None else measure_at(rows, draws, weights, found)
+    moved = {} if weights is None else measure_at(rows, draws, weights)
     metrics = {name: Metric(name, one, moved.get(name)) for name, one in found.items()}
     y, r = rows.labels, rows.recalled
     cells = {"tp": y & r, "fp": ~y & r, "fn": y & ~r, "tn": ~y & ~r}
@@ -220,7 +222,7 @@ def _evaluate_level(
         confusion,
         metrics,
         roc_curve(rows, draws),
-        precision_recall_curve(rows, draws, weights),
+        precision_recall_curve(rows, draws, weights if "average_precision" in moved else None),
         calibration_bins(rows, draws),
         () if weights is None else calibration_bins(rows, draws, weights),
     )

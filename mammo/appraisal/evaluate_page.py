@@ -181,6 +181,7 @@ def _metrics(found: Evaluation, words: Words) -> Section:
             "chance to be in this set. What is not in it (AUC, ROC curve, sensitivity, "
             "specificity, values at fixed points) does not depend on prevalence."
         )
+        sentences += say.tail_sentences(found)
     meanings = tuple((told.title, told.meaning) for told in METRIC_NAMES.values())
     tables.append(Table(("metric", "what it is"), meanings, "What the metrics are"))
     return Section("metrics", "All metrics by level", tuple(sentences), tables=tuple(tables))

@@ -47,6 +47,8 @@ def curves_plot(found: Evaluation, words: Words) -> Plot:
         f"ROC and precision-recall curve of {words.described(main)} with their 95% bands "
         f"(patients resampled, pointwise); marked is {points}. Shaded: specificity of 0.8 and more."
     )
+    if main.metrics["average_precision"].corrected is not None:
+        alt += f" Precision is at {words.prevalence}."
     return to_plot(figure, "plot-curves", f"Curves by {found.level}", alt)
 
 
@@ -71,21 +73,23 @@ def _draw_roc(axes: Axes, found: Evaluation) -> None:
 def _draw_pr(axes: Axes, found: Evaluation) -> None:
     main = found.main
     assert main.precision_recall is not None
-    curve = main.precision_recall
-    corrected = found.prevalence is not None
+    curve, metric, ppv = (
+        main.precision_recall,
+        main.metrics["average_precision"],
+        main.metrics["ppv"],
+    )
     style(axes, "sensitivity (recall)", "PPV (precision)")
     axes.fill_between(curve.at, curve.low, curve.high, color=GREEN, alpha=0.18, lw=0)
-    metric = main.metrics["average_precision"]
     shown = show("average_precision", metric.corrected or metric.interval)
     axes.plot(curve.x, curve.y, color=GREEN, lw=1.8, label=f"average precision {shown}")
-    share = _weighted_prevalence(found)
+    corrected = metric.corrected is not None and ppv.corrected is not None
+    share = _weighted_prevalence(found) if corrected else float(main.rows.labels.mean())
     axes.axhline(share, color=MUTED, lw=1, ls=(0, (4, 4)), label=f"chance: {100 * share:.2g}%")
-    ppv = main.metrics["ppv"]
-    y = (ppv.corrected or ppv.interval).value
+    y = ppv.corrected.value if corrected and ppv.corrected else ppv.interval.value
     x = main.metrics["sensitivity"].interval.value
     if np.isfinite(y):
         axes.plot(x, y, "o", color=POSITIVE, mec=INK, ms=7, label="operating points, all")
-    top = 1.02 if not corrected else min(1.02, 1.15 * max(float(np.nanmax(curve.y)), share))
+    top = min(1.02, 1.15 * max(float(np.nanmax(curve.y)), share)) if corrected else 1.02
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02 * top, top))
     axes.legend(loc="upper right", frameon=False, fontsize=7.5)
 

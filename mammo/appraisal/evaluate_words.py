@@ -240,6 +240,18 @@ def _corrected_sentence(exam: LevelEvaluation, words: Words) -> str:
     )
 
 
+def tail_sentences(found: Evaluation) -> list[str]:
+    """Say why precision is not corrected where too few negatives are at hand."""
+    if found.main.metrics["average_precision"].corrected is not None:
+        return []
+    negatives = int((~found.main.rows.labels).sum())
+    return [
+        "Average precision and the precision-recall curve are not corrected: among "
+        f"{count(negatives, 'negative ' + found.level)} no false positive rate below one in "
+        f"{number(negatives)} is seen, and at this prevalence the top of the list hangs on it."
+    ]
+
+
 def calibration_sentences(found: Evaluation, words: Words) -> list[str]:
     """Compare expected and observed, and the calibration error with chance."""
     rows = found.main.rows
