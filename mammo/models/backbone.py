@@ -36,11 +36,20 @@ BACKBONES: dict[str, Build] = {}
 """Registered name -> what builds it; its argument asks for pretrained weights."""
 
 
-def register(name: str) -> Callable[[Build], Build]:
-    """Register a function that builds a backbone; its argument asks for pretrained weights."""
+STARTS_FROM: dict[str, str] = {}
+"""Registered name of ours -> model whose ImageNet weights it starts from."""
+
+
+def register(name: str, *, starts_from: str | None = None) -> Callable[[Build], Build]:
+    """Register a function that builds a backbone; its argument asks for pretrained weights.
+
+    ``starts_from`` names the model whose ImageNet weights it uses, for `mammo models`.
+    """
 
     def add(build: Build) -> Build:
         BACKBONES[name] = build
+        if starts_from is not None:
+            STARTS_FROM[name] = starts_from
         return build
 
     return add

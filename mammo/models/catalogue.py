@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mammo.errors import SourceNotFound
+from mammo.models.backbone import STARTS_FROM
 from mammo.models.imagenet import is_packaged, package_of
 from mammo.models.registry import BACKBONES, build_backbone
 from mammo.models.timm_backbone import TimmModel, timm_names
@@ -63,6 +64,8 @@ def _entry(name: str) -> ModelEntry:
 
 def _origin(name: str) -> dict[str, Any]:
     """Return family, weights, where they are, whether here, and their licence."""
+    if name in STARTS_FROM:
+        return _origin(STARTS_FROM[name]) | {"family": "own"}
     if not isinstance(BACKBONES[name], TimmModel):
         own = {"pretrained": False, "weights": "none: from scratch", "hub": None, "at_hand": False}
         return {"family": "own", **own, "licence": OWN_LICENCE}
@@ -76,6 +79,11 @@ def _origin(name: str) -> dict[str, Any]:
         "at_hand": is_packaged(name) if package else _is_cached(hub),
         "licence": found["licence"],
     }
+
+
+def weights_at_hand(name: str) -> bool:
+    """True where a registered model's ImageNet weights are on this machine."""
+    return bool(_origin(name)["at_hand"])
 
 
 def _is_cached(hub: str | None) -> bool:

@@ -37,6 +37,7 @@ def test_a_network_of_one_image_size_is_refused_by_name(name: str) -> None:
         build_view_net(name, pretrained=False)
 
 
+@pytest.mark.slow  # it is large
 def test_a_network_without_a_map_is_refused_by_name() -> None:
     with pytest.raises(SourceInvalid, match=r"naflexvit.*not a map of \d+ features"):
         build_view_net("naflexvit_base_patch16_gap", pretrained=False)
