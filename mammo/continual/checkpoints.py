@@ -2,7 +2,7 @@
 
     runs/KEY/              KEY follows from configuration, data and start
         run.json           what the key stands for
-        fit/epoch-0003.ckpt    everything after epoch 3; the newest alone is kept
+        fit/epoch-0003.ckpt    all that epoch 4 begins with; the newest alone is kept
         fold-0-2/fit.safetensors   the network of a fit that is finished
 
 Draws, dropout and augmentation of an epoch follow from the seed and its number
@@ -19,6 +19,7 @@ import json
 import os
 import pickle
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ FINISHED = "fit.safetensors"
 HISTORY = "history.json"
 OWNER = "mammo_run"
 """Entry of a checkpoint that says which run wrote it."""
+MOST_TIME = 0.05
+"""Share of a training's time that goes into its checkpoints at most."""
 History = list[dict[str, float]]
 
 
@@ -84,18 +87,28 @@ class RunFolder:
 
 
 class EpochCheckpoints(Checkpoint):
-    """Writes a checkpoint after each epoch but the last, in one step, and drops the one before.
+    """Writes a checkpoint after an epoch, in one step, and drops the one before.
 
-    The last epoch's outcome is the finished fit itself.
+    Not after the last epoch, whose outcome is the finished fit itself, nor where
+    epochs are so short that writing would take more than `MOST_TIME` of them.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
+        self.cost_s, self.ended_s = 0.0, 0.0
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Write the checkpoint; every device's process takes part."""
+        """Write the checkpoint where it is due; every device's process takes part."""
         if trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs:
             return
+        started = time.monotonic()
+        due = started - self.ended_s >= self.cost_s / MOST_TIME
+        if trainer.strategy.broadcast(due):
+            self._write(trainer)
+            self.ended_s = time.monotonic()
+            self.cost_s = self.ended_s - started
+
+    def _write(self, trainer: lightning.Trainer) -> None:
         folder = self.folder.path
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / ".draft.ckpt"

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 
+from mammo.continual import checkpoints
 from mammo.continual.checkpoints import FINISHED, RunFolder, open_run, run_key
 from mammo.continual.network import fit_network
 from mammo.continual.start import start_network
 from mammo.errors import CheckpointForeign, TrainingDiverged, TrainingRunning
 from mammo.models.breast_net import build_view_net
 from mammo.models.module import ViewModule
-from tests.continual.killed_fit import EPOCHS, fit_in_process
+from tests.continual.killed_fit import EPOCHS, EVERY_EPOCH, fit_in_process
 from tests.continual.synthetic import config, write_store
 
 pytestmark = pytest.mark.slow
@@ -109,6 +110,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_weights(
         return loss * torch.nan
 
     monkeypatch.setattr(ViewModule, "training_step", broken)
+    monkeypatch.setattr(checkpoints, "MOST_TIME", EVERY_EPOCH)
     index = write_store(tmp_path / "store")
     net, _ = start_network(config())
     run = RunFolder(tmp_path / "run", "key")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mammo.continual.start import start_network
 from mammo.data.version import current_version
 from mammo.errors import MammoError, SourceInvalid, TooFewLabels, VersionUnknown
 from mammo.settings import Settings
+from tests.continual.killed_fit import train_in_process
 from tests.continual.synthetic import config, write_store
 
 Weights = dict[str, torch.Tensor]
@@ -200,12 +202,16 @@ def test_nothing_is_left_of_a_training_that_is_refused(
 
 
 @pytest.mark.slow
-def test_two_releases_of_a_seed_have_the_same_weights(installation: Settings) -> None:
-    version = current_version(installation)[:6]
-    made = [
-        train_release(installation, config="smoke", seed=3, data_version=version) for _ in range(2)
+def test_a_killed_training_makes_the_release_of_one_that_was_not(installation: Settings) -> None:
+    asked = {"config": "smoke", "overrides": ["epochs=3"], "seed": 3}
+    assert train_in_process(installation, die_at=(2, 1), **asked) == -signal.SIGKILL
+    assert [path.name for path in (installation.home / "runs").glob("*/fit/epoch-*")] == [
+        "epoch-0002.ckpt"
     ]
+    version = current_version(installation)[:6]
+    made = [train_release(installation, **asked, data_version=version) for _ in range(2)]
     weights = [(one.directory / "weights.safetensors").read_bytes() for one in made]
-    assert weights[0] == weights[1]
+    assert weights[0] == weights[1]  # the first went on from epoch 2, the second began anew
     assert made[0].release.metrics == made[1].release.metrics
+    assert [len(one.history) for one in made] == [3, 3]
     assert not list((installation.home / "runs").glob("*"))  # finished: its checkpoints are gone
