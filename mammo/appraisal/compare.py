@@ -95,7 +95,7 @@ class Comparison:
         """Return one row a run: its main metrics with their bounds, best AUC first."""
         rows = []
         for name, found in self.evaluations.items():
-            row: dict[str, Any] = {"run": name}
+            row: dict[str, Any] = {"run": name, "called": self.letter(name)}
             for metric in TOLD:
                 one = found.main.metrics[metric].interval
                 row |= {metric: one.value, f"{metric}_low": one.low, f"{metric}_high": one.high}

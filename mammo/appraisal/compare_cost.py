@@ -1,7 +1,8 @@
 """What each model costs: its parameters, its graph's size, and the time of a view.
 
-Latency is measured in one run, the models taking turns on one thread, so that
-whatever else the machine does falls on all of them alike. It is the graph that
+Latency is measured in one run, the models taking turns on one thread, and is
+that thread's own time: a machine that is busy with other things preempts the
+slower model more often, and would make it look slower yet. It is the graph that
 the service runs, on the release's own golden image. Milliseconds are of this
 machine; what carries over is the ratio.
 """
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mammo.appraisal.compare_runs import ComparedRun
 from mammo.release import Release
@@ -67,7 +69,7 @@ def count_parameters(directory: Path) -> int:
 
 
 def _time(directories: Sequence[Path], rounds: int) -> np.ndarray:
-    """Return seconds a view, (runs, rounds): in each round every model scores one view."""
+    """Return the thread's seconds a view, (runs, rounds): each round, every model scores one."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -85,9 +87,9 @@ def _time(directories: Sequence[Path], rounds: int) -> np.ndarray:
     seconds = np.zeros((len(sessions), rounds))
     for turn in range(rounds):
         for place, (session, feed) in enumerate(zip(sessions, feeds, strict=True)):
-            started = time.perf_counter()
+            started = time.thread_time()
             session.run(["logit"], feed)
-            seconds[place, turn] = time.perf_counter() - started
+            seconds[place, turn] = time.thread_time() - started
     return seconds
 
 
@@ -99,6 +101,26 @@ def differing_settings(runs: Sequence[ComparedRun]) -> dict[str, list[Any]]:
     names = sorted({name for one in flat for name in one} - {"name"})
     found = {name: [one.get(name, "-") for one in flat] for name in names}
     return {name: values for name, values in found.items() if len({*map(str, values)}) > 1}
+
+
+def cost_table(costs: Sequence[Cost]) -> pd.DataFrame:
+    """Return one row a run: parameters, size of the graph, time as times the first's."""
+    rows = [
+        {
+            "run": one.run, "parameters": one.parameters, "graph_mb": one.graph_mb,
+            "times_the_first": one.ratio, "image": f"{one.height} x {one.width}",
+        }
+        for one in costs
+    ]  # fmt: skip
+    return pd.DataFrame(rows).set_index("run")
+
+
+def settings_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
+    """Return `differing_settings` with a row a setting and a column a run, as text."""
+    differ = differing_settings(runs)
+    rows = [[str(one) for one in values] for values in differ.values()]
+    columns = [run.name for run in runs]
+    return pd.DataFrame(rows, index=pd.Index(differ, name="setting"), columns=columns)
 
 
 def graph_of(release: Release) -> str:

@@ -115,7 +115,7 @@ def _signed(value: float, low: float, high: float) -> str:
 
 
 def _small(p: float) -> str:
-    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+    return "<\N{NO-BREAK SPACE}0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def _metric_table(found: Comparison, names: Sequence[str], caption: str) -> Table:
@@ -169,8 +169,8 @@ def _widest(found: Comparison, one: GroupDifference) -> tuple[str, str]:
     if one.pair is None or one.difference is None or one.p_holm is None:
         return "-", "-"
     a, b = (found.letter(name) for name in one.pair)
-    value = _signed(one.difference.difference, one.difference.low, one.difference.high)
-    return f"{b} − {a}: {value}", _small(one.p_holm)
+    value = f"{one.difference.difference:+.3f}".replace("-", "\N{MINUS SIGN}")
+    return f"{b} − {a}: {value}".replace(" ", "\N{NO-BREAK SPACE}"), _small(one.p_holm)
 
 
 def _cost(found: Comparison, costs: Sequence[Cost]) -> Section:
@@ -183,8 +183,8 @@ def _cost(found: Comparison, costs: Sequence[Cost]) -> Section:
     )  # fmt: skip
     columns = ("run", "parameters", "graph, MB", "ms a view", "times the first", "image")
     caption = (
-        "The graph that the service runs, on one thread, the runs taking turns; milliseconds are "
-        "of the machine that wrote this page, the ratio is what carries over"
+        "The graph that the service runs, in the time of its one thread, the runs taking turns; "
+        "milliseconds are of the machine that wrote this page, the ratio is what carries over"
     )
     return Section(
         "cost", "What they cost", tuple(say.cost_sentences(list(costs))),

@@ -106,7 +106,11 @@ def cost_figure(found: Comparison, costs: Sequence[Cost]) -> Figure:
     axes.set_xscale("log")
     ticks = [one.ratio for one in costs]
     low, high = min(ticks), max(ticks)
-    shown = [t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if low / 1.6 <= t <= high * 1.6]
+    shown = [
+        t
+        for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+        if low / 1.6 <= t <= high * 1.6
+    ]
     axes.set_xticks(shown, [f"{t:g}" for t in shown])
     axes.minorticks_off()
     axes.set_xlim(low / 1.4, high * 1.4)

@@ -20,7 +20,9 @@ from mammo.release import MANIFEST, Release
 from mammo.settings import Settings
 
 Progress = Callable[[str, int, int], None]
-RUN_ID = re.compile(r"[0-9a-f]{32}")
+RUN_ID = re.compile(r"[0-9a-f]{8,32}")
+"""An id of MLflow, or at least the eight digits that a page shows of it."""
+RUN_DIGITS = 32
 ARTIFACTS = "release"
 LEAST_RUNS, MOST_RUNS = 2, 8
 """Beyond eight the curves cannot be told apart, and each pair costs of the Holm adjustment."""
@@ -121,6 +123,14 @@ def _from_mlflow(settings: Settings, run_id: str) -> Path:
     from mlflow.exceptions import MlflowException
 
     client = mlflow_client(settings)
+    if len(run_id) < RUN_DIGITS:
+        ids = list_runs(settings)["run_id"].astype(str)
+        same = sorted(ids[ids.str.startswith(run_id)])
+        if len(same) != 1:
+            raise RunUnknown(
+                f"{len(same)} of MLflow's runs begin with {run_id}: give more of its digits"
+            )
+        run_id = same[0]
     try:
         run = client.get_run(run_id)
     except MlflowException as error:

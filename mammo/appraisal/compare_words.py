@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from mammo.appraisal.compare import Comparison, Pair
 from mammo.appraisal.compare_cost import Cost
 from mammo.appraisal.compare_groups import GroupDifference
@@ -59,7 +57,7 @@ def warnings(found: Comparison) -> list[str]:
     if positive < FEW_POSITIVES:
         told.append(
             f"only {count(positive, 'patient')} with a positive outcome: a difference of AUC "
-            f"smaller than about {detectable(found):.2f} can hardly be seen here."
+            f"smaller than about {detectable(found)} can hardly be seen here."
         )
     if found.phantoms:
         told.append("the images are phantoms: no number here is of a patient.")
@@ -75,9 +73,11 @@ def warnings(found: Comparison) -> list[str]:
     return told
 
 
-def detectable(found: Comparison) -> float:
-    """Return the AUC difference that is seen with power 80%, in the middle one of the pairs."""
-    return POWER * float(np.median([_error(pair) for pair in found.pairs]))
+def detectable(found: Comparison) -> str:
+    """Return the AUC differences that are seen with power 80%, from pair to pair."""
+    errors = [POWER * _error(pair) for pair in found.pairs]
+    low, high = f"{min(errors):.2f}", f"{max(errors):.2f}"
+    return low if low == high else f"{low} to {high} (by the pair)"
 
 
 def comparison_sentences(found: Comparison) -> list[str]:

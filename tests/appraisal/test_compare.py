@@ -17,7 +17,7 @@ from mammo.appraisal.compare import Comparison, compare_runs
 from mammo.appraisal.compare_cost import count_parameters, differing_settings, measure_costs
 from mammo.appraisal.compare_groups import compare_groups
 from mammo.appraisal.compare_report import write_comparison
-from mammo.appraisal.compare_runs import ComparedRun, read_runs
+from mammo.appraisal.compare_runs import ComparedRun, list_runs, read_runs
 from mammo.appraisal.compare_words import (
     best_sentence,
     group_sentences,
@@ -291,7 +291,10 @@ def test_runs_of_mlflow_are_found_and_fetched(settings: Settings, tmp_path: Path
     run_id = register_release(settings, Release.read(place), place, {"epochs": 2}, []).run_id
     with pytest.raises(RunUnknown, match="MLflow has no run 0000"):
         read_runs(settings, ["r-good", "0" * 32])
-    found = read_runs(settings, ["r-good", run_id])
+    with pytest.raises(RunUnknown, match="0 of MLflow's runs begin with 00000000"):
+        read_runs(settings, ["r-good", "0" * 8])
+    assert list_runs(settings)["run_id"].tolist() == [run_id]
+    found = read_runs(settings, ["r-good", run_id[:8]])
     assert found[1].name == "r-logged" and "compared" in found[1].directory.parts
     assert found[1].directory.is_relative_to(settings.home)
     shutil.copytree(place, settings.releases_dir / "r-logged")
