@@ -74,9 +74,11 @@ def judged_sentences(found: Evaluation, words: Words) -> list[str]:
     exams = found.levels["exam"]
     share = exams.metrics["prevalence"].interval
     parts = [f"{name} ({number(rows)} mammograms)" for name, rows in words.parts.items()]
+    curves = "" if found.main is exams else (
+        f"; the curves and subgroups below are of {words.described(found.main)}"
+    )  # fmt: skip
     told = [
-        f"Judged are {words.described(exams)} ({show_bounds('prevalence', share)}); the curves "
-        f"and subgroups below are of {words.described(found.main)}.",
+        f"Judged are {words.described(exams)} ({show_bounds('prevalence', share)}){curves}.",
         f"Part: {found.part or 'all rows'}, which holds {listed(parts)}.",
     ]
     told += _left_out(found)
@@ -267,6 +269,11 @@ def calibration_sentences(found: Evaluation, words: Words) -> list[str]:
         f"({chance:.3f}). Brier score {_shown(found.main, 'brier')}; always saying the prevalence "
         f"would give {rate.value * (1 - rate.value):.3f}.",
     ]
+    if found.level in ("exam", "patient"):
+        told.append(
+            f"Probabilities are calibrated by breast. By {found.level} the highest breast stands, "
+            "which is not the probability that any breast is positive."
+        )
     if found.prevalence is not None:
         moved = found.main.metrics["mean_probability"].corrected
         observed = float(np.average(rows.labels, weights=_row_weights(found)))
