@@ -21,12 +21,15 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from mammo.breast_logits import HEADS, head_feed, pad_views
+from mammo.continual.other_breast import fit_comparison
 from mammo.continual.score import infer_rows
+from mammo.continual.trunk import trunk_maps
 from mammo.continual.watch import aside
+from mammo.data.dataset import ViewDataset
 from mammo.data.draws import EpochDraws
 from mammo.data.index import target_values
 from mammo.data.replay import sampling_weights
-from mammo.errors import TrainingDiverged
+from mammo.errors import SourceInvalid, TrainingDiverged
 from mammo.models.breast_net import ViewNet
 from mammo.models.config import TrainConfig
 from mammo.models.exam_head import ExamHead, Mode
@@ -107,6 +110,8 @@ def fit_head(
     TrainingDiverged
         The loss became NaN or infinite.
     """
+    if config.fit == "places":
+        return _solve(net, rows, shards_dir, config)
     breasts = collect_breasts(screener, rows, shards_dir, config)
     watched = aside(rows, config)
     seen = np.isin(breasts.patients, rows["patient_id"][watched].unique())
@@ -114,6 +119,21 @@ def fit_head(
     mode: Mode = "exam" if config.aggregation == "exam_head" else "breast"
     head = ExamHead.from_view_head(net, mode)
     return _fit(head, breasts, seen, config, progress)
+
+
+def _solve(
+    net: ViewNet, rows: pd.DataFrame, shards_dir: Path, config: TrainConfig
+) -> tuple[ExamHead, HeadFit]:
+    """Solve for the comparison with the other breast, by logits of views held out."""
+    if config.aggregation != "exam_head":
+        raise SourceInvalid(
+            f"fit is 'places', whose head compares both breasts: aggregation is "
+            f"{config.aggregation!r}; allowed are mean, max, exam_head"
+        )
+    data = ViewDataset(rows, shards_dir, config.preprocess, target=config.target)
+    head, told = fit_comparison(net, trunk_maps(net, data), rows, config)
+    breasts = int(told["breasts"])
+    return head, HeadFit(breasts, breasts, 1, 1, told["loss_alone"], told["loss_compared"])
 
 
 def _fit(

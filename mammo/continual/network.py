@@ -17,6 +17,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.utils.data import DataLoader
 
 from mammo.continual.checkpoints import EpochCheckpoints, RunFolder, rescue_weights
+from mammo.continual.places import fit_places
 from mammo.continual.trainer import History, build_trainer, draws_of, train_loader, watch_loader
 from mammo.continual.trunk import TRUNK_BATCH, may_keep_maps, trunk_maps
 from mammo.continual.watch import watched_rows
@@ -24,7 +25,7 @@ from mammo.data.augment import build_augment
 from mammo.data.dataset import MapDataset, ViewDataset
 from mammo.data.draws import EpochDraws
 from mammo.data.replay import sampling_weights
-from mammo.errors import TrainingDiverged
+from mammo.errors import SourceInvalid, TrainingDiverged
 from mammo.models.auxiliary import auxiliary_targets
 from mammo.models.breast_net import ViewNet
 from mammo.models.config import TrainConfig
@@ -75,11 +76,29 @@ def fit_network(
     if may_keep_maps(net, config) and maps is None:
         maps = trunk_maps(net, _dataset(index, shards_dir, config))
     kept = maps if may_keep_maps(net, config) else None
+    if config.fit == "places":  # solved, not descended to: no epochs
+        return _solve(net, kept, index, config, run)
     loaders = _loaders(index, watched, kept, shards_dir, config, focus)
     module = ViewModule(net, config, cached=kept is not None)
     if config.channels_last:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     history = _fit(module, loaders, config, progress, run)
+    net.eval()
+    if run is not None:
+        run.finish(net, history)
+    return history
+
+
+def _solve(
+    net: ViewNet,
+    maps: Tensor | None,
+    index: pd.DataFrame,
+    config: TrainConfig,
+    run: RunFolder | None,
+) -> list[dict[str, float]]:
+    if maps is None:
+        raise SourceInvalid("fit is 'places', which needs augment: false and unfreeze_every: 0")
+    history = fit_places(net, maps, index, config)
     net.eval()
     if run is not None:
         run.finish(net, history)

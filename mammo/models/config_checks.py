@@ -11,6 +11,7 @@ from mammo.errors import SourceInvalid
 CHOICES: dict[str, tuple[str, ...]] = {
     "pooling": ("mean_max", "mean", "max", "gem"),
     "aggregation": ("mean", "max", "breast_head", "exam_head"),
+    "fit": ("gradient", "places"),
     "loss": ("bce", "weighted_bce", "focal", "pf1"),
     "sampler": ("weighted", "per_batch"),
     "monitor": ("none", "watch_auc", "watch_loss"),

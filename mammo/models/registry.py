@@ -102,4 +102,5 @@ register("inception_v3")(TimmModel("inception_v3"))
 register("convnext_tiny")(TimmModel("convnext_tiny"))
 register("convnext_small")(TimmModel("convnext_small"))
 
-import mammo.models.baseline  # noqa: E402, F401  (registers itself; it needs what is above)
+import mammo.models.baseline  # noqa: E402  (registers itself; it needs what is above)
+import mammo.models.breast_places  # noqa: E402, F401  (registers itself)
