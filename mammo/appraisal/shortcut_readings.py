@@ -58,12 +58,34 @@ class Views:
         return self.index["patient_id"].to_numpy(dtype=object)
 
 
-def find_breasts(pixels: Pixels) -> Mask:
-    """Return where the breast is in each prepared image (N, H, W), with a margin around it."""
+def find_breasts(pixels: Pixels, shares: NDArray[np.float64] | None = None) -> Mask:
+    """Return where the breast is in each prepared image (N, H, W), with a margin around it.
+
+    ``shares`` (N,) is the part of each prepared image that is breast, as ingest
+    measured it on the whole original (``f_breast_fraction`` of the index): the
+    mask gets that area. Without it (or where it is NaN) the region is looked for
+    in the prepared image, which is cropped so closely that of a dense breast the
+    gland alone may stand out.
+    """
+    told = np.full(len(pixels), np.nan) if shares is None else shares
     size = 2 * max(1, round(MARGIN * max(pixels.shape[1:]))) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    grown = [cv2.dilate(breast_mask(one).astype(np.uint8), disc) for one in pixels]
-    return np.stack(grown).astype(bool)
+    found = [_of_share(one, share) for one, share in zip(pixels, told, strict=True)]
+    return np.stack([cv2.dilate(one.astype(np.uint8), disc) for one in found]).astype(bool)
+
+
+def _of_share(image: Pixels, share: float) -> Mask:
+    """Return the largest bright component of about that share of the image, holes filled."""
+    if np.isnan(share):
+        return breast_mask(image)
+    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.0)
+    bright = (smooth > np.quantile(smooth, 1.0 - np.clip(share, 0.0, 1.0))).astype(np.uint8)
+    count, components, stats, _ = cv2.connectedComponentsWithStats(bright)
+    if count < 2:
+        return np.ones(image.shape, bool)
+    largest = components == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    edges, _ = cv2.findContours(largest.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(np.zeros(image.shape, np.uint8), edges, -1, 1, -1).astype(bool)
 
 
 def border_mask(shape: tuple[int, int]) -> Mask:

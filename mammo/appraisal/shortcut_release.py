@@ -82,7 +82,9 @@ def read_views(rows: pd.DataFrame, shards_dir: Path, target: str) -> Views:
             rows["geometry"], rows["findings"], labels, strict=True
         )
     ]
-    return Views(pixels, find_breasts(pixels), rows.reset_index(drop=True), labels, boxes)
+    shares = rows["f_breast_fraction"].to_numpy(dtype=float, na_value=np.nan)
+    breast = find_breasts(pixels, shares)
+    return Views(pixels, breast, rows.reset_index(drop=True), labels, boxes)
 
 
 def prepared_boxes(
