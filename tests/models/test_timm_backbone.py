@@ -7,7 +7,7 @@ import torch
 
 from mammo.errors import SourceInvalid
 from mammo.models.breast_net import build_view_net
-from mammo.models.timm_backbone import SPLITS, create_network
+from mammo.models.timm_backbone import SPLITS, FeatureMap, create_network
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,11 @@ def test_a_network_of_one_image_size_is_refused_by_name(name: str) -> None:
         build_view_net(name, pretrained=False)
 
 
-@pytest.mark.slow  # it is large
 def test_a_network_without_a_map_is_refused_by_name() -> None:
-    with pytest.raises(SourceInvalid, match=r"naflexvit.*not a map of \d+ features"):
-        build_view_net("naflexvit_base_patch16_gap", pretrained=False)
+    network = create_network("vit_tiny_patch16_224")
+    network.pretrained_cfg = network.pretrained_cfg | {"fixed_input_size": False}
+    with pytest.raises(SourceInvalid, match=r"vit_tiny gives \(1, 197, 192\).*not a map of 192"):
+        FeatureMap("vit_tiny", network)
 
 
 @pytest.mark.parametrize("name", ["efficientnet_b0", "resnet18", "convnext_atto"])

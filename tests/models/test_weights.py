@@ -103,7 +103,7 @@ def test_a_malicious_checkpoint_is_refused_and_not_run(
     ran = tmp_path / "ran"
     held = {"state_dict": {"stages.0.0.weight": torch.zeros(1)}, "extra": _Command(ran)}
     if raw:
-        (tmp_path / name).write_bytes(pickle.dumps(_Command(ran)))
+        (tmp_path / name).write_bytes(pickle.dumps(_Command(ran), protocol=2))
     else:
         torch.save(held, tmp_path / name)
     with pytest.raises(WeightsUnsafe, match=r"holds more than tensors.*safetensors") as caught:
