@@ -27,6 +27,7 @@ import onnxruntime
 import pandas as pd
 
 from mammo.continual.network import fit_network
+from mammo.continual.start import start_network
 from mammo.data.index import index_from_rows, read_index, write_index
 from mammo.data.shards import ShardReader, shard_digest, write_shard
 from mammo.evaluation.bootstrap import Interval
@@ -34,7 +35,6 @@ from mammo.evaluation.known_truth import DrawnFields, LesionTask, efficiency_int
 from mammo.evaluation.metrics import auc_interval
 from mammo.exam import Finding
 from mammo.export.onnx import export_onnx
-from mammo.models.breast_net import build_view_net
 from mammo.models.config import TrainConfig
 from mammo.preprocess import PreprocessConfig, to_tensor
 
@@ -109,7 +109,7 @@ def config_for(task: LesionTask, **changes: Any) -> TrainConfig:
         "batch_size": 32,
         "learning_rate": 2e-3,
         "gradient_clip": 1.0,
-        "dropout": 0.0,
+        "dropout": 0.2,
         "label_smoothing": 0.0,
         "ema_decay": 0.99,
         "positive_share": 0.5,
@@ -130,12 +130,7 @@ def train_and_score(
 
     Returns logits by image_id, float32. ``work`` receives ``model.onnx``.
     """
-    net, _ = build_view_net(
-        config.architecture,
-        pretrained=config.pretrained,
-        frozen_stages=config.frozen_stages,
-        pooling=config.pooling,
-    )
+    net, _ = start_network(config)
     fit_network(net, train, train_shards, config, progress=progress)
     work.mkdir(parents=True, exist_ok=True)
     size = {"height": config.preprocess.height, "width": config.preprocess.width}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def fields(tmp_path_factory: pytest.TempPathFactory) -> Stores:
     """Stores to train on and to test on."""
     home = tmp_path_factory.mktemp("fields")
     return (
-        write_fields(TASK, 1500, home / "train", seed=1),
+        write_fields(TASK, 1280, home / "train", seed=1),
         write_fields(TASK, 1000, home / "test", seed=2),
     )
 
@@ -68,6 +69,17 @@ def test_a_sound_pipeline_comes_near_the_ideal_observer(fields: Stores, scores: 
     # by more than chance none is better than the best there is
     assert found["auc"].value < found["ideal_auc"].value
     assert found["efficiency"].n_patients == 1000
+
+
+@pytest.mark.slow
+def test_a_seed_repeats_a_fit_with_its_first_weights(fields: Stores, tmp_path: Path) -> None:
+    train, test = fields
+    few = replace(CONFIG, epochs=1)
+    first, again, other = (
+        train_and_score(config, train.index.head(64), train.shards_dir, test, tmp_path)
+        for config in (few, few, replace(few, seed=8))
+    )
+    assert first.equals(again) and not first.equals(other)
 
 
 def labels_permuted(index: pd.DataFrame) -> pd.DataFrame:
