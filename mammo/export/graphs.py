@@ -12,7 +12,7 @@ import torch
 
 from mammo.errors import ParityError
 from mammo.export.onnx import export_onnx
-from mammo.export.prune import PrunePlan, prune_network
+from mammo.export.prune import PrunePlan, prune_network, renew_statistics
 from mammo.export.quantize import quantize_onnx
 from mammo.export.settings import TORCHSCRIPT, ExportConfig
 from mammo.export.torchscript import export_torchscript, load_torchscript
@@ -71,6 +71,7 @@ class GraphMaker:
             raise ParityError("A pruned network must be fine-tuned: give fine_tune.")
         pruned = copy.deepcopy(self.net)
         self.plan = prune_network(pruned, self.config.prune)
+        renew_statistics(pruned, self.calibration)
         self.fine_tune(pruned)
         return pruned.eval()
 

@@ -14,17 +14,21 @@ channels fewer would gain nothing.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mammo.errors import SourceInvalid
 from mammo.models.breast_net import ViewNet
 
 BLOCK = 16
 """Channels that vector units work on at once."""
+STATISTICS_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,30 @@ def _keep_norm(norm: Any, kept: Tensor) -> None:
     norm.running_mean = norm.running_mean[kept].clone()
     norm.running_var = norm.running_var[kept].clone()
     norm.num_features = len(kept)
+
+
+def renew_statistics(net: ViewNet, images: Sequence[np.ndarray]) -> None:
+    """Take the statistics of batch normalisation anew, in place, from images (1, H, W).
+
+    What is left of a pruned network has other means and spreads than the whole
+    had, and training keeps those of ImageNet where it starts from them.
+    """
+    norms = [one for one in net.stages.modules() if isinstance(one, _BatchNorm)]
+    if not norms:
+        return
+    net.eval()
+    momenta = [one.momentum for one in norms]
+    for one in norms:
+        one.reset_running_stats()
+        one.momentum = None  # the plain mean over batches
+        one.train()
+    with torch.no_grad():
+        for start in range(0, len(images), STATISTICS_BATCH):
+            batch = np.stack(images[start : start + STATISTICS_BATCH])
+            net.stages((torch.from_numpy(batch) - net.mean) / net.std)
+    for one, momentum in zip(norms, momenta, strict=True):
+        one.momentum = momentum
+    net.eval()
 
 
 def _parameters(net: nn.Module) -> int:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from mammo.errors import SourceInvalid
-from mammo.export.prune import channel_importance, find_chains, prune_network
+from mammo.export.prune import (
+    channel_importance,
+    find_chains,
+    prune_network,
+    renew_statistics,
+)
 from mammo.models.breast_net import ViewNet, build_view_net
 from tests.export.conftest import HEIGHT, WIDTH
 
@@ -79,3 +85,22 @@ def test_a_block_of_groups_is_left_alone() -> None:
         nn.Sequential(nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8), nn.ReLU()),
     )
     assert list(find_chains(stages)) == []
+
+
+def test_statistics_are_those_of_what_is_left(learnt: ViewNet, calibration) -> None:
+    net = copy.deepcopy(learnt)
+    prune_network(net, 0.5)
+    renew_statistics(net, calibration)
+    convolution, norm = list(net.stages[0].children())[:2]
+    images = torch.from_numpy(np.stack(calibration))
+    with torch.no_grad():
+        maps = convolution((images - net.mean) / net.std)
+    torch.testing.assert_close(norm.running_mean, maps.mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-4)
+    assert not norm.training and norm.momentum == 0.1
+
+
+def test_a_network_without_statistics_is_left_as_it_is(calibration) -> None:
+    net = build_view_net("baseline_cnn", pretrained=False)[0]
+    before = copy.deepcopy(net.state_dict())
+    renew_statistics(net, calibration)
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
