@@ -14,10 +14,10 @@ DEV    := dask,kaggle,sheets,s3,blob,dev
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick bench fuzz check format lock clean
+.PHONY: help setup demo test test-quick bench bench-models fuzz check format lock clean
 
 help:  ## show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +55,10 @@ $(BENCH)/.bench: pyproject.toml requirements.lock
 
 bench: $(BENCH)/.bench  ## how many times faster than the usual way (5 minutes, one core)
 	$(BENCH)/bin/python -m pytest benchmarks -q
+
+bench-models: $(VENV)/.dev  ## exported graphs against eager PyTorch (quarter of an hour, one core)
+	$(BIN)/python -m pytest benchmarks/test_export.py -q --turns 9
+	$(BIN)/python -m benchmarks.export_report
 
 fuzz: $(VENV)/.dev  ## a million broken files through the reader (half an hour, one core)
 	$(BIN)/python -m tests.fuzz.fuzz_reader --cases 1000000 --log runs/fuzz.log

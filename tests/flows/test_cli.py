@@ -18,8 +18,8 @@ from mammo.settings import Settings
 
 COMMANDS = (
     "up", "down", "status", "demo", "ingest", "validate", "train", "gate", "package", "deploy",
-    "predict", "monitor", "retrain", "inspect", "deidentify", "compare", "explain",
-    "shortcuts",
+    "predict", "monitor", "retrain", "inspect", "deidentify", "compare", "evaluate", "explain",
+    "export", "models", "shortcuts",
     "data get cbis-sample", "data get phantoms",
 )  # fmt: skip
 HEAVY = ("torch", "prefect", "mlflow", "pandas", "numpy", "bentoml", "evidently", "pydantic")
