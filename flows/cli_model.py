@@ -58,9 +58,7 @@ def train(
     """
     settings = settings_from_environment()
     asked = {"target": target, "overrides": change, "seed": seed, "data_version": data_version}
-    given = {name: value for name, value in asked.items() if value}
-    if seed is not None:
-        given["seed"] = seed  # 0 is one, too
+    given: dict[str, Any] = {k: v for k, v in asked.items() if v not in (None, [])}
     if via_prefect:
         show(_run("train/train", {"config": config} | given), as_json=as_json, title="Release")
         return

@@ -203,9 +203,11 @@ def _read_findings(path: Path) -> dict[str, list[Finding]]:
     for row in read_table(path, ("image_id", "kind", *BOX)):
         box = [corner for name in BOX if (corner := to_float(row[name])) is not None]
         if len(box) == len(BOX):
+            x_min, y_min, x_max, y_max = box
             malignant = MALIGNANT.get(row.get("malignant", ""))
-            finding = Finding(*box, kind=row["kind"], malignant=malignant)
-            found[row["image_id"]].append(finding)
+            found[row["image_id"]].append(
+                Finding(x_min, y_min, x_max, y_max, row["kind"], malignant=malignant)
+            )
     return found
 
 
