@@ -91,7 +91,7 @@ class PlaceAttention(nn.Module):
         return torch.cat([contrast * (attention * area), tissue], dim=1)
 
 
-@register("lite0_places")
+@register("lite0_places", starts_from="tf_efficientnet_lite0")
 def lite0_places(pretrained: bool) -> Backbone:
     """lite0 up to 1/16, then contrast and tissue of each place; to be frozen."""
     whole = TimmModel("tf_efficientnet_lite0")(pretrained)
