@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pandas as pd
 
@@ -33,7 +33,7 @@ from mammo.data.version_files import present_version
 from mammo.errors import SourceInvalid, VersionUnknown
 from mammo.evaluation.verdict import GateConfig
 from mammo.models.config import TrainConfig, read_config
-from mammo.models.config_checks import require_known
+from mammo.models.config_checks import require_kinds, require_known
 from mammo.models.tracking import Registered, register_release
 from mammo.prediction_log import PredictionLog
 from mammo.release import Release, file_sha256
@@ -233,7 +233,7 @@ def settle_config(
 def gate_config(config: TrainConfig) -> GateConfig:
     """Return the gate's margins: ``preset: demo`` and differences, or production's.
 
-    Raises SourceInvalid for a setting that the gate does not have.
+    Raises SourceInvalid for a setting that the gate does not have, or cannot be.
     """
     changes = dict(config.gate)
     preset = changes.pop("preset", "production")
@@ -241,4 +241,8 @@ def gate_config(config: TrainConfig) -> GateConfig:
         raise SourceInvalid(f"gate.preset is {preset!r}; allowed are demo, production")
     base = GateConfig.demo() if preset == "demo" else GateConfig()
     require_known(changes, base.to_dict(), "setting of gate")
-    return GateConfig.from_dict(base.to_dict() | changes)
+    require_kinds(changes, get_type_hints(GateConfig), "gate.")
+    try:
+        return GateConfig.from_dict(base.to_dict() | changes)
+    except ValueError as error:
+        raise SourceInvalid(f"gate: {error}") from error

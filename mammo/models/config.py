@@ -5,6 +5,7 @@ docs/training.md says of each setting what it is for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -26,6 +27,15 @@ from mammo.preprocess import PreprocessConfig
 CONFIGS = Path(__file__).parents[2] / "configs"
 OWN_RULES = ("augment", "auxiliary", "preprocess", "gate", "export")
 """Settings that are checked where they are resolved, not by their type."""
+
+
+class _Reader(yaml.SafeLoader):
+    """Reads 1e-4 and 1.5e3 as numbers, as YAML 1.2 does; to YAML 1.1 they are text."""
+
+
+_Reader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ class TrainConfig:
     weights: str | None = None
     pooling: str = "mean_max"
     aggregation: str = "mean"
-    dropout: float = 0.2
+    dropout: float = 0.0
     drop_path: float = 0.0
     frozen_stages: int = 5
     unfreeze_every: int = 0
@@ -169,13 +179,22 @@ def _preprocess(value: Any) -> PreprocessConfig:
     _require_mapping("preprocess", value)
     defaults = PreprocessConfig().to_dict()
     require_known(value, defaults, "setting of preprocess")
-    return PreprocessConfig.from_dict(defaults | value)
+    require_kinds(value, _kinds(PreprocessConfig), "preprocess.")
+    try:
+        return PreprocessConfig.from_dict(defaults | value)
+    except ValueError as error:
+        raise SourceInvalid(f"preprocess: {error}") from error
 
 
 def _require_together(config: TrainConfig) -> None:
     """Refuse settings that contradict each other."""
     if config.target_specificity is not None and config.target_sensitivity is not None:
         raise SourceInvalid("set target_specificity or target_sensitivity, not both")
+    if config.positive_share in (0, 1):
+        raise SourceInvalid(
+            f"positive_share is {config.positive_share:g}: both classes must be drawn; "
+            "allowed is between 0 and 1, such as 0.3"
+        )
     if config.prevalence is not None and config.calibration == "temperature":
         raise SourceInvalid(
             "a temperature does not learn the set's own prevalence, so it cannot be moved to "
@@ -229,8 +248,8 @@ def _read_with_base(path: Path) -> dict[str, Any]:
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
+        data = yaml.load(path.read_text(), _Reader) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         told = " ".join(str(error).split())
         raise SourceInvalid(f"{path.name} is no YAML: {told}") from error
     if not isinstance(data, dict):
@@ -248,6 +267,6 @@ def _override(data: dict[str, Any], text: str) -> None:
         data[block] = dict(inner) if isinstance(inner, dict) else {}
         data = data[block]
     try:
-        data[last] = yaml.safe_load(value)
+        data[last] = yaml.load(value, _Reader)
     except yaml.YAMLError as error:
         raise SourceInvalid(f"{text!r}: the value is no YAML") from error

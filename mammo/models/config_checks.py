@@ -69,7 +69,7 @@ Kinds = Mapping[str, type | tuple[type, ...]]
 
 def require_known(given: Iterable[str], known: Collection[str], what: str = "setting") -> None:
     """Raise SourceInvalid for names that do not exist, with the nearest that does for each."""
-    unknown = sorted(set(given) - set(known))
+    unknown = sorted(str(name) for name in set(given) - set(known))
     if not unknown:
         return
     told = ", ".join(f"{name}{_meant(name, known)}" for name in unknown)
@@ -99,10 +99,11 @@ def require_ranges(values: Mapping[str, Any]) -> None:
             raise SourceInvalid(f"{name} is {value:g}; allowed are {low:g} to {high:g}")
 
 
-def require_kinds(values: Mapping[str, Any], kinds: Kinds) -> None:
+def require_kinds(values: Mapping[str, Any], kinds: Kinds, block: str = "") -> None:
     """Raise SourceInvalid for a value of another type than its setting has.
 
-    A whole number is a float as well; true and false are no numbers.
+    A whole number is a float as well; true and false are no numbers. ``block``
+    goes before the name in the message, such as ``gate.``.
     """
     for name, kind in kinds.items():
         if name not in values:
@@ -111,7 +112,7 @@ def require_kinds(values: Mapping[str, Any], kinds: Kinds) -> None:
         wide = (*allowed, int) if float in allowed else allowed
         if not isinstance(value, wide) or (isinstance(value, bool) and bool not in allowed):
             names = " or ".join("nothing" if k is type(None) else k.__name__ for k in allowed)
-            raise SourceInvalid(f"{name} is {value!r}; allowed is {names}")
+            raise SourceInvalid(f"{block}{name} is {value!r}; allowed is {names}")
 
 
 def require_auxiliary(weights: object) -> None:

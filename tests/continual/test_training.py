@@ -172,6 +172,8 @@ def test_a_fold_without_positives_is_refused_with_its_name(
     ("changes", "told"),
     [
         ({"gate": {"margin_aoc": 0.1}}, r"of gate margin_aoc \(did you mean margin_auc\?\)"),
+        ({"gate": {"margin_auc": "wide"}}, "gate.margin_auc is 'wide'; allowed is float"),
+        ({"gate": {"resamples": 3}}, "gate: resamples must be at least 200"),
         ({"gate": {"preset": "dmo"}}, "gate.preset is 'dmo'; allowed are demo, production"),
         ({"strategy": "ddp"}, "torchrun --no-python --nproc-per-node 1 mammo train"),
     ],

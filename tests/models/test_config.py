@@ -23,6 +23,11 @@ from mammo.models.losses import build_loss
         ({"lerning_rate": 0.1}, r"setting lerning_rate \(did you mean learning_rate\?\)\. Allow"),
         ({"preprocess": {"hieght": 3}}, r"of preprocess hieght \(did you mean height\?\)"),
         ({"preprocess": 3}, "preprocess is 3; allowed is a mapping"),
+        ({"preprocess": {"height": "tall"}}, "preprocess.height is 'tall'; allowed is int"),
+        ({"preprocess": {"height": 0}}, "preprocess: sizes are at least 16"),
+        ({1: 2, "epoch": 3}, r"setting 1, epoch \(did you mean epochs\?\)"),
+        ({"positive_share": 0}, "positive_share is 0: both classes must be drawn"),
+        ({"positive_share": 1.0, "sampler": "per_batch"}, "positive_share is 1: both classes"),
         ({"auxiliary": {"densty": 1}}, r"label densty \(did you mean density\?\)"),
         ({"auxiliary": {"density": "much"}}, "auxiliary.density is 'much'; allowed is a number"),
         ({"auxiliary": ["density"]}, r"such as \{density: 0\.2\}"),
@@ -67,9 +72,23 @@ def test_an_override_that_is_none_is_refused(text: str, told: str) -> None:
         read_config("smoke", [text])
 
 
-@pytest.mark.parametrize(("text", "told"), [("a: [", "is no YAML"), ("- a", "a mapping of sett")])
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
-    (tmp_path / "own.yaml").write_text(text)
+def test_a_number_may_be_written_as_one_thinks_of_it(tmp_path: Path) -> None:
+    """YAML 1.1 takes 1e-4 and 1.5e1 for text."""
+    (tmp_path / "own.yaml").write_text(
+        "weight_decay: 2.0E-3\ngradient_clip: 1.5e1\naugment: {horizontal_flip: {p: 5e-1}}"
+    )
+    config = read_config(str(tmp_path / "own.yaml"), ["learning_rate=1e-4"])
+    assert (config.learning_rate, config.weight_decay, config.gradient_clip) == (1e-4, 2e-3, 15)
+    assert config.augment == {"horizontal_flip": {"p": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"a: [", "is no YAML"), (b"- a", "a mapping of sett"), (b"\xff\xfea", "is no YAML")],
+    ids=["broken", "a list", "no text"],
+)
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "own.yaml").write_bytes(content)
     with pytest.raises(SourceInvalid, match=told):
         read_config(str(tmp_path / "own.yaml"))
 
