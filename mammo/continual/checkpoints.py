@@ -83,7 +83,7 @@ class RunFolder:
         write_json(self.path / HISTORY, history)
         write_weights(self.path / FINISHED, net.state_dict())
         for path in self.path.glob("epoch-*"):
-            path.unlink()
+            path.unlink(missing_ok=True)  # of several processes another may have done it
 
 
 class EpochCheckpoints(Checkpoint):

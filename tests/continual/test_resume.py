@@ -87,6 +87,25 @@ def test_a_run_is_held_by_one_process_and_goes_when_done(tmp_path: Path) -> None
     assert run.path.exists()  # what was reached is kept for the next try
 
 
+def test_several_processes_may_finish_the_same_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them drops the checkpoints; that another did so before is no error."""
+    run = RunFolder(tmp_path, "key")
+    glob = Path.glob
+
+    def dropped_meanwhile(self: Path, pattern: str) -> list[Path]:
+        found = list(glob(self, pattern))
+        for path in found:
+            path.unlink()
+        return found
+
+    (tmp_path / "epoch-0001.ckpt").touch()
+    monkeypatch.setattr(Path, "glob", dropped_meanwhile)
+    run.finish(torch.nn.Linear(1, 1), [{"train_loss": 1.0}])
+    assert run.finished(torch.nn.Linear(1, 1)) == [{"train_loss": 1.0}]
+
+
 def test_every_fact_changes_the_key() -> None:
     facts = [
         {"config": {"seed": 1}},
