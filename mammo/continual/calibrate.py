@@ -29,7 +29,7 @@ from mammo.exam import OperatingPoint
 from mammo.models.config import TrainConfig
 from mammo.models.tracking import register_release
 from mammo.prediction_log import PredictionLog
-from mammo.release import DEFAULT_SCANNER, MANIFEST, Release, derive_release
+from mammo.release import DEFAULT_SCANNER, HEAD, MANIFEST, Release, derive_release
 from mammo.settings import Settings
 
 MIN_EXAMS_OF_SCANNER = 60
@@ -38,6 +38,7 @@ MIN_EXAMS = 10
 RECENT_EXAMS = 60
 MIN_EXAMS_TO_RECALIBRATE = 40
 """With 20 exams the recall rate that follows lies 0.1 off its target as often as not."""
+Network = tuple[str, str | None, str]
 
 
 class CalibratedScanners(NamedTuple):
@@ -143,18 +144,24 @@ def recalibrate_release(
 
 
 def recent_exams(settings: Settings, parent_dir: Path, scanner: str) -> pd.DataFrame:
-    """Return the scanner's latest exams that the parent's network scored, one row an exam."""
-    network = Release.read(parent_dir).files["model.onnx"]
+    """Return the scanner's latest exams that the parent's network scored, one row an exam.
+
+    Its head, too, where it has one: exams whose views were joined otherwise do not count.
+    """
+    network = _network(Release.read(parent_dir))
     exams = PredictionLog(settings.log_url).create().exams(role="champion")
     exams = exams[exams["scanner"] == scanner]
-    same = [one for one in exams["release_id"].unique() if _network(settings, one) == network]
+    same = [one for one in exams["release_id"].unique() if _known(settings, one) == network]
     exams = exams[exams["release_id"].isin(same)].drop_duplicates("exam_id", keep="last")
     return exams.tail(RECENT_EXAMS)
 
 
-def _network(settings: Settings, release_id: str) -> str | None:
-    """Return the digest of a release's network; None when the release is gone."""
+def _known(settings: Settings, release_id: str) -> Network | None:
+    """Return what gives a release's logits; None when the release is gone."""
     directory = settings.releases_dir / release_id
-    if not (directory / MANIFEST).is_file():
-        return None
-    return Release.read(directory).files["model.onnx"]
+    return _network(Release.read(directory)) if (directory / MANIFEST).is_file() else None
+
+
+def _network(release: Release) -> Network:
+    """Return the digests of model and head, and how views become a breast."""
+    return release.files["model.onnx"], release.files.get(HEAD), release.aggregation

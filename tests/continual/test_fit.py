@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -206,6 +207,19 @@ def test_recalibration_changes_one_scanner_only(moved: Settings, trained: Traine
     assert {name: after[name] for name in before} == before
     assert set(after) - set(before) == {"New/Scanner"}
     assert (directory / "model.onnx").read_bytes() == (parent / "model.onnx").read_bytes()
+
+
+def test_recalibration_takes_no_scores_of_another_way_to_join_views(
+    moved: Settings, trained: TrainedRelease
+) -> None:
+    """The same network under another aggregation gives an exam another logit."""
+    parent = moved.releases_dir / trained.release.id
+    by_maximum = moved.releases_dir / "r-by-maximum"
+    shutil.copytree(parent, by_maximum)
+    replace(trained.release, id="r-by-maximum", aggregation="max").seal(by_maximum)
+    _log_exams(moved, "r-by-maximum", "New/Scanner", 40)
+    with pytest.raises(TooFewLabels, match="0 exams of scanner New/Scanner are logged"):
+        recalibrate_release(moved, parent, "New/Scanner")
 
 
 def test_recalibration_needs_exams(moved: Settings, trained: TrainedRelease) -> None:
