@@ -22,8 +22,8 @@ def group_sentences(results: Sequence[SubgroupResult]) -> list[str]:
     if not told:
         nearest = min(tested, key=lambda item: item[2].p_value or 0.0)
         told.append(
-            "No subgroup differs from the rest after Holm's adjustment for "
-            f"{len(tested)} comparisons; nearest is {_name(nearest[0], nearest[1])}, "
+            "No subgroup differs from the rest after Holm's adjustment, made metric by metric over "
+            f"all subgroups; nearest is {_name(nearest[0], nearest[1])}, "
             f"{p_value(nearest[2].p_value or 0.0)} before it. That is no evidence of equality: "
             "the intervals below tell how large a difference may hide."
         )

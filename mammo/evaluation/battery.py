@@ -109,8 +109,9 @@ def measure_at(rows: Rows, draws: PatientDraws, weights: np.ndarray) -> dict[str
         rate_interval(value[name], drawn[name], rows.at(denominators(rows)[name]))
         for name in ("sensitivity", "specificity")
     )
+    counts = patient_counts(rows.patients, rows.labels)
     result = {
-        name: corrected_interval(value[name], function, se, sp)
+        name: corrected_interval(value[name], function, se, sp, counts)
         for name, function in at_prevalence(value["prevalence"]).items()
     }
     for name in ("pf1", "brier", "mean_probability"):
@@ -180,7 +181,7 @@ def denominators(rows: Rows) -> dict[str, np.ndarray]:
 def area_interval(value: float, drawn: np.ndarray, rows: Rows, level: float = LEVEL) -> Interval:
     """Return an area under a curve with bounds on the logit scale, as `auc_interval`'s."""
     low, high = logit_bounds(value, float(np.nanstd(drawn)), scarce_patients(rows), level)
-    return Interval(value, low, high, *patient_counts(rows.patients, rows.labels))
+    return Interval(min(value, 1.0), low, high, *patient_counts(rows.patients, rows.labels))
 
 
 def scarce_patients(rows: Rows) -> int:

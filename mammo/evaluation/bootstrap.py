@@ -20,6 +20,8 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 CHUNK_CELLS = 2_000_000  # weights held at once: 16 MB of float64
 DEFAULT_RESAMPLES = 2000
+EDGE = 1e-9
+"""An area nearer to 0 or 1 is there: its steps are added up, and sums round."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +127,9 @@ def logit_bounds(value: float, error: float, units: int, level: float) -> tuple[
     probability ``auc ** units`` at most, which bounds it from below.
     """
     tail = (1 - level) / 2
-    if value in (0.0, 1.0):
+    if min(value, 1 - value) < EDGE:
         edge = float(tail ** (1 / units))
-        return (edge, 1.0) if value == 1.0 else (0.0, 1.0 - edge)
+        return (edge, 1.0) if value > 0.5 else (0.0, 1.0 - edge)
     n = max(units, 2)
     width = stats.t.ppf(1 - tail, n - 1) * error * np.sqrt(n / (n - 1)) / (value * (1 - value))
     low, high = special.expit(special.logit(value) + np.array([-width, width]))

@@ -64,16 +64,22 @@ def patient_weights(
 
 
 def corrected_interval(
-    value: float, function: Callable[[float, float], float], se: Interval, sp: Interval
+    value: float,
+    function: Callable[[float, float], float],
+    se: Interval,
+    sp: Interval,
+    counts: tuple[int, int],
 ) -> Interval:
     """Return the interval of a monotone function of sensitivity and specificity.
+
+    ``counts`` are its patients, and those with a positive row: who has a cancer in one breast
+    and none in the other is below both rates, and one patient.
 
     The bounds of both are carried over and their distances added in squares
     (MOVER: Zou and Donner 2008, doi:10.1002/sim.3095; for predictive values in
     the spirit of Mercaldo 2007, doi:10.1002/sim.2677): no false positive among
     200 exams does not make a PPV certain at one cancer in a hundred.
     """
-    counts = se.n_patients + sp.n_patients, se.n_positive
     centre = function(se.value, sp.value)
     if np.isnan(value) or np.isnan(centre):
         return Interval(float("nan"), float("nan"), float("nan"), *counts)

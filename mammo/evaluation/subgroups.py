@@ -12,7 +12,7 @@ each other are one comparison.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -110,13 +110,17 @@ def adjusted(results: Sequence[SubgroupResult]) -> list[SubgroupResult]:
     """Return the results with Holm's p values over all of them, metric by metric."""
     found = list(results)
     for metric in METRICS:
-        comparisons: dict[tuple[Any, ...], float] = {}
-        for one in found:
-            p = _p_value(one, metric)
-            if p is not None:
-                comparisons[_comparison(one, metric)] = p
+        names = comparison_names(found, metric)
+        comparisons = {
+            name: one.metrics[metric].p_value or 0.0
+            for one, name in zip(found, names, strict=True)
+            if name is not None
+        }
         held = dict(zip(comparisons, holm(list(comparisons.values())), strict=True))
-        found = [_with_holm(one, metric, held) for one in found]
+        found = [
+            one if name is None else _with_holm(one, metric, held[name])
+            for one, name in zip(found, names, strict=True)
+        ]
     return found
 
 
@@ -124,19 +128,34 @@ def _p_value(one: SubgroupResult, metric: str) -> float | None:
     return one.metrics[metric].p_value if metric in one.metrics else None
 
 
-def _comparison(one: SubgroupResult, metric: str) -> tuple[Any, ...]:
-    """Name a comparison; the two sides of one cut have the same size of difference."""
-    found = one.metrics[metric]
-    size = 0.0 if found.difference is None else abs(found.difference.value)
-    return (one.attribute, round(size, 12), round(found.p_value or 0.0, 9))
+def comparison_names(
+    results: Sequence[SubgroupResult], metric: str
+) -> list[tuple[str, str] | None]:
+    """Name each result's comparison with the rest, None where there is none.
+
+    Two levels of an attribute that has no other mirror each other: one comparison, one name.
+    """
+    levels: dict[str, list[SubgroupResult]] = {}
+    for one in results:
+        levels.setdefault(one.attribute, []).append(one)
+    mirrored = {name for name, both in levels.items() if _are_mirrored(both, metric)}
+    return [
+        None
+        if _p_value(one, metric) is None
+        else (one.attribute, "" if one.attribute in mirrored else one.name)
+        for one in results
+    ]
 
 
-def _with_holm(
-    one: SubgroupResult, metric: str, held: Mapping[tuple[Any, ...], float]
-) -> SubgroupResult:
-    if _p_value(one, metric) is None:
-        return one
-    found = replace(one.metrics[metric], p_holm=held[_comparison(one, metric)])
+def _are_mirrored(levels: Sequence[SubgroupResult], metric: str) -> bool:
+    differences = [one.metrics[metric].difference for one in levels if metric in one.metrics]
+    if len(levels) != 2 or len(differences) != 2 or None in differences:
+        return False
+    return abs(sum(one.value for one in differences if one is not None)) < 1e-12
+
+
+def _with_holm(one: SubgroupResult, metric: str, p_holm: float) -> SubgroupResult:
+    found = replace(one.metrics[metric], p_holm=p_holm)
     return replace(one, metrics=one.metrics | {metric: found})
 
 

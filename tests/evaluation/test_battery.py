@@ -107,6 +107,25 @@ def test_perfect_separation_is_not_certainty():
     assert ppv.low < 0.1  # 25 negatives cannot make a PPV certain at one cancer in a hundred
 
 
+@pytest.mark.parametrize("positives", [24, 30, 61])  # sums of 1/24 and of 1/61 end beside 1
+def test_rounding_makes_no_certainty_of_perfect_separation(positives):
+    labels = np.arange(200) < positives
+    scores = np.random.default_rng(positives).normal(size=200) + 20 * labels
+    rows = Rows(labels, scores, 0.9 * labels, labels, np.arange(200).astype(str))
+    found = measure(rows, draws_of(rows, resamples=50))
+    for name in ("auc", "partial_auc_specificity", "partial_auc_sensitivity"):
+        assert found[name].low == pytest.approx(0.025 ** (1 / positives)), name
+        assert found[name].value <= found[name].high == 1.0, name
+
+
+def test_a_corrected_rate_counts_each_patient_once():
+    rows = made(8)
+    draws = draws_of(rows)
+    weights = patient_weights(rows.labels, draws.codes(rows.patients), draws.positive, 0.01)
+    for name, one in measure_at(rows, draws, weights).items():
+        assert one.n_patients == len(draws.patients), name
+
+
 def test_nobody_recalled_has_no_ppv():
     rows = made(5)
     quiet = Rows(rows.labels, rows.scores, rows.probability, rows.labels & False, rows.patients)

@@ -7,7 +7,7 @@ from mammo.evaluation.battery import Rows
 from mammo.evaluation.draws import PatientDraws
 from mammo.evaluation.metrics import roc_auc
 from mammo.evaluation.paired import holm
-from mammo.evaluation.subgroups import Group, adjusted, judge_groups
+from mammo.evaluation.subgroups import Group, adjusted, comparison_names, judge_groups
 
 
 def rows_of(patients: int, seed: int, shift: np.ndarray | float = 1.5) -> Rows:
@@ -107,3 +107,17 @@ def test_a_finding_type_shares_the_negatives():
                   np.r_[rows.scores[positives], rows.scores[~rows.labels]])  # fmt: skip
     assert found.metrics["auc"].value.value == pytest.approx(auc)
     assert found.positive_patients == int(positives.sum())
+
+
+def test_levels_that_do_not_differ_count_in_the_family_all_the_same():
+    """Nobody is recalled: four specificities of 1 are four comparisons, not one."""
+    rows = rows_of(400, 9)
+    quiet = Rows(rows.labels, rows.scores, rows.probability, rows.labels & False, rows.patients)
+    site = np.arange(400) % 4
+    groups = [cut(f"site {one}", site == one, "site") for one in range(4)]
+    half = [cut(name, inside) for name, inside in (("A", site < 2), ("B", site >= 2))]
+    results = judge_groups(
+        quiet, groups + half, PatientDraws.of(quiet.patients, quiet.labels, resamples=50), "exam"
+    )
+    names = comparison_names(results, "specificity")
+    assert len(set(names)) == 5  # the two scanners mirror each other
