@@ -132,19 +132,29 @@ def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
     return float(np.mean((as_scores(probabilities, len(y)) - y) ** 2))
 
 
+def equal_mass_bins(probabilities: np.ndarray, bins: int = 10) -> list[np.ndarray]:
+    """Return the places of each bin's rows, ascending in probability; at least one row.
+
+    Bins hold about equally many rows (of 50 exams in ten equal steps most would be
+    empty). Rows of one probability share a bin: else their order in the file would
+    tell bins apart. So fewer bins come back where rows are few or alike.
+    """
+    order = np.argsort(probabilities, kind="stable")
+    ordered = probabilities[order]
+    parts = np.array_split(np.arange(len(order)), min(bins, len(order)))
+    begins = np.searchsorted(ordered, ordered[[part[0] for part in parts]], side="left")
+    return np.split(order, np.unique(begins)[1:])
+
+
 def reliability(
     labels: ArrayLike, probabilities: ArrayLike, bins: int = 10
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean probability, observed rate and rows of each of ``bins`` equal-mass bins.
-
-    Bins hold equally many rows (of 50 exams in ten equal steps most would be
-    empty); fewer bins than asked for come back when there are fewer rows.
-    """
+    """Return mean probability, observed rate and rows of each bin of `equal_mass_bins`."""
     y = as_labels(labels)
     p = as_scores(probabilities, len(y))
     if not len(y):
         raise TooFewLabels("found no row; calibration needs at least one")
-    parts = np.array_split(np.argsort(p, kind="stable"), min(bins, len(y)))
+    parts = equal_mass_bins(p, bins)
     means = [(p[part].mean(), y[part].mean(), len(part)) for part in parts]
     predicted, observed, rows = np.array(means).T
     return predicted, observed, rows
@@ -169,7 +179,7 @@ def chance_calibration_error(
     """
     p = np.sort(np.asarray(probabilities, float).ravel())
     outcomes = np.random.default_rng(seed).random((draws, len(p))) < p
-    parts = np.array_split(np.arange(len(p)), min(bins, len(p)))
+    parts = equal_mass_bins(p, bins)
     gaps = [np.abs(outcomes[:, part].mean(axis=1) - p[part].mean()) * len(part) for part in parts]
     return float(np.mean(np.sum(gaps, axis=0)) / len(p))
 

@@ -10,6 +10,7 @@ import numpy as np
 from mammo.evaluation import ranking as rk
 from mammo.evaluation.battery import LEVEL, Rows, rate_interval, scarce_patients
 from mammo.evaluation.bootstrap import percentile_bounds
+from mammo.evaluation.calibration import equal_mass_bins
 from mammo.evaluation.decisions import divide, sum_by_patient
 from mammo.evaluation.draws import PatientDraws
 
@@ -91,7 +92,7 @@ def calibration_bins(
     """
     patient = draws.codes(rows.patients)
     weight = None if weights is None else weights[patient]
-    parts = np.array_split(np.argsort(rows.probability, kind="stable"), min(bins, len(patient)))
+    parts = equal_mass_bins(rows.probability, bins)
     return tuple(_bin(rows, part, patient, weight, draws) for part in parts)
 
 

@@ -97,3 +97,13 @@ def test_slope_and_intercept_are_found(slope, intercept):
     labels = rng.random(20_000) < special.expit(slope * logits + intercept)
     found = calibration_slope_intercept(labels, special.expit(logits))
     assert found == (pytest.approx(slope, abs=0.05), pytest.approx(intercept, abs=0.05))
+
+
+def test_bins_do_not_depend_on_the_order_of_the_rows():
+    """Two probabilities (a curve of steps, int8) are two bins, each of a right rate."""
+    p = np.repeat([0.2, 0.6], 50)
+    labels = np.r_[np.zeros(40), np.ones(10), np.zeros(20), np.ones(30)]
+    predicted, observed, rows = reliability(labels, p)
+    assert rows.tolist() == [50, 50]
+    assert predicted == pytest.approx(observed)
+    assert expected_calibration_error(labels, p) < 1e-9 < chance_calibration_error(p) < 0.1
