@@ -37,8 +37,8 @@ TOLD = ("auc", "sensitivity_at_specificity_90", "average_precision", "brier")
 class Selection:
     """Which exams were compared, and why others were not.
 
-    ``unscored`` counts by run its exams that some other did not score; ``trained_on``
-    the exams that were left out because a run was trained on their patient.
+    ``unscored`` counts by run its exams that some other did not score, or scored by other
+    images; ``trained_on`` the exams that were left out because a run was trained on their patient.
     """
 
     part: str
@@ -164,7 +164,7 @@ def select_exams(runs: Sequence[ComparedRun], part: str) -> tuple[list[pd.DataFr
     picked = [pick_part(run.scores, part) for run in runs]
     known = [table[table["label"].notna()] for table in picked]
     scored = [set(table["exam_id"]) for table in known]
-    shared = reduce(set.intersection, scored)
+    shared = reduce(set.intersection, scored) - _of_other_images(known)
     trained: frozenset[str] = frozenset()
     if part != OUT_OF_FOLD:  # there each score is of a network that did not see the patient
         trained = trained.union(*(run.trained for run in runs))
@@ -181,6 +181,14 @@ def select_exams(runs: Sequence[ComparedRun], part: str) -> tuple[list[pd.DataFr
     tables = [table[table["exam_id"].isin(kept)].reset_index(drop=True) for table in picked]
     unscored = {run.name: len(exams - shared) for run, exams in zip(runs, scored, strict=True)}
     return tables, Selection(part, len(kept), len(shared & seen), unscored)
+
+
+def _of_other_images(tables: Sequence[pd.DataFrame]) -> set[str]:
+    """Return the exams of which one run judged images that another did not."""
+    keys = ["exam_id", "laterality", "image_id", "pooled"]
+    judged = [set(table[keys].itertuples(index=False, name=None)) for table in tables]
+    by_all = judged[0].intersection(*judged[1:])
+    return {row[0] for one in judged for row in one - by_all}
 
 
 def _adjusted(pairs: Sequence[Pair]) -> list[Pair]:

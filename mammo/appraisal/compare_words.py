@@ -40,7 +40,7 @@ def selection_sentences(found: Comparison) -> list[str]:
     left = [f"{number(n)} of {name}" for name, n in chosen.unscored.items() if n]
     gone = []
     if left:
-        gone.append(f"exams that not all scored ({listed(left, 8)})")
+        gone.append(f"exams that not all scored by the same images ({listed(left, 8)})")
     if chosen.trained_on:
         are = verb(chosen.trained_on, "is")
         gone.append(
@@ -154,7 +154,7 @@ def best_sentence(found: Comparison) -> str:
         f"{value['auc_high']:.3f})"
     )
     if not beaten:
-        return f"{told}; no run is shown to be better than another one by it."
+        return f"{told}; it is not shown to be better than any other by it."
     rest = len(of_best) - len(beaten)
     others = f"; from {count(rest, 'other')} it cannot be told apart" if rest else ""
     return f"{told}, and is better than {listed(beaten)}{others}."

@@ -126,6 +126,20 @@ def test_only_exams_that_all_scored_and_none_was_trained_on(
     assert "2 exams that are of a patient one was trained on" in told
 
 
+def test_an_exam_that_was_scored_by_other_images_is_left_out(runs: list[ComparedRun]) -> None:
+    """One lacks a breast, the other another: the subgroups' rows must stay the same breasts."""
+    pair = [
+        replace(run, scores=run.scores[~run.scores["image_id"].str.startswith(start)])
+        for run, start in zip(runs[:2], ("I-0004-L", "I-0005-R"), strict=True)
+    ]
+    found = compare_runs(pair, resamples=RESAMPLES)
+    assert found.selection.exams == 148
+    first, second = (one.units["breast"]["unit"].tolist() for one in found.evaluations.values())
+    assert sorted(first) == sorted(second)
+    told = " ".join(selection_sentences(found))
+    assert "exams that not all scored by the same images (2 of r-good and 2 of r-alike)" in told
+
+
 def test_out_of_fold_scores_may_be_of_training_patients(runs: list[ComparedRun]) -> None:
     trained = frozenset(runs[0].scores["patient_id"])
     folded = [
