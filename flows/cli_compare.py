@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.cli_terminal import (
     Json,
+    PageTo,
     own_command,
     reported,
     settings_from_environment,
@@ -36,8 +36,8 @@ def compare(
     ] = "untouched",
     level: Annotated[str, typer.Option(help="image, breast, exam or patient.")] = "breast",
     resamples: Annotated[int, typer.Option(min=50, help="Resamples of patients.")] = 2000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same intervals.")] = 0,
-    to: Annotated[Path | None, typer.Option(help="The page to write.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same intervals.")] = 0,
+    to: PageTo = None,
     as_json: Json = False,
 ) -> None:
     """Compare models on the exams that all scored and none was trained on; one HTML page."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli_terminal import Json, reported, settings_from_environment, show, stage_bars, tell
+from flows.cli_terminal import (
+    Json,
+    PageTo,
+    own_command,
+    reported,
+    settings_from_environment,
+    show,
+    stage_bars,
+    tell,
+)
 
 if TYPE_CHECKING:
     from flows.progress import Advance
@@ -45,8 +53,8 @@ def evaluate(
         Path | None, typer.Option(help="A table of scores (Parquet or CSV) instead.")
     ] = None,
     resamples: Annotated[int, typer.Option(min=50, help="Resamples of patients.")] = 2000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same intervals.")] = 0,
-    to: Annotated[Path | None, typer.Option(help="The page to write.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same intervals.")] = 0,
+    to: PageTo = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate a release on patients it was not trained on: numbers, intervals, one HTML page."""
@@ -74,18 +82,15 @@ def _evaluate(
     from mammo.release import Release, find_release
 
     settings = settings_from_environment()
-    command = " ".join(["mammo", *map(_own_name, sys.argv[1:])])
+    command = own_command()
     directory = None
     if name is not None:
         folder = Path(name)
-        directory = folder if folder.is_dir() else find_release(settings.releases_dir, name)
+        directory = (
+            folder.resolve() if folder.is_dir() else find_release(settings.releases_dir, name)
+        )
     if scores is not None:
         release = Release.read(directory) if directory else None
         return evaluate_file(settings, scores, asked, release=release, to=to, command=command)
     assert directory is not None
     return evaluate_release(settings, directory, asked, to=to, command=command, progress=progress)
-
-
-def _own_name(word: str) -> str:
-    """Leave the folders out of a path: a page must not tell where it was made."""
-    return Path(word).name if "/" in word else word

@@ -28,6 +28,7 @@ R = TypeVar("R")
 
 INPUT_STATUSES = (400, 404, 413, 415, 422)
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+PageTo = Annotated[Path | None, typer.Option(dir_okay=False, help="The page to write.")]
 ViaPrefect = Annotated[
     bool, typer.Option("--via-prefect", help="Run as a Prefect deployment and follow its log.")
 ]

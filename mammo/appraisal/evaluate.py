@@ -18,7 +18,7 @@ import pandas as pd
 
 from mammo.appraisal.levels import LEVELS, require_level, to_levels
 from mammo.appraisal.scores import pick_part
-from mammo.errors import TooFewLabels
+from mammo.errors import ScoresInvalid, TooFewLabels
 from mammo.evaluation.battery import Rows, measure, measure_at
 from mammo.evaluation.bootstrap import DEFAULT_RESAMPLES, Interval
 from mammo.evaluation.curves import (
@@ -157,12 +157,13 @@ def evaluate_scores(
     Raises
     ------
     LevelUnknown, PartUnknown, ScoresInvalid
-        No such level or part; a prevalence that cannot be.
+        No such level or part; a mammogram twice; a prevalence that cannot be.
     TooFewLabels
         A class is missing.
     """
     require_level(level)
     rows = pick_part(scores, part)
+    _require_once(rows)
     units = to_levels(rows, points)
     _require_both_classes(units, part)
     exams = units["exam"]
@@ -179,6 +180,16 @@ def evaluate_scores(
     unknown, unpooled = rows["label"].isna(), ~rows["pooled"]
     left_out = int(unknown.sum()), int((unpooled & ~unknown).sum())
     return Evaluation(level, part, levels, prevalence, draws, units, weights, *left_out)
+
+
+def _require_once(rows: pd.DataFrame) -> None:
+    """Refuse a mammogram that is there twice: a breast's logit would mix networks."""
+    twice = int(rows["image_id"].duplicated().sum())
+    if twice:
+        raise ScoresInvalid(
+            f"{twice:,} of {len(rows):,} rows repeat a mammogram (image_id): name one part "
+            "(--part untouched or out_of_fold), or keep one row a mammogram"
+        )
 
 
 def _require_both_classes(units: Mapping[str, pd.DataFrame], part: str | None) -> None:

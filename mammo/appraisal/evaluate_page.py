@@ -93,7 +93,7 @@ def _judged(found: Evaluation, judged: Judged) -> Section:
 
 def _decisions(found: Evaluation, judged: Judged) -> Section:
     told = say.decision_sentences(found, judged.words, judged.points)
-    rows = tuple(_point_row(found, *item) for item in sorted(judged.points.items()))
+    rows = tuple(_point_row(found, judged, *item) for item in sorted(judged.points.items()))
     columns = ("scanner", "threshold", "target recall rate", "exams", "recalled", "found", "missed")
     tables = (Table(columns, rows, "Operating points, and what came of them by exam"),) * bool(rows)
     return Section(
@@ -102,11 +102,15 @@ def _decisions(found: Evaluation, judged: Judged) -> Section:
     )  # fmt: skip
 
 
-def _point_row(found: Evaluation, scanner: str, point: OperatingPoint) -> tuple[str, ...]:
+def _point_row(
+    found: Evaluation, judged: Judged, scanner: str, point: OperatingPoint
+) -> tuple[str, ...]:
     """Return threshold, target, exams, recalled, cancers found and missed of one scanner."""
     name = "any other scanner" if scanner == DEFAULT_SCANNER else scanner
     exams = found.units["exam"]
-    rows = exams[exams["scanner"].astype(str) == scanner]
+    names = exams["scanner"].fillna("").astype(str)
+    by_default = ~names.isin(judged.points)
+    rows = exams[by_default if scanner == DEFAULT_SCANNER else names == scanner]
     return name, f"{point.threshold:.3f}", f"{point.target_recall_rate:.3f}", *_decided(rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -137,9 +138,11 @@ def _part_warnings(found: Evaluation, words: Words) -> list[str]:
             "roughly."
         )
     share = found.levels["exam"].metrics["prevalence"].interval.value
+    of_cancer = words.positive == POSITIVES["cancer"]
+    in_screening = ", in screening about 0.5 to 1%" if of_cancer else ""
     if found.prevalence is None and not SCREENING[0] <= share <= SCREENING[1]:
         warnings.append(
-            f"{100 * share:.1f}% of these exams are positive, in screening about 0.5 to 1%: PPV, "
+            f"{100 * share:.1f}% of these exams are positive{in_screening}: PPV, "
             "NPV, recall rate, detection per 1000, accuracy, F1, average precision, Brier score "
             "and calibration are of this mix. State a prevalence (--prevalence 0.0078) to have "
             "them corrected; AUC, sensitivity and specificity need no correction."
@@ -237,8 +240,12 @@ def _corrected_sentence(exam: LevelEvaluation, words: Words) -> str:
     return (
         f"At {words.prevalence} the recall rate would be {show('recall_rate', rate.corrected)}, "
         f"of 1000 exams {show('cancer_detection_per_1000', found.corrected)} would be detected, "
-        f"and PPV1 would be {show('ppv', ppv.corrected)} instead of "
-        f"{show_value('ppv', ppv.interval)}."
+        + (
+            "and with nobody recalled there is no PPV1."
+            if math.isnan(ppv.interval.value)
+            else f"and PPV1 would be {show('ppv', ppv.corrected)} instead of "
+            f"{show_value('ppv', ppv.interval)}."
+        )
     )
 
 
@@ -265,11 +272,11 @@ def calibration_sentences(found: Evaluation, words: Words) -> list[str]:
     told = [
         f"The model expects {show('mean_probability', mean)} of {plural(found.level)} to be "
         f"positive, {show('prevalence', rate)} are.",
-        f"The calibration error in ten bins is {error:.3f}, {verdict} on so few "
+        f"The calibration error in ten bins is {error:.3f}, {verdict} on that many "
         f"({chance:.3f}). Brier score {_shown(found.main, 'brier')}; always saying the prevalence "
         f"would give {rate.value * (1 - rate.value):.3f}.",
     ]
-    if found.level in ("exam", "patient"):
+    if words.has_points and found.level in ("exam", "patient"):
         told.append(
             f"Probabilities are calibrated by breast. By {found.level} the highest breast stands, "
             "which is not the probability that any breast is positive."
@@ -280,8 +287,8 @@ def calibration_sentences(found: Evaluation, words: Words) -> list[str]:
         told.append(
             f"At {words.prevalence} the model would expect "
             f"{show('mean_probability', moved)} of {plural(found.level)} to be positive where "
-            f"{100 * observed:.2g}% are: probabilities are calibrated to the mix that they were "
-            "fitted on."
+            f"{100 * observed:.2g}% are"
+            + (": probabilities fit the mix they were fitted on." if words.has_points else ".")
         )
     return told
 

@@ -138,7 +138,14 @@ def finding_kinds(findings: pd.Series) -> pd.Series:
             boxes = json.loads(text)
         except json.JSONDecodeError:
             return text  # a plain word, as a table of another house may have
-        return "|".join(sorted({str(box.get("kind") or "finding") for box in boxes}))
+        if not isinstance(boxes, list):
+            return text
+        return "|".join(sorted({_kind(box) for box in boxes}))
 
     texts = {text: kinds(text) for text in findings.unique()}
     return findings.map(texts).fillna("")
+
+
+def _kind(box: object) -> str:
+    """Return the kind of a box, or the word that stands for one."""
+    return str(box.get("kind") or "finding") if isinstance(box, dict) else str(box)

@@ -49,7 +49,9 @@ METRIC_NAMES = {
     "accuracy": Named("accuracy", SHARE, "decisions that agree with the outcome"),
     "f1": Named("F1", INDEX, "harmonic mean of PPV and sensitivity"),
     "recall_rate": Named("recall rate", SHARE, "recalled among all"),
-    "cancer_detection_per_1000": Named("detected per 1000", PER_1000, "positives recalled"),
+    "cancer_detection_per_1000": Named(
+        "detected per 1000", PER_1000, "positives recalled, by the level"
+    ),
     "pf1": Named("probabilistic F1 (pF1)", INDEX, "F1 with probabilities for decisions (RSNA)"),
     "brier": Named("Brier score", INDEX, "mean squared error of the probability; 0 is best"),
     "mean_probability": Named("mean probability", SHARE, "what the model expects"),

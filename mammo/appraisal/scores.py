@@ -44,7 +44,11 @@ def read_scores(path: Path) -> pd.DataFrame:
         There is no such file; it cannot be read or is no table of scores.
     """
     if not path.is_file():
-        raise SourceNotFound(f"not found: {path.name}")
+        what = "a folder" if path.is_dir() else "not there"
+        raise SourceNotFound(
+            f"{path.name or path} is {what}: name a file of scores, Parquet or CSV, such as the "
+            "scores.parquet of a release"
+        )
     try:
         frame = _read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
@@ -80,11 +84,23 @@ def check_scores(frame: pd.DataFrame, name: str = "the table of scores") -> pd.D
         _refuse(checked[column].isna(), f"{name}: {column} is empty")
     checked["logit"] = pd.to_numeric(checked["logit"], errors="coerce").astype(float)
     _refuse(~np.isfinite(checked["logit"]), f"{name}: logit is NaN, infinite or no number")
+    _require_own_exams(checked, name)
     label = pd.to_numeric(checked["label"], errors="coerce").astype(float)
     wrong = ~(label.isin((0.0, 1.0)) | checked["label"].isna())
     _refuse(wrong, f"{name}: label is neither 0, 1 nor empty")
     checked["label"] = label
     return _with_defaults(checked)
+
+
+def _require_own_exams(frame: pd.DataFrame, name: str) -> None:
+    """Refuse an exam of two patients: its views would be pooled, and one of them forgotten."""
+    owners = frame.groupby("exam_id", sort=False)["patient_id"].nunique()
+    shared = int((owners > 1).sum())
+    if shared:
+        raise ScoresInvalid(
+            f"{name}: {shared:,} of {len(owners):,} exam_id are of several patients: give each "
+            "exam an id of its own, such as patient_id and exam_id joined"
+        )
 
 
 def _with_logit(frame: pd.DataFrame) -> pd.DataFrame:

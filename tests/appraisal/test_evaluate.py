@@ -12,9 +12,16 @@ from sklearn import metrics as sk
 
 from mammo.appraisal.differences import paired_differences
 from mammo.appraisal.evaluate import evaluate_scores
-from mammo.appraisal.levels import LEVELS, to_levels
+from mammo.appraisal.levels import LEVELS, finding_kinds, to_levels
 from mammo.appraisal.scores import check_scores, pick_part, read_scores
-from mammo.errors import LevelUnknown, MammoError, PartUnknown, ScoresInvalid, TooFewLabels
+from mammo.errors import (
+    LevelUnknown,
+    MammoError,
+    PartUnknown,
+    ScoresInvalid,
+    SourceNotFound,
+    TooFewLabels,
+)
 from mammo.exam import OperatingPoint
 from mammo.screening import score_breasts
 from tests.appraisal.tables import scores_table
@@ -117,6 +124,8 @@ def test_the_stated_prevalence_moves_what_depends_on_it(scores: pd.DataFrame) ->
         (lambda t: t.assign(logit="high"), ScoresInvalid, "logit is NaN, infinite or no number in"),
         (lambda t: t.assign(label=2), ScoresInvalid, "neither 0, 1 nor empty in 48 of 48"),
         (lambda t: t.assign(patient_id=None), ScoresInvalid, "patient_id is empty"),
+        (lambda t: t.assign(exam_id="1"), ScoresInvalid, "1 of 1 exam_id are of several patients"),
+        (lambda t: pd.concat([t, t]), ScoresInvalid, "48 of 96 rows repeat a mammogram .*--part"),
         (lambda t: t.iloc[:0], ScoresInvalid, "has no rows"),
         (lambda t: t.drop(columns="logit").assign(probability=3), ScoresInvalid, r"\[0, 1\]"),
         (lambda t: t.assign(label=0), TooFewLabels, "0 positive and 48 negative images"),
@@ -152,6 +161,14 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "notes.parquet").write_text("not a table")
     with pytest.raises(ScoresInvalid, match=r"notes.parquet is neither Parquet nor CSV"):
         read_scores(tmp_path / "notes.parquet")
+    for place, what in ((tmp_path, "is a folder: name a file"), (tmp_path / "x.csv", "not there")):
+        with pytest.raises(SourceNotFound, match=what):
+            read_scores(place)
+
+
+@pytest.mark.parametrize("text", ['["mass"]', "mass", '[{"kind": "mass"}]'])
+def test_findings_of_another_house_are_words(text: str) -> None:
+    assert finding_kinds(pd.Series([text, "", "5"])).tolist() == ["mass", "", "5"]
 
 
 def test_two_models_on_the_same_breasts(scores: pd.DataFrame) -> None:

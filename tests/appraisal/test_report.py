@@ -244,6 +244,30 @@ def test_the_command_refuses_with_a_code(command: typer.Typer, asked: list[str],
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize("wrong", [["--seed", "-1"], ["--to", "."]])
+def test_options_that_cannot_be_are_refused_before_work(
+    command: typer.Typer, wrong: list[str]
+) -> None:
+    result = CliRunner().invoke(command, ["r-20260301-0000aaaa", *wrong])
+    assert result.exit_code == 2
+    assert f"Invalid value for '{wrong[0]}'" in result.stderr
+
+
+def test_the_page_tells_of_any_other_scanner_and_of_nobody_recalled(
+    settings: Settings, tmp_path: Path
+) -> None:
+    directory = write_bare_release(
+        tmp_path,
+        scores_table(40),
+        operating_points={"*": OperatingPoint("*", 1.0, 0.0, 1.0, 0.1)},
+    )
+    asked = Asked(prevalence=0.01, resamples=60)
+    page = evaluate_release(settings, directory, asked, to=tmp_path / "page.html").path.read_text()
+    row = re.search(r"any other scanner(.*?)</tr>", page, re.DOTALL)
+    assert row is not None and re.findall(r">(\d+|-)<", row[1])[:2] == ["40", "0"]
+    assert "with nobody recalled there is no PPV1" in page and "nan" not in page.split("<svg")[0]
+
+
 @pytest.mark.parametrize(
     ("age", "band"),
     [(39, "under 40"), (40, "40 to 49"), (69, "60 to 69"), (70, "70 and over"),
