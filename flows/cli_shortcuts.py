@@ -78,14 +78,23 @@ def _write(study: ShortcutStudy, release: Release, to: Path) -> None:
 
 
 def _show(study: ShortcutStudy, release: Release, to: Path | None) -> None:
-    from mammo.appraisal.shortcut_page import ALONE, CHANGED, alone_row, change_row
+    from mammo.appraisal.shortcut_page import alone_row, change_row
 
-    def rows(columns: tuple[str, ...], cells: list[tuple[str, ...]]) -> list[dict[str, str]]:
-        return [dict(zip(columns, one, strict=True)) for one in cells]
-
-    alone = rows(ALONE, [alone_row(one) for one in study.alone])
-    show_rows(alone, ALONE, f"{release.target} from one thing alone ({study.images} images)")
-    changes = rows(CHANGED, [change_row(one) for one in study.changes])
-    show_rows(changes, CHANGED, f"{release.id} after a change")
+    alone = []
+    for one in study.alone:
+        name, _, _, auc, span, verdict = alone_row(one)
+        alone.append({"seen alone": name, "AUC": f"{auc} ({span})", "verdict": verdict})
+    show_rows(alone, tuple(alone[0]), f"{release.target} from one thing alone")
+    changes = []
+    for change in study.changes:
+        name, _, moved, *_, difference, span, verdict = change_row(change)
+        told = {
+            "moved": f"{moved} SD",
+            "AUC changes by": f"{difference} ({span})",
+            "verdict": verdict,
+        }
+        changes.append({"changed": name} | told)
+    before = study.changes[0].auc_before
+    show_rows(changes, tuple(changes[0]), f"{release.id} after a change (AUC {before:.3f} before)")
     if to is not None:
         say(f"page: {to}")
