@@ -24,7 +24,7 @@ from mammo.continual.seal import Trained, evaluate_release
 from mammo.continual.split import Parts, known_parts, split_index
 from mammo.continual.start import start_network
 from mammo.continual.trace import IMAGES
-from mammo.errors import TooFewLabels
+from mammo.errors import SourceInvalid, TooFewLabels
 from mammo.export.settings import ExportConfig
 from mammo.export.torchscript import export_torchscript
 from mammo.models.config import TrainConfig
@@ -67,6 +67,8 @@ def export_release(
     ------
     ReleaseNotFound, DigestMismatch
         There is no such release, or it was changed.
+    SourceInvalid
+        It was recalibrated: the points that came from scores in service would be lost.
     TooFewLabels
         The store no longer holds the patients that the graphs are judged on.
     ParityError
@@ -75,6 +77,11 @@ def export_release(
     report = progress or (lambda stage, done, total: None)
     parent = find_release(settings.releases_dir, release_id)
     manifest = Release.read(parent, verify=True)
+    if manifest.kind == "recalibrated":
+        raise SourceInvalid(
+            f"{manifest.id} was recalibrated from scores in service, which say nothing of another "
+            f"graph: export {manifest.parent}, and recalibrate the child when it has scored"
+        )
     config = replace(read_run_config(parent), preprocess=manifest.preprocess)
     parts = _parts(settings, parent, config)
     net, origin = start_network(config, parent)

@@ -17,7 +17,7 @@ from mammo.continual.judge import judge_candidates
 from mammo.errors import ParityError, ReleaseNotFound, SourceInvalid
 from mammo.export.settings import FP32, ExportConfig, QuantizeConfig
 from mammo.models.config import read_config
-from mammo.release import Release
+from mammo.release import Release, derive_release
 from mammo.screening import LOGIT_TOLERANCE, Screener
 from mammo.settings import Settings
 
@@ -51,6 +51,17 @@ def test_child_is_whole_and_says_what_it_carries(
     assert "export.json" in release.files
     assert f"model.onnx is **{record['chosen']}**" in (exported.directory / "card.md").read_text()
     assert not list(exported.directory.glob("tmp*"))
+
+
+def test_points_set_in_service_are_not_lost(
+    installation: Settings, trained: TrainedRelease
+) -> None:
+    points = trained.release.operating_points
+    child, _ = derive_release(
+        trained.directory, installation.releases_dir, operating_points=points, metrics={}
+    )
+    with pytest.raises(SourceInvalid, match=f"was recalibrated.*export {trained.release.id}"):
+        export_release(installation, child.id, INT8)
 
 
 def test_child_was_judged_on_nobody_it_was_made_with(
