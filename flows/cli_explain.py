@@ -47,7 +47,9 @@ def explain(
     release: Annotated[
         str | None, typer.Option(help="Release, or its folder; the one in service if none.")
     ] = None,
-    to: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("explain.png"),
+    to: Annotated[Path, typer.Option(dir_okay=False, help="The PNG to write.")] = Path(
+        "explain.png"
+    ),
     check: Annotated[
         bool,
         typer.Option("--check", help="Measure the maps on the index's findings instead."),
@@ -74,7 +76,7 @@ def _directory(settings: Settings, release: str | None) -> Path:
 
     if release is None:
         return directory_in_service(settings)
-    folder = Path(release)
+    folder = Path(release).resolve()
     return folder if folder.is_dir() else find_release(settings.releases_dir, release)
 
 

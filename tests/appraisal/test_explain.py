@@ -178,6 +178,7 @@ def test_the_command_draws_and_tells(
         (["explain", str(path), "--release", "r-none"], "No release 'r-none'"),
         (["explain", str(path)], "no release is in service"),
         (["explain", str(path), "--release", "r-random", "--to", "no/x.png"], "no folder no"),
+        (["explain", str(path), "--release", "r-random", "--to", "."], "is a directory"),
         (["compare", "r-random"], "found 1 run; a comparison has 2 to 8"),
         (["compare", "r-random", "r-none"], "no release, MLflow run or folder"),
     ):
