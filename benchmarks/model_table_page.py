@@ -47,8 +47,8 @@ def _caption(rows: list[dict[str, Any]]) -> str:
     return (
         f"Unit: exam. {auc['n_patients']} patients that were not trained on, {auc['n_positive']} "
         f"with cancer; intervals resample patients. Phantoms, {study['exams']} exams in all, "
-        f"prepared at {study['height']} x {study['width']}; {study['draws']} views drawn in "
-        f"batches of {study['batch_size']}, AdamW at {study['learning_rate']:g}, precision "
+        f"prepared at {study['height']} x {study['width']}; {rows[0]['epochs']} epochs, about "
+        f"{study['draws']} views drawn in batches of {study['batch_size']}, AdamW at {study['learning_rate']:g}, precision "
         f"{study['precision']}, no augmentation. Latency: median CPU time of {study['turns']} "
         f"views of {study['latency_height']} x {study['latency_width']} in ONNX Runtime on one "
         f"core, with logit, features and heat map, float32. Commit {commits}, {run['date']}, "
