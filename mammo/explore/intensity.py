@@ -229,8 +229,8 @@ def _warnings(
         )
     if label is not None and label.low > TELLS:
         told.append(
-            f"Six numbers without any lesion predict {target} with an AUC of {label.score:.2f}: a "
-            "model must beat that before it has seen anything."
+            f"Six numbers of the whole image predict {target} with an AUC of {label.score:.2f}, "
+            "without looking for a lesion: a model must beat that before it has seen anything."
         )
     return told
 

@@ -3,6 +3,7 @@ import time
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from mammo.evaluation.bootstrap import bootstrap_draws, patient_bootstrap, wilson_bounds
 from mammo.evaluation.metrics import auc_interval, rate_statistic
@@ -91,9 +92,15 @@ def test_wilson_as_tabled_by_newcombe_1998(rate, n, low, high):
                                             pytest.approx(high, abs=1e-4))  # fmt: skip
 
 
-def test_two_thousand_resamples_of_five_thousand_patients_take_seconds():
+def test_resampling_at_once_is_faster_than_one_by_one():
     rng = np.random.default_rng(0)
     labels = rng.random(5000) < 0.1
-    began = time.perf_counter()
-    auc_interval(labels, rng.normal(size=5000) + labels, np.arange(5000))
-    assert time.perf_counter() - began < 10
+    scores = rng.normal(size=5000) + labels
+    began = time.process_time()
+    for _ in range(50):
+        drawn = rng.integers(0, 5000, 5000)
+        roc_auc_score(labels[drawn], scores[drawn])
+    one_by_one = (time.process_time() - began) / 50
+    began = time.process_time()
+    auc_interval(labels, scores, np.arange(5000), resamples=500)
+    assert time.process_time() - began < 500 * one_by_one
