@@ -64,6 +64,7 @@ class Study:
     draws: int = 1200
     batch_size: int = 16
     learning_rate: float = 5e-4
+    dropout: float = 0.2
     height: int = 256
     width: int = 128
     latency_height: int = 1024
@@ -87,6 +88,7 @@ class Study:
             epochs=max(1, round(self.draws / images)),
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            dropout=self.dropout,
             positive_share=0.5,
             precision=self.precision,
             channels_last=True,
@@ -131,7 +133,7 @@ def measure_model(name: str, phantoms: Phantoms, study: Study) -> dict[str, Any]
     """Train a model, judge it on the other patients, and time its graph: a row of the table."""
     config = study.config(name, len(phantoms.train))
     torch.manual_seed(study.seed)
-    net, origin = build_view_net(name, pretrained=config.pretrained)
+    net, origin = build_view_net(name, pretrained=config.pretrained, dropout=config.dropout)
     started = time.process_time()
     fit_network(net, phantoms.train, phantoms.shards_dir, config)
     fit_s = time.process_time() - started

@@ -73,7 +73,7 @@ def test_a_page_without_its_marks_is_refused(tmp_path: Path) -> None:
     row = {
         "name": "m", "weights": "random", "parameters": 1, "auc_trained_on": 0.5, "onnx_mib": 1.0,
         "auc": {"value": 0.5, "low": 0.4, "high": 0.6, "n_patients": 2, "n_positive": 1},
-        "latency_ms": 1.0, "fit_cpu_s": 1.0, "study": Study().__dict__,
+        "latency_ms": 1.0, "fit_cpu_s": 1.0, "epochs": 4, "study": Study().__dict__,
         "run": {"commit": "c", "date": "d", "machine": "m"},
     }  # fmt: skip
     with pytest.raises(ValueError, match="0 pairs"):
