@@ -28,7 +28,7 @@ PARAMETERS = {
     "ingest_dicomweb": ["since", "overlap_days", "config"],
     "validate": ["suites"],
     "explore": [],
-    "train": ["target", "config"],
+    "train": ["target", "config", "overrides", "seed", "data_version"],
     "package": ["release_id"],
     "deploy": ["release_id", "rollback", "reason", "episode_key"],
     "monitor": [],
