@@ -18,7 +18,7 @@ from .tables import scores_table
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 NOTEBOOK = NOTEBOOKS / "model_comparison.ipynb"
-MACHINE = re.compile(r"(/home/|/tmp/|/work/|/root/|/Users/|file://|sqlite:)")
+MACHINE = re.compile(r"(/home/|/tmp/|/root/|/Users/|file://|sqlite:)")
 
 
 def _execute_module() -> ModuleType:
