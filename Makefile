@@ -35,10 +35,10 @@ $(VENV)/.dev: $(VENV)/.demo
 
 setup: $(VENV)/.dev  ## make .venv with everything that demo, tests and checks need
 
-demo: $(VENV)/.demo  ## run the whole loop on real mammograms and phantoms (8 to 13 minutes)
+demo: $(VENV)/.demo  ## run the whole loop on real mammograms and phantoms (7 to 13 minutes)
 	$(BIN)/mammo demo
 
-test: $(VENV)/.dev  ## pass all tests (9 to 14 minutes)
+test: $(VENV)/.dev  ## pass all tests (12 to 17 minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack"
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m stack
 
