@@ -101,17 +101,14 @@ def score_exams(screener: Screener, views: pd.DataFrame, target: str) -> pd.Data
     return frame
 
 
-def score_breast_logits(
-    views: pd.DataFrame, target: str, aggregation: str = "mean"
-) -> pd.DataFrame:
+def score_breast_logits(views: pd.DataFrame, target: str) -> pd.DataFrame:
     """Return one row a breast: exam_id, laterality, patient_id, logit, label.
 
-    The logit is ``breast_logit`` where `score_views` gave it, else the mean, or
-    with ``aggregation`` max the maximum, over the pooled views.
+    The logit is ``breast_logit`` where `score_views` gave it, else the mean over
+    the pooled views.
     """
     labelled = views.assign(label=target_values(views, target))
     given = "breast_logit" in views
-    pick = "max" if aggregation == "max" else "mean"
     breast = ["exam_id", "laterality"]
     # the label is the breast's, also where it was given to a view that is not pooled
     labelled["label"] = labelled.groupby(breast)["label"].transform("max")
@@ -119,7 +116,7 @@ def score_breast_logits(
     return groups.agg(
         patient_id=("patient_id", "first"),
         scanner=("scanner", "first"),
-        logit=("breast_logit", "first") if given else ("logit", pick),
+        logit=("breast_logit", "first") if given else ("logit", "mean"),
         label=("label", "max"),
     ).reset_index()
 
