@@ -31,6 +31,11 @@
     │   ├── NothingReadable         422  NOTHING_READABLE
     │   ├── ExamUnknown             404  EXAM_UNKNOWN
     │   ├── OutcomeInvalid          422  OUTCOME_INVALID
+    │   ├── HeaderInvalid           400  HEADER_INVALID
+    │   ├── IdempotencyConflict     409  IDEMPOTENCY_CONFLICT
+    │   ├── JobUnknown              404  JOB_UNKNOWN
+    │   ├── ResultGone              404  RESULT_GONE
+    │   ├── Overloaded              503  OVERLOADED
     │   └── NotReady                503  NOT_READY
     ├── DataError                        a data set or the index
     │   ├── SourceNotFound          404  SOURCE_NOT_FOUND
@@ -309,6 +314,44 @@ class OutcomeInvalid(RequestError):
 
     code = "OUTCOME_INVALID"
     http_status = 422
+
+
+class HeaderInvalid(RequestError):
+    """A header of the request does not hold what it should."""
+
+    code = "HEADER_INVALID"
+
+
+class IdempotencyConflict(RequestError):
+    """The same Idempotency-Key came with other files."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+    http_status = 409
+
+
+class JobUnknown(RequestError):
+    """No job has this id, or it is past the days that jobs are kept."""
+
+    code = "JOB_UNKNOWN"
+    http_status = 404
+
+
+class ResultGone(RequestError):
+    """The exam is in the log, and its heat map and report are no longer kept."""
+
+    code = "RESULT_GONE"
+    http_status = 404
+
+
+class Overloaded(RequestError):
+    """As many exams wait as may; ``retry_after_seconds`` says when to come again."""
+
+    code = "OVERLOADED"
+    http_status = 503
+
+    def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class NotReady(RequestError):

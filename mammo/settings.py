@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     read_seconds: float = 60.0
     read_memory_mb: int = 2048
     max_request_mb: int = 800
+    service_workers: int = Field(default=1, ge=1)
+    exams_at_once: int = Field(default=2, ge=1)
+    queue_exams: int = Field(default=32, ge=0)
+    queue_mb: int = Field(default=2048, ge=1)
+    queue_jobs: int = Field(default=1000, ge=0)
+    exam_seconds: float = Field(default=120.0, gt=0)
     data_remote: str | None = None
     data_remote_endpoint: str | None = None
 
@@ -121,6 +127,26 @@ class Settings(BaseSettings):
     def bentoml_home(self) -> Path:
         """BentoML's store."""
         return self.home / "bentoml"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Predictions that wait for the database of the log."""
+        return self.home / "spool"
+
+    @property
+    def results_dir(self) -> Path:
+        """Answers, heat maps and what a report needs, for some days."""
+        return self.home / "results"
+
+    @property
+    def jobs_dir(self) -> Path:
+        """Exams that were accepted to be scored later."""
+        return self.home / "jobs"
+
+    @property
+    def audit_path(self) -> Path:
+        """The audit log, a hash chain."""
+        return self.home / "audit" / "audit.jsonl"
 
     @property
     def pointer_path(self) -> Path:
