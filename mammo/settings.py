@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -59,6 +60,8 @@ class Settings(BaseSettings):
     dicomweb_token: SecretStr | None = Field(default=None, exclude=True)
     site: str = "site-1"
     host: str = "127.0.0.1"
+    auth: Literal["auto", "on"] = "auto"
+    token: SecretStr | None = Field(default=None, exclude=True)
     prefect_port: int = 4200
     mlflow_port: int = 5000
     service_port: int = 3000
@@ -229,6 +232,9 @@ class Settings(BaseSettings):
             # cost the others more than they save
             "OMP_WAIT_POLICY": "PASSIVE",
             "MAMMO_HOME": str(self.home.resolve()),
+            # a child in another folder must not take this for a service that only listens here
+            "MAMMO_HOST": self.host,
+            "MAMMO_AUTH": self.auth,
             **self._archive(),
             "PREFECT_HOME": str(self.home.resolve() / "prefect"),
             "PREFECT_API_URL": self.prefect_api_url,
@@ -247,6 +253,7 @@ class Settings(BaseSettings):
             "PSEUDONYM_KEY": self.given_key,
             "DICOMWEB_PASSWORD": self.dicomweb_password,
             "DICOMWEB_TOKEN": self.dicomweb_token,
+            "TOKEN": self.token,
         }
         return {f"MAMMO_{name}": one.get_secret_value() for name, one in given.items() if one}
 

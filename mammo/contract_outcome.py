@@ -1,0 +1,61 @@
+"""What a caller tells of an outcome, and what the service answers; see `mammo.contract`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from mammo.exam import Laterality, Outcome
+
+
+def _iso_text(value: Any) -> Any:
+    """Refuse numbers, which would silently be read as seconds since 1970."""
+    if not isinstance(value, str | datetime):
+        raise ValueError("an ISO 8601 date and time is needed, such as 2026-03-01T09:00:00Z")
+    return value
+
+
+Instant = Annotated[datetime, BeforeValidator(_iso_text)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class OutcomeIn(BaseModel):
+    """What became of an exam. Without a laterality it is of the exam as a whole."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "exam": "E-0123456789abcdef",
+                    "laterality": "L",
+                    "cancer": True,
+                    "known_at": "2026-03-01T09:00:00Z",
+                    "source": "pathology",
+                }
+            ]
+        },
+    )
+
+    exam: Name = Field(validation_alias=AliasChoices("exam", "exam_id"))
+    cancer: bool
+    known_at: Instant = Field(description="when the result was known; without offset, UTC")
+    source: Name = Field(description="where it comes from, such as pathology")
+    laterality: Literal["L", "R"] | None = None
+
+    def to_outcome(self) -> Outcome:
+        """Return the noun."""
+        side = None if self.laterality is None else Laterality(self.laterality)
+        known_at = self.known_at if self.known_at.tzinfo else self.known_at.replace(tzinfo=UTC)
+        return Outcome(self.exam, self.cancer, known_at, self.source, side)
+
+
+class OutcomesAnswer(BaseModel):
+    """How many outcomes came, how many of them were new."""
+
+    received: int
+    new: int
+    repeated: int
+    exams_unknown: int = Field(description="stored all the same: a result may come first")
