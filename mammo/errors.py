@@ -30,6 +30,9 @@
     │   ├── MixedExams              422  MIXED_EXAMS
     │   ├── NothingReadable         422  NOTHING_READABLE
     │   ├── ExamUnknown             404  EXAM_UNKNOWN
+    │   ├── ResultUnknown           404  RESULT_UNKNOWN
+    │   ├── DeadlineExceeded        504  DEADLINE_EXCEEDED
+    │   ├── RequestCancelled        499  CLIENT_GONE
     │   ├── OutcomeInvalid          422  OUTCOME_INVALID
     │   ├── HeaderInvalid           400  HEADER_INVALID
     │   ├── IdempotencyConflict     409  IDEMPOTENCY_CONFLICT
@@ -70,6 +73,7 @@
     │   ├── ReleaseNotFound         404  RELEASE_NOT_FOUND
     │   ├── DigestMismatch          409  DIGEST_MISMATCH
     │   ├── ParityError             409  PARITY
+    │   ├── ScoreNotFinite          500  SCORE_NOT_FINITE
     │   ├── GateRefused             409  GATE_REFUSED
     │   ├── PackagingFailed         409  PACKAGING_FAILED
     │   ├── NoPreviousRelease       409  NO_PREVIOUS_RELEASE
@@ -307,6 +311,27 @@ class ExamUnknown(RequestError):
 
     code = "EXAM_UNKNOWN"
     http_status = 404
+
+
+class ResultUnknown(RequestError):
+    """The pictures and findings of this scoring are not kept here, or not any more."""
+
+    code = "RESULT_UNKNOWN"
+    http_status = 404
+
+
+class DeadlineExceeded(RequestError):
+    """The exam was not scored in the time that it had; nothing was logged."""
+
+    code = "DEADLINE_EXCEEDED"
+    http_status = 504
+
+
+class RequestCancelled(RequestError):
+    """The caller left before the exam was scored; nothing was logged."""
+
+    code = "CLIENT_GONE"
+    http_status = 499
 
 
 class OutcomeInvalid(RequestError):
@@ -574,6 +599,13 @@ class ParityError(ReleaseError):
     """The golden input does not give the golden tensor or score here."""
 
     code = "PARITY"
+
+
+class ScoreNotFinite(ReleaseError):
+    """The network said NaN or infinity of an image: that is never a score."""
+
+    code = "SCORE_NOT_FINITE"
+    http_status = 500
 
 
 class GateRefused(ReleaseError):
