@@ -34,12 +34,26 @@
     │   ├── DeadlineExceeded        504  DEADLINE_EXCEEDED
     │   ├── RequestCancelled        499  CLIENT_GONE
     │   ├── OutcomeInvalid          422  OUTCOME_INVALID
+    │   ├── LogUnavailable          503  LOG_UNAVAILABLE
     │   ├── HeaderInvalid           400  HEADER_INVALID
     │   ├── IdempotencyConflict     409  IDEMPOTENCY_CONFLICT
     │   ├── JobUnknown              404  JOB_UNKNOWN
     │   ├── ResultGone              404  RESULT_GONE
     │   ├── Overloaded              503  OVERLOADED
     │   └── NotReady                503  NOT_READY
+    ├── AccessError             403  who may call the service
+    │   ├── TokenMissing            401  TOKEN_MISSING
+    │   ├── TokenInvalid            401  TOKEN_INVALID
+    │   ├── RoleMissing             403  ROLE_MISSING
+    │   ├── OriginForeign           403  ORIGIN_FOREIGN
+    │   ├── HostForeign             421  HOST_FOREIGN
+    │   ├── TokenUnknown            404  TOKEN_UNKNOWN
+    │   ├── TokenNameInvalid        422  TOKEN_NAME_INVALID
+    │   ├── TokenNameTaken          409  TOKEN_NAME_TAKEN
+    │   └── TokensUnreadable        503  TOKENS_UNREADABLE
+    ├── ClientError                      what the Python client found
+    │   ├── ServiceUnreachable      503  SERVICE_UNREACHABLE
+    │   └── AnswerUnreadable        502  ANSWER_UNREADABLE
     ├── DataError                        a data set or the index
     │   ├── SourceNotFound          404  SOURCE_NOT_FOUND
     │   ├── SourceInvalid           422  SOURCE_INVALID
@@ -379,11 +393,106 @@ class Overloaded(RequestError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class LogUnavailable(RequestError):
+    """The database of the prediction log is gone, locked or refuses; nothing was changed."""
+
+    code = "LOG_UNAVAILABLE"
+    http_status = 503
+
+
 class NotReady(RequestError):
     """No release is loaded yet."""
 
     code = "NOT_READY"
     http_status = 503
+
+
+class AccessError(MammoError):
+    """Who may call the service, and with what."""
+
+    code = "ACCESS"
+    http_status = 403
+
+
+class TokenMissing(AccessError):
+    """The request shows no bearer token, and one is needed."""
+
+    code = "TOKEN_MISSING"
+    http_status = 401
+
+
+class TokenInvalid(AccessError):
+    """The token is none of this service's, or was revoked."""
+
+    code = "TOKEN_INVALID"
+    http_status = 401
+
+
+class RoleMissing(AccessError):
+    """The token is good, and has no role that may do this."""
+
+    code = "ROLE_MISSING"
+
+
+class OriginForeign(AccessError):
+    """A page of another site asks through somebody's browser."""
+
+    code = "ORIGIN_FOREIGN"
+
+
+class HostForeign(AccessError):
+    """The Host header names another machine than the one that answers (DNS rebinding)."""
+
+    code = "HOST_FOREIGN"
+    http_status = 421
+
+
+class TokenUnknown(AccessError):
+    """No token has this name."""
+
+    code = "TOKEN_UNKNOWN"
+    http_status = 404
+
+
+class TokenNameInvalid(AccessError):
+    """The name or the roles of a new token are none that a token can have."""
+
+    code = "TOKEN_NAME_INVALID"
+    http_status = 422
+
+
+class TokenNameTaken(AccessError):
+    """Another token has this name."""
+
+    code = "TOKEN_NAME_TAKEN"
+    http_status = 409
+
+
+class TokensUnreadable(AccessError):
+    """The store of tokens is damaged, or others may write to it: nobody is let in."""
+
+    code = "TOKENS_UNREADABLE"
+    http_status = 503
+
+
+class ClientError(MammoError):
+    """What the Python client found on its side of the wire."""
+
+    code = "CLIENT"
+
+
+class ServiceUnreachable(ClientError):
+    """No answer came from the service, after as many tries as were allowed."""
+
+    code = "SERVICE_UNREACHABLE"
+    http_status = 503
+
+
+class AnswerUnreadable(ClientError):
+    """Something answered, and not as this service does; a proxy, perhaps."""
+
+    code = "ANSWER_UNREADABLE"
+    http_status = 502
 
 
 class DataError(MammoError):
