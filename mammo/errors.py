@@ -86,6 +86,7 @@
     ├── ReleaseError                     a release or its place in service
     │   ├── ReleaseNotFound         404  RELEASE_NOT_FOUND
     │   ├── DigestMismatch          409  DIGEST_MISMATCH
+    │   ├── SignatureInvalid        409  SIGNATURE_INVALID
     │   ├── ParityError             409  PARITY
     │   ├── ScoreNotFinite          500  SCORE_NOT_FINITE
     │   ├── GateRefused             409  GATE_REFUSED
@@ -702,6 +703,12 @@ class DigestMismatch(ReleaseError):
     """A file of the release differs from what its manifest states."""
 
     code = "DIGEST_MISMATCH"
+
+
+class SignatureInvalid(ReleaseError):
+    """The release is unsigned, signed by no trusted key, or the signature does not fit."""
+
+    code = "SIGNATURE_INVALID"
 
 
 class ParityError(ReleaseError):

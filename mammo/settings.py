@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     auth: Literal["auto", "on"] = "auto"
     token: SecretStr | None = Field(default=None, exclude=True)
+    require_signature: bool = True
     prefect_port: int = 4200
     mlflow_port: int = 5000
     service_port: int = 3000
@@ -115,6 +116,11 @@ class Settings(BaseSettings):
     def releases_dir(self) -> Path:
         """One folder per release."""
         return self.home / "releases"
+
+    @property
+    def keys_dir(self) -> Path:
+        """The key that releases are signed with, and the public keys that are trusted."""
+        return self.home / "keys"
 
     @property
     def reports_dir(self) -> Path:
@@ -235,6 +241,7 @@ class Settings(BaseSettings):
             # a child in another folder must not take this for a service that only listens here
             "MAMMO_HOST": self.host,
             "MAMMO_AUTH": self.auth,
+            "MAMMO_REQUIRE_SIGNATURE": str(self.require_signature).lower(),
             **self._archive(),
             "PREFECT_HOME": str(self.home.resolve() / "prefect"),
             "PREFECT_API_URL": self.prefect_api_url,
