@@ -17,7 +17,7 @@ import queue
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
@@ -56,14 +56,12 @@ class KillablePool:
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._lock, self._closed, self._made_in = threading.Lock(), False, os.getpid()
         # the threads hold no reference to the pool: one that is forgotten ends its workers
+        self._slots = [_Slot(limits, tuple(preload)) for _ in range(processes)]
         self._threads = [
             threading.Thread(
-                target=_serve,
-                args=(self._tasks, limits, tuple(preload)),
-                name=f"killable-{number}",
-                daemon=True,
+                target=_serve, args=(self._tasks, slot), name=f"killable-{number}", daemon=True
             )
-            for number in range(processes)
+            for number, slot in enumerate(self._slots)
         ]
         self._stop = weakref.finalize(self, _stop, self._tasks, processes)
         for thread in self._threads:
@@ -89,7 +87,7 @@ class KillablePool:
 
     def map(
         self, function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]
-    ) -> Iterator[Future[Any]]:
+    ) -> Generator[Future[Any]]:
         """Yield a future for each tuple of arguments, in order, twice the processes ahead."""
         ahead: deque[Future[Any]] = deque()
         try:
@@ -101,7 +99,17 @@ class KillablePool:
                 yield ahead.popleft()
         finally:
             for future in ahead:
-                future.cancel()
+                self.abandon(future)
+
+    def abandon(self, future: Future[Any]) -> None:
+        """Spare the work of a future that nobody waits for any more.
+
+        What waits is cancelled. What runs is killed with its worker, and the future
+        raises ``DecoderCrashed``; the next worker starts at once.
+        """
+        if not future.cancel():
+            for slot in self._slots:
+                slot.abandon(future)
 
     def close(self, *, cancel: bool = False) -> None:
         """Do or cancel what waits, let what runs end, end the workers."""
@@ -139,17 +147,14 @@ def _stop(tasks: queue.SimpleQueue[_Task | None], processes: int) -> None:
         tasks.put(None)
 
 
-def _serve(
-    tasks: queue.SimpleQueue[_Task | None], limits: Limits, preload: tuple[str, ...]
-) -> None:
+def _serve(tasks: queue.SimpleQueue[_Task | None], slot: _Slot) -> None:
     """Hand tasks to one worker after the other until the pool closes (a thread's body)."""
-    slot = _Slot(limits, preload)
     slot.refill()
     while (task := tasks.get()) is not None:
         if not task.future.set_running_or_notify_cancel():
             continue
         try:
-            value, error = slot.run(task.parts)
+            value, error = slot.run(task)
         except Exception as fault:  # noqa: BLE001 - the thread must live, the caller be told
             slot.clear()
             value, error = None, fault
@@ -168,13 +173,31 @@ class _Slot:
     def __init__(self, limits: Limits, preload: tuple[str, ...]) -> None:
         self.limits, self.preload = limits, preload
         self.worker: WorkerProcess | None = None
+        self._lock = threading.Lock()
+        self._wanted: Future[Any] | None = None
+        """Of the task that runs; None when nobody waits for it any more."""
 
-    def run(self, parts: Parts) -> tuple[Any, Exception | None]:
+    def run(self, task: _Task) -> tuple[Any, Exception | None]:
         """Do a task, by another worker where the first was killed while idle."""
-        value, error = self._filled().run(parts)
-        if isinstance(error, WorkerLost):
-            value, error = self._filled().run(parts)
+        self._want(task.future)
+        try:
+            value, error = self._filled().run(task.parts)
+            if isinstance(error, WorkerLost) and self._wanted is not None:
+                value, error = self._filled().run(task.parts)
+        finally:
+            self._want(None)
         return value, error
+
+    def abandon(self, future: Future[Any]) -> None:
+        """Kill the worker (from any thread) if it works for this future."""
+        with self._lock:
+            if self._wanted is future and self.worker is not None:
+                self._wanted = None
+                self.worker.kill()
+
+    def _want(self, future: Future[Any] | None) -> None:
+        with self._lock:
+            self._wanted = future
 
     def refill(self) -> None:
         """Have the next worker import its modules before it is asked."""

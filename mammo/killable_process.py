@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ class WorkerProcess:
     def __init__(self, limits: Limits, preload: Sequence[str]) -> None:
         self.limits, self._said, self._state = limits, b"", "starting"
         self._idle_kb = self._inherited_kb = self._largest_kb = 0
+        self._reaping = threading.Lock()
         ours, theirs = socket.socketpair()
         shared = _make_shared_memory()
         numbers = (theirs.fileno(), shared, os.getpid(), limits.memory_mb)
@@ -119,6 +121,12 @@ class WorkerProcess:
         self._state = "idle"
         return reply
 
+    def kill(self) -> None:
+        """Kill the process from another thread; the one that waits for it takes its last words."""
+        with self._reaping:
+            if self._process.returncode is None:  # else its number may be another's by now
+                os.kill(self._process.pid, signal.SIGKILL)
+
     def end(self) -> None:
         """Kill the process, if it lives, and take its last words."""
         if self._process.returncode is None:
@@ -133,16 +141,21 @@ class WorkerProcess:
         """Reap the process if it ends in that time; note its status and its largest size."""
         until = time.monotonic() + seconds
         while self._process.returncode is None and time.monotonic() < until:
+            if not self._reap():
+                time.sleep(0.002)
+
+    def _reap(self) -> bool:
+        """Note how the process ended; False while it lives."""
+        with self._reaping:
             try:
                 process, status, usage = os.wait4(self._process.pid, os.WNOHANG)
             except ChildProcessError:  # this program ignores SIGCHLD: the kernel reaped it
                 self._process.returncode = -signal.SIGKILL
-                break
+                return True
             if process:
                 self._process.returncode = os.waitstatus_to_exitcode(status)
                 self._largest_kb = usage.ru_maxrss
-            else:
-                time.sleep(0.002)
+            return bool(process)
 
     def _receive(self, seconds: float) -> Any:
         """Return the next message; what the worker prints meanwhile is taken off its pipe."""

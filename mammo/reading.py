@@ -12,14 +12,18 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Self
+from typing import Any, Self
 
+from mammo.dicom.original_ids import read_original_ids
 from mammo.dicom.read import MAX_BYTES, read_mammogram
-from mammo.errors import DecoderTimeout, ReadError
+from mammo.errors import DecoderTimeout, ReadError, RequestError
 from mammo.exam import Mammogram
 from mammo.killable import KillablePool, Limits
+from mammo.patience import Patience
 from mammo.preprocess import Prepared, PreprocessConfig, prepare
 from mammo.settings import Settings
 
@@ -30,10 +34,16 @@ EXAM_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadView:
-    """One file, read: what it is, with every quality code, and its prepared pixels."""
+    """One file, read: what it is, with every quality code, and its prepared pixels.
+
+    ``original_ids`` is whose and which image it is (:mod:`mammo.dicom.original_ids`),
+    where that was asked for: it names the patient, and is for the report in her own
+    study alone.
+    """
 
     mammogram: Mammogram
     prepared: Prepared
+    original_ids: dict[str, Any] | None = field(default=None, repr=False)
 
 
 def read_limits(settings: Settings) -> Limits:
@@ -42,9 +52,14 @@ def read_limits(settings: Settings) -> Limits:
 
 
 def read_view(
-    data: bytes, key: bytes, site: str, config: PreprocessConfig, max_bytes: int = MAX_BYTES
+    data: bytes,
+    key: bytes,
+    site: str,
+    config: PreprocessConfig,
+    max_bytes: int = MAX_BYTES,
+    identity: bool = False,
 ) -> ReadView:
-    """Read and prepare one DICOM file.
+    """Read and prepare one DICOM file; with ``identity``, keep its original ids.
 
     Raises
     ------
@@ -57,7 +72,8 @@ def read_view(
     prepared = prepare(stored, config)
     # as in a row of the index: which view is preferred is decided by all codes, here and there
     quality = tuple(dict.fromkeys((*mammogram.quality, *prepared.quality)))
-    return ReadView(replace(mammogram, quality=quality), prepared)
+    ids = read_original_ids(data) if identity else None
+    return ReadView(replace(mammogram, quality=quality), prepared, ids)
 
 
 class ViewReader:
@@ -91,24 +107,44 @@ class ViewReader:
             return self._pools[os.getpid()]
 
     def read(
-        self, files: Sequence[bytes], key: bytes, site: str, config: PreprocessConfig
+        self,
+        files: Sequence[bytes],
+        key: bytes,
+        site: str,
+        config: PreprocessConfig,
+        *,
+        patience: Patience | None = None,
+        identity: bool = False,
     ) -> list[ReadView | ReadError]:
         """Read the files of an exam; a refusal stands in the file's place.
 
         Files that were not read after ``exam_seconds`` are refused as DECODER_TIMEOUT.
+        Where ``patience`` ends before, what waits is cancelled, the processes that read
+        for this exam are killed, and DeadlineExceeded or RequestCancelled is raised.
         """
-        tasks = ((data, key, site, config, self.max_bytes) for data in files)
+        patience, pool = patience or Patience(), self.start()
+        tasks = ((data, key, site, config, self.max_bytes, identity) for data in files)
         until = time.monotonic() + self.exam_seconds
         results: list[ReadView | ReadError] = []
-        for task in self.start().map(read_view, tasks):
-            try:
-                results.append(task.result())
-            except ReadError as error:
-                results.append(error)
-            if time.monotonic() > until:
-                break
+        with closing(pool.map(read_view, tasks)) as reading:
+            for task in reading:
+                results.append(_wait(pool, task, patience))
+                if time.monotonic() > until:
+                    break
         late = DecoderTimeout(f"the exam's files took longer than {self.exam_seconds:g} s to read")
         return results + [late] * (len(files) - len(results))
+
+
+def _wait(pool: KillablePool, task: Future[ReadView], patience: Patience) -> ReadView | ReadError:
+    try:
+        patience.wait_for(task)
+    except RequestError:
+        pool.abandon(task)
+        raise
+    try:
+        return task.result()
+    except ReadError as error:
+        return error
 
 
 @cache
