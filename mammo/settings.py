@@ -8,6 +8,7 @@ lives beside its code and travels inside the release.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -82,9 +83,13 @@ class Settings(BaseSettings):
 
     @property
     def log_url(self) -> str:
-        """SQLAlchemy URL of the prediction log; SQLite under ``home`` by default."""
+        """SQLAlchemy URL of the prediction log; SQLite under ``home`` by default.
+
+        ``postgresql://`` names no driver, and means the one that is installed (pg8000).
+        """
         if self.database_url:
-            return self.database_url.get_secret_value()
+            given = self.database_url.get_secret_value()
+            return re.sub(r"^postgres(ql)?://", "postgresql+pg8000://", given)
         return f"sqlite:///{self.home.resolve() / 'log.db'}"
 
     @property
@@ -161,6 +166,16 @@ class Settings(BaseSettings):
     def pointer_path(self) -> Path:
         """The durable pointer to the release in service."""
         return self.home / "pointer.json"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where predictions wait while the database of the log cannot take them."""
+        return self.home / "spool"
+
+    @property
+    def audit_path(self) -> Path:
+        """The audit log of the service, with its key beside it."""
+        return self.home / "audit" / "audit.jsonl"
 
     @property
     def prefect_api_url(self) -> str:

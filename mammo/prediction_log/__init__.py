@@ -8,12 +8,14 @@ Append-only SQL tables (SQLite in WAL mode by default, PostgreSQL by URL):
 - ``watermarks``   how far each reader has read, with its state
 - ``changes``      one record per release put into service
 
-An answered prediction is durable: ``append_exam`` returns after the commit has
-reached the disk. Service, monitor and flows write at the same time; writers
-queue on the database's own lock, so ids rise in the order of commits and a
-reader that goes on from ``last_id`` misses nothing.
+An answered prediction is durable: ``append_scoring`` returns after the commit has
+reached the disk, and `DurableLog` keeps it in a spool while the database cannot.
+Service, monitor and flows write at the same time; writers queue on the
+database's own lock, so ids rise in the order of commits and a reader that goes
+on from ``last_id`` misses nothing.
 """
 
+from mammo.prediction_log.durable import DurableLog
 from mammo.prediction_log.frames import (
     EMBEDDING_NAMES,
     EMBEDDING_SIZE,
@@ -21,13 +23,17 @@ from mammo.prediction_log.frames import (
     label_breasts,
     label_exams,
 )
-from mammo.prediction_log.log import PredictionLog, Watermark
+from mammo.prediction_log.log import PredictionLog
+from mammo.prediction_log.loop_state import Watermark
+from mammo.prediction_log.spool import Spool
 from mammo.prediction_log.tables import to_utc
 
 __all__ = [
     "EMBEDDING_NAMES",
     "EMBEDDING_SIZE",
+    "DurableLog",
     "PredictionLog",
+    "Spool",
     "Watermark",
     "exam_frame",
     "label_breasts",

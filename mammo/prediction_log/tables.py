@@ -57,6 +57,8 @@ PREDICTIONS = sa.Table(
     sa.Column("embedding", sa.LargeBinary),
     sa.Column("features", sa.JSON(none_as_null=True)),
     sa.Column("latency_ms", sa.Double),
+    # last: a log that was made before it existed gets it at the end, too
+    sa.Column("request_id", sa.String, index=True),
     sqlite_autoincrement=True,
 )
 
