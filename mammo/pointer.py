@@ -1,8 +1,24 @@
-"""The durable pointer to the release in service, read by the service and by the monitor.
+"""The durable pointer to what is in service, read by the service and by the monitor.
 
 One small JSON file, replaced atomically: a reader sees the old pointer or the
-new one, never half. Keys: ``release_id``, ``bento_tag``, ``release_dir``,
-``previous`` (the pointer before, or null), ``changed_at`` (ISO 8601, UTC).
+new one, never half. Keys:
+
+``release_id``, ``bento_tag``, ``release_dir``
+    The champion: the release that answers.
+``previous``
+    The champion before, or null.
+``changed_at``
+    When the champion came (ISO 8601, UTC).
+``challenger``
+    The release tried beside the champion, or null: the same three keys,
+    ``stage`` (``shadow``: scores the same exams, answers none; ``canary``:
+    answers a share of them), ``percent`` (that share, 0 in shadow) and ``since``.
+``moved``
+    The last change of any of this, for its record: ``at``, ``stage``
+    (``champion``, ``shadow``, ``canary``, ``stopped``), the release's three
+    keys, and why: ``reason``, ``episode_key``, ``by``.
+
+Pointers written before there were challengers lack the last two.
 """
 
 from __future__ import annotations
@@ -22,7 +38,11 @@ def read_pointer(path: Path) -> dict[str, Any] | None:
 
 
 def write_pointer(path: Path, pointer: dict[str, Any]) -> None:
-    """Replace the pointer atomically, and durably before it takes effect."""
+    """Replace the pointer atomically; when this returns, it outlives a power cut.
+
+    The file is flushed before it takes the name, and the folder afterwards:
+    a rename alone may be forgotten.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with draft.open("w") as stream:
@@ -30,3 +50,18 @@ def write_pointer(path: Path, pointer: dict[str, Any]) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     draft.replace(path)
+    _flush_folder(path.parent)
+
+
+def remove_pointer(path: Path) -> None:
+    """Take every release out of service, as durably as `write_pointer` puts one in."""
+    path.unlink(missing_ok=True)
+    _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

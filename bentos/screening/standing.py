@@ -1,0 +1,97 @@
+"""What stands in service: a champion, a challenger beside it, and why one was refused."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from mammo.release import Release
+from mammo.screening import ExamReport
+
+
+class Scorer(Protocol):
+    """What the service needs of a `Screener`."""
+
+    release: Release
+
+    def score_files(self, files: list[tuple[str, bytes]], *, key: bytes, site: str) -> ExamReport:
+        """Score one exam."""
+        ...
+
+
+Load = Callable[[Path], Scorer]
+
+
+@dataclass(frozen=True)
+class InService:
+    """A loaded release and where it came from; ``bento_tag`` is None when embedded."""
+
+    screener: Scorer
+    directory: Path
+    bento_tag: str | None
+    previous: str | None
+    since: datetime
+
+    @property
+    def release(self) -> Release:
+        """The manifest of the release."""
+        return self.screener.release
+
+
+@dataclass(frozen=True)
+class Challenger(InService):
+    """A release tried beside the champion.
+
+    In ``shadow`` it scores the same exams and answers none (``percent`` 0); as
+    ``canary`` it answers ``percent`` (1 to 100) of the exams.
+    """
+
+    stage: Literal["shadow", "canary"]
+    percent: int
+
+    def answers(self, exam_id: str) -> bool:
+        """Whether this exam is one of the canary's; the same exam always gets the same word.
+
+        The exam's place in [0, 1) is the first 8 bytes of a SHA-256 over exam
+        and challenger: another challenger meets other exams, and one whose share
+        grows keeps those that it had.
+        """
+        if self.stage != "canary":
+            return False
+        digest = hashlib.sha256(f"{self.release.id}\0{exam_id}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") / 2**64 < self.percent / 100
+
+
+@dataclass(frozen=True)
+class Route:
+    """Who scores an exam: the one that answers, and one whose scores are only logged."""
+
+    answering: InService
+    role: Literal["champion", "canary"]
+    shadow: InService | None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A release that the pointer names and that would not load."""
+
+    release: str
+    code: str
+    message: str
+    at: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, the instant as ISO 8601."""
+        return asdict(self) | {"at": self.at.isoformat()}
+
+
+@dataclass(frozen=True)
+class Following:
+    """Champion and challenger at one instant, replaced as a whole."""
+
+    champion: InService | None = None
+    challenger: Challenger | None = None
