@@ -178,6 +178,11 @@ class Settings(BaseSettings):
         return self.home / "audit" / "audit.jsonl"
 
     @property
+    def tokens_path(self) -> Path:
+        """Digests and roles of the tokens that the service lets in."""
+        return self.home / "tokens.json"
+
+    @property
     def prefect_api_url(self) -> str:
         """Address of the Prefect API."""
         return f"http://{self.host}:{self.prefect_port}/api"

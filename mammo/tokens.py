@@ -32,7 +32,7 @@ PREFIX = "mammo_"
 """How every token begins, so that scanners for secrets can find one in the wrong place."""
 TOKEN_BYTES = 32
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-RESERVED = ("local",)
+RESERVED = ("local", "anonymous")
 """Names that the audit log gives to callers without a token."""
 VERSION = 1
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
