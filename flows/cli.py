@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_audit import add_audit_commands
 from flows.cli_compare import add_compare_command
 from flows.cli_data import add_data_commands
 from flows.cli_deidentify import add_deidentify_command
@@ -38,6 +39,7 @@ add_evaluate_command(app)
 add_compare_command(app)
 add_explain_command(app)
 add_shortcuts_command(app)
+add_audit_commands(app)
 
 
 @app.callback(invoke_without_command=True)

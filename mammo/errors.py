@@ -78,6 +78,7 @@
     │   ├── PatientLeak             422  PATIENT_LEAK
     │   ├── DiskFull                507  DISK_FULL
     │   ├── StoreReadOnly           500  STORE_READ_ONLY
+    │   ├── AuditKeyMissing         500  AUDIT_KEY_MISSING
     │   └── ValidationFailed        422  VALIDATION_FAILED
     ├── TrainingError                    a training run
     │   ├── TrainingDiverged        409  TRAINING_DIVERGED
@@ -651,6 +652,13 @@ class StoreReadOnly(DataError):
     """The store's folder cannot be written to."""
 
     code = "STORE_READ_ONLY"
+    http_status = 500
+
+
+class AuditKeyMissing(DataError):
+    """The audit log has lines, and the key that they were written under is gone."""
+
+    code = "AUDIT_KEY_MISSING"
     http_status = 500
 
 
