@@ -13,6 +13,7 @@
     head.onnx           features of a breast's views -> its logit, where a head was trained
     card.md             what it was trained on and how well it does, for people
     registry.json       where MLflow keeps it; written later, outside the digest
+    signature.json      who made it: a signature over id and digest, outside the digest
 
 No file is a pickle. The preprocessing configuration is in the manifest: it
 travels with the weights (the idea of timm's ``PretrainedCfg``).
@@ -32,10 +33,11 @@ from typing import Any, Self
 from mammo.errors import DigestMismatch, ReleaseNotFound
 from mammo.exam import OperatingPoint
 from mammo.preprocess import PreprocessConfig
+from mammo.signing import SIGNATURE, SIGNER, sign_release
 
 MANIFEST = "manifest.json"
 REGISTRY = "registry.json"
-OWN_FILES = (MANIFEST, REGISTRY, "gate.json", "change_record.json")
+OWN_FILES = (MANIFEST, REGISTRY, SIGNATURE, SIGNER, "gate.json", "change_record.json")
 """Files that speak of one release alone; a child does not inherit them."""
 
 HEAD = "head.onnx"
@@ -58,6 +60,12 @@ DIGESTED = (
 MAY_LACK = frozenset((EXPORT, HEAD, "images.parquet", "scores.parquet"))
 """What a release need not have: views may be averaged without a head, and releases made
 before the others were kept do not have them, nor do their children."""
+FOR_TRAINING = frozenset(
+    ("images.parquet", "patients.parquet", "scores.parquet", "weights.safetensors")
+)
+"""What serving never opens. A Bento leaves it out: pseudonyms of the patients trained on have
+no place where a release is shipped to. The manifest lists it all the same, so the digest and
+the signature are those of the whole release; what is there is checked."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +120,11 @@ class Release:
         return cls(**(data | {"preprocess": config, "operating_points": points}))
 
     @classmethod
-    def read(cls, directory: Path, *, verify: bool = False) -> Self:
+    def read(cls, directory: Path, *, verify: bool = False, served: bool = False) -> Self:
         """Read a release's manifest; with ``verify``, check every digest.
 
-        Raises ReleaseNotFound and DigestMismatch.
+        With ``served``, files `FOR_TRAINING` may be missing. Raises ReleaseNotFound
+        and DigestMismatch.
         """
         path = directory / MANIFEST
         if not path.is_file():
@@ -125,13 +134,19 @@ class Release:
             )
         release = cls.from_dict(json.loads(path.read_text()))
         if verify:
-            release.verify(directory)
+            release.verify(directory, served=served)
         return release
 
-    def verify(self, directory: Path) -> None:
-        """Raise DigestMismatch when a file or the manifest is not what was written."""
+    def verify(self, directory: Path, *, served: bool = False) -> None:
+        """Raise DigestMismatch when a file or the manifest is not what was written.
+
+        With ``served``, files `FOR_TRAINING` may be missing; those that are there
+        are checked.
+        """
         for name, expected in self.files.items():
             path = directory / name
+            if served and name in FOR_TRAINING and not path.exists():
+                continue
             found = file_sha256(path) if path.is_file() else "missing"
             if found != expected:
                 raise DigestMismatch(
@@ -149,13 +164,18 @@ class Release:
         text = json.dumps(replace(self, digest="").to_dict(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def seal(self, directory: Path) -> Self:
-        """Hash the files, write the manifest, and return the sealed release."""
+    def seal(self, directory: Path, keys_dir: Path | None = None) -> Self:
+        """Hash the files, write the manifest, and return the sealed release.
+
+        Signed with the key in ``keys_dir``, where that is given: see `mammo.signing`.
+        """
         lacking = {name for name in MAY_LACK if not (directory / name).is_file()}
         files = {name: file_sha256(directory / name) for name in DIGESTED if name not in lacking}
         draft = replace(self, files=files, digest="")
         sealed = replace(draft, digest=draft.compute_digest())
         write_json(directory / MANIFEST, sealed.to_dict())
+        if keys_dir is not None:
+            sign_release(directory, sealed.id, sealed.digest, keys_dir)
         return sealed
 
 
@@ -189,10 +209,12 @@ def derive_release(
     operating_points: dict[str, OperatingPoint],
     metrics: dict[str, Any],
     reference: bytes | None = None,
+    keys_dir: Path | None = None,
 ) -> tuple[Release, Path]:
     """Make a recalibrated child: the parent's network under new operating points.
 
-    ``reference`` replaces reference.parquet where the child's reference has grown.
+    ``reference`` replaces reference.parquet where the child's reference has grown;
+    ``keys_dir`` is as in `Release.seal`.
     The folder appears under its final name only when complete.
     """
     parent = Release.read(parent_dir, verify=True)
@@ -209,7 +231,7 @@ def derive_release(
         created_at=datetime.now(UTC).isoformat(),
         operating_points=operating_points,
         metrics=metrics,
-    ).seal(draft)
+    ).seal(draft, keys_dir)
     final = releases_dir / release_id
     draft.replace(final)
     return child, final

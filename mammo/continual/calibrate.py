@@ -138,6 +138,7 @@ def recalibrate_release(
         settings.releases_dir,
         operating_points=parent.operating_points | {scanner: point},
         metrics=parent.metrics | notes,
+        keys_dir=settings.keys_dir,
     )
     register_release(settings, release, directory, {"recalibrated": scanner}, [])
     return release, directory

@@ -148,4 +148,4 @@ def _evaluate(
     for name in KEPT:
         if (trained.parent / name).is_file():
             shutil.copy2(trained.parent / name, draft / name)
-    return release.seal(draft)
+    return release.seal(draft, settings.keys_dir)

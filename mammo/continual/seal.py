@@ -148,7 +148,7 @@ def evaluate_release(
         metrics |= out_of_fold_metrics(trained.out_of_fold, config)
     finished = replace(screener.release, metrics=metrics)
     write_card(draft / "card.md", finished)
-    return finished.seal(draft)
+    return finished.seal(draft, settings.keys_dir)
 
 
 def _operating_points(
