@@ -4,15 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import UTC, date, datetime, timedelta, timezone
-from pathlib import Path
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mammo.exam import Laterality, Outcome
+from mammo.exam import Outcome
 from mammo.prediction_log import (
     EMBEDDING_NAMES,
     PredictionLog,
@@ -20,47 +19,7 @@ from mammo.prediction_log import (
     label_breasts,
     label_exams,
 )
-
-T0 = datetime(2026, 3, 1, 9, tzinfo=UTC)
-LEFT, RIGHT = Laterality.LEFT, Laterality.RIGHT
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> PredictionLog:
-    return PredictionLog(f"sqlite:///{tmp_path}/state/log.db").create()
-
-
-def exam_row(exam: str = "E-1", **changes: Any) -> dict[str, Any]:
-    row = {
-        "exam_id": exam,
-        "level": "exam",
-        "laterality": None,
-        "patient_id": "P-1",
-        "release_id": "r-1",
-        "role": "champion",
-        "scanner": "Phantom Aurora/A1",
-        "software_version": "1.0",
-        "site": "site-1",
-        "acquired_on": date(2026, 2, 28),
-        "logit": np.float32(0.5),
-        "probability": 0.62,
-        "recall": np.bool_(True),
-        "threshold": 0.5,
-        "quality": "MISSING_VIEW",
-        "embedding": np.linspace(-1, 1, 32, dtype=np.float32),
-        "features": {"contrast": np.float32(0.25), "noise": float("nan")},
-        "latency_ms": 12.5,
-    }
-    return row | changes
-
-
-def breast_row(exam: str = "E-1", side: str = "L", **changes: Any) -> dict[str, Any]:
-    row = exam_row(exam, level="breast", laterality=side, embedding=None, features=None)
-    return row | changes
-
-
-def outcome(exam: str, cancer: bool, days: int = 0, side: Laterality | None = None) -> Outcome:
-    return Outcome(exam, cancer, T0 + timedelta(days=days), "pathology", side)
+from tests.prediction_log.rows import LEFT, RIGHT, T0, breast_row, exam_row, outcome
 
 
 def test_frame_returns_what_was_logged(log: PredictionLog) -> None:
@@ -239,19 +198,17 @@ def start_writer(url: str, name: str, exams: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def test_processes_write_at_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/log.db"
-    writers = [start_writer(url, name, 40) for name in "abc"]
+def test_processes_write_at_once(log_url: str) -> None:
+    writers = [start_writer(log_url, name, 40) for name in "abc"]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    assert len(PredictionLog(url).exams()) == 120
+    assert len(PredictionLog(log_url).exams()) == 120
 
 
-def test_nothing_answered_is_lost_on_kill(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/log.db"
-    writer = start_writer(url, "a", 100_000)
+def test_nothing_answered_is_lost_on_kill(log_url: str) -> None:
+    writer = start_writer(log_url, "a", 100_000)
     assert writer.stdout is not None
     said = [writer.stdout.readline().strip() for _ in range(30)]
     os.kill(writer.pid, signal.SIGKILL)
     said += writer.stdout.read().split()
-    logged = set(PredictionLog(url).create().exams()["exam_id"])
+    logged = set(PredictionLog(log_url).create().exams()["exam_id"])
     assert set(said) <= logged

@@ -1,0 +1,117 @@
+"""A real PostgreSQL server in a folder of its own, for the tests of what is kept in SQL."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+OWNER = "postgres"
+"""The account that runs the server where the tests run as root, which PostgreSQL refuses."""
+
+
+def find_binaries() -> Path | None:
+    """Return the folder of the newest initdb and pg_ctl, or None where there are none."""
+    known = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda one: int(one.parent.name))
+    on_path = [Path(found).parent for found in [shutil.which("pg_ctl")] if found]
+    return next((one for one in [*reversed(known), *on_path] if (one / "initdb").exists()), None)
+
+
+class Cluster:
+    """One server on a free port of the loopback; `stop` and `start` as often as wanted."""
+
+    def __init__(self, binaries: Path, folder: Path) -> None:
+        self.binaries, self.folder = binaries, folder
+        self.data = folder / "data"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._databases = 0
+
+    def init(self) -> None:
+        """Make the cluster; connections of the loopback need no password."""
+        if os.getuid() == 0:
+            shutil.chown(self.folder, OWNER, pwd.getpwnam(OWNER).pw_gid)
+        options = ("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+        self._run("initdb", "--username=mammo", *options, f"--pgdata={self.data}")
+
+    def start(self) -> None:
+        """Start the server and wait until it takes connections."""
+        listen = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
+        small = "-c shared_buffers=16MB -c max_connections=40"
+        log = self.folder / "server.log"
+        self._run(
+            "pg_ctl", "start", "--wait", f"--pgdata={self.data}", f"--log={log}",
+            f"--options={listen} {small}",
+        )  # fmt: skip
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop the server; ``immediate`` is a crash: it recovers from its journal at `start`."""
+        self._run("pg_ctl", "stop", "--wait", f"--mode={mode}", f"--pgdata={self.data}")
+
+    def new_database(self) -> str:
+        """Make an empty database and return its URL."""
+        self._databases += 1
+        name = f"mammo_{self._databases}"
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def url(self, database: str) -> str:
+        """Return the URL of a database, as `MAMMO_DATABASE_URL` takes it."""
+        return f"postgresql://mammo@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, statement: str, database: str = "postgres") -> list[sa.Row[tuple[object]]]:
+        """Run a statement as the owner of the server, outside of a transaction."""
+        url = sa.make_url(self.url(database)).set(drivername="postgresql+pg8000")
+        engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            result = connection.execute(sa.text(statement))
+            return list(result) if result.returns_rows else []
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self.binaries / program), *arguments]
+        if os.getuid() == 0:
+            command = ["runuser", "-u", OWNER, "--", *command]
+        # pg_ctl's child keeps an inherited pipe open, and waiting for its end never ends
+        with (self.folder / f"{program}.out").open("wb") as out:
+            done = subprocess.run(command, stdout=out, stderr=out, cwd=self.folder, check=False)
+        if done.returncode:
+            told = (self.folder / f"{program}.out").read_text(errors="replace")
+            raise RuntimeError(f"{program} ended with {done.returncode}: {told}")
+
+
+@contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """Give a running server; skips where PostgreSQL is not installed."""
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("no postgres server is installed (initdb and pg_ctl)")
+    if os.getuid() == 0 and not _has_owner():
+        pytest.skip(f"postgres refuses to run as root, and there is no account {OWNER}")
+    folder = Path(tempfile.mkdtemp(prefix="mammo-postgres-"))  # the owner cannot enter pytest's
+    cluster = Cluster(binaries, folder)
+    try:
+        cluster.init()
+        cluster.start()
+        yield cluster
+    finally:
+        if (cluster.data / "postmaster.pid").exists():
+            cluster.stop("immediate")
+        shutil.rmtree(folder)
+
+
+def _has_owner() -> bool:
+    try:
+        pwd.getpwnam(OWNER)
+    except KeyError:
+        return False
+    return shutil.which("runuser") is not None
