@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
 
 from mammo import INTENDED_USE
-from mammo.exam import Scanner
+from mammo.exam import OperatingPoint, Scanner
+from mammo.heat_findings import HeatFinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class ViewScore:
-    """One image's raw logit; ``pooled`` is False where a preferred view stands for it."""
+    """One image's raw logit; ``pooled`` is False where a preferred view stands for it.
+
+    ``probability`` is what a breast of this view alone would have, calibrated, in
+    [0, 1]; ``findings`` are the regions that speak most for the target.
+    """
 
     image_id: str
     laterality: str
@@ -31,16 +36,22 @@ class ViewScore:
     logit: float
     quality: tuple[str, ...]
     pooled: bool = True
+    probability: float | None = None
+    findings: tuple[HeatFinding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class BreastScore:
-    """One breast: the logit of its views together, calibrated for the scanner."""
+    """One breast: the logit of its views together, calibrated for the scanner.
+
+    ``scale`` is that of :class:`ExamReport`.
+    """
 
     laterality: str
     logit: float
     probability: float
     recall: bool
+    scale: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +60,11 @@ class ExamReport:
 
     ``probability`` is calibrated, in [0, 1]; ``embedding`` is (32,) float32;
     ``features`` are means over the pooled views of `preprocess.FEATURE_NAMES`.
+    ``scale``, 1 to 10, is the tenth of the release's reference exams in which the
+    probability falls, 10 the highest; None with fewer than 50 of them
+    (:mod:`mammo.scale`). ``abstention`` holds the codes for which the score should
+    not be relied on (:mod:`mammo.abstention`); they are no part of ``quality``,
+    which is logged and watched for drift.
     """
 
     exam_id: str
@@ -69,22 +85,30 @@ class ExamReport:
     features: dict[str, float]
     latency_ms: float
     scored_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    scale: int | None = None
+    abstention: tuple[str, ...] = ()
+    data_version: str | None = None
+    operating_point: OperatingPoint | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the answer of the service; no embedding, no identity."""
         return {
             "exam": self.exam_id,
             "release": self.release_id,
+            "data_version": self.data_version,
             "scanner": self.scanner.key,
             "site": self.site,
             "score": self.probability,
+            "scale": self.scale,
             "logit": self.logit,
             "decision": "recall" if self.recall else "no recall",
             "threshold": self.threshold,
-            "breasts": [_fields(breast) for breast in self.breasts],
-            "views": [_fields(view) | {"quality": list(view.quality)} for view in self.views],
+            "operating_point": _point_fields(self.operating_point),
+            "breasts": [asdict(breast) for breast in self.breasts],
+            "views": [_view_fields(view) for view in self.views],
             "quality": list(self.quality),
-            "refused": [_fields(one) for one in self.refused],
+            "abstention": list(self.abstention),
+            "refused": [asdict(one) for one in self.refused],
             "latency_ms": self.latency_ms,
             "scored_at": self.scored_at.isoformat(),
             "intended_use": INTENDED_USE,
@@ -119,9 +143,21 @@ class ExamReport:
         return [*rows, common | exam]
 
 
-def _fields(record: Any) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__slots__}
+def _view_fields(view: ViewScore) -> dict[str, Any]:
+    findings = [one.to_dict() for one in view.findings]
+    return asdict(view) | {"quality": list(view.quality), "findings": findings}
+
+
+def _point_fields(point: OperatingPoint | None) -> dict[str, Any] | None:
+    """Return where scores become a decision; not how they are calibrated."""
+    if point is None:
+        return None
+    told = ("scanner", "threshold", "target_recall_rate")
+    told += ("target_specificity", "target_sensitivity")
+    return {name: getattr(point, name) for name in told}
 
 
 def _breast_row(breast: BreastScore) -> dict[str, Any]:
-    return _fields(breast) | {"level": "breast", "embedding": None, "features": None}
+    logged = asdict(breast)
+    del logged["scale"]  # it follows from the probability and the release
+    return logged | {"level": "breast", "embedding": None, "features": None}

@@ -140,6 +140,17 @@ class HeatMap:
                 found.append(here)
         return found
 
+    def box_of(self, cells: NDArray[np.bool_]) -> tuple[float, float, float, float]:
+        """Return x_min, y_min, x_max, y_max of cells (h, w), in original pixels within the crop."""
+        x, y = self._looks()
+        place, (height, width) = self.geometry, self.cell
+        rows, columns = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
+        across = np.clip(
+            (x[columns[0]] - width / 2, x[columns[-1]] + width / 2), place.x0, place.x1
+        )
+        down = np.clip((y[rows[0]] - height / 2, y[rows[-1]] + height / 2), place.y0, place.y1)
+        return float(across[0]), float(down[0]), float(across[1]), float(down[1])
+
     def _looks(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return x of the columns and y of the rows in original pixels."""
         rows, columns = self.heat.shape

@@ -14,26 +14,41 @@ the multi-view head; that of an exam is the maximum over its breasts.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
-import onnxruntime
 
+from mammo.abstention import abstention_codes
 from mammo.breast_logits import HEADS, aggregate_logits, head_feed
-from mammo.errors import EmptyRequest, MixedExams, NothingReadable, ParityError, ReadError
-from mammo.exam import STANDARD_VIEWS, Laterality, OperatingPoint
+from mammo.errors import EmptyRequest, ParityError, ReadError
 from mammo.exam_report import BreastScore, ExamReport, Refused, ViewScore
-from mammo.preferred import PART_VIEWS, suitable
+from mammo.exam_scores import (
+    decide_breasts,
+    exam_quality,
+    require_finite,
+    require_one_exam,
+    score_breasts,
+    score_views,
+)
+from mammo.heat_map import Grid
+from mammo.networks import Networks, ViewInference
+from mammo.patience import Patience
 from mammo.preprocess import StoredImage, prepare, to_tensor
 from mammo.reading import ReadView, ViewReader, default_reader
-from mammo.release import HEAD, Release
+from mammo.reference_exams import ReferenceExams
+from mammo.release import Release
+from mammo.scoring import ReadExam, Scoring, find_in_views
 
 __all__ = [
     "BreastScore",
     "ExamReport",
+    "ReadExam",
     "Refused",
+    "Scoring",
     "Screener",
     "ViewInference",
     "ViewScore",
@@ -49,38 +64,6 @@ LOGIT_TOLERANCE = 1e-3
 The tensor must be equal bit for bit; the logit passes through matrix kernels
 that differ between processors in the last bits of float32.
 """
-
-
-class ViewInference(NamedTuple):
-    """What the networks say of N views.
-
-    ``logits`` (N,), ``embeddings`` (N, 32) and, where the release has a head,
-    ``features`` (N, F), all float32.
-    """
-
-    logits: np.ndarray
-    embeddings: np.ndarray
-    features: np.ndarray | None
-
-    def of_breasts(self, views: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return logits and features of these views, for `Screener.breast_logits`."""
-        features = None if self.features is None else self.features[views]
-        return self.logits[views], features
-
-
-def score_breasts(
-    logits: Iterable[tuple[str, float]], point: OperatingPoint
-) -> tuple[BreastScore, ...]:
-    """Average (laterality, view logit) pairs to breasts, sorted by laterality, and decide."""
-    return decide_breasts(aggregate_logits(logits), point)
-
-
-def decide_breasts(logits: Mapping[str, float], point: OperatingPoint) -> tuple[BreastScore, ...]:
-    """Calibrate and decide the breasts of an exam, given laterality -> logit."""
-    return tuple(
-        BreastScore(side, logit, point.probability(logit), point.recalls(logit))
-        for side, logit in sorted(logits.items())
-    )
 
 
 class Screener:
@@ -100,11 +83,7 @@ class Screener:
         self.release = release
         self.directory = directory
         self._reader = reader or default_reader()
-        self._model = _session(directory / "model.onnx", threads)
-        self._encoder = _session(directory / "encoder.onnx", threads)
-        self._head = None
-        if release.aggregation in HEADS:
-            self._head = _session(directory / HEAD, threads)
+        self._networks = Networks(directory, threads=threads, head=release.aggregation in HEADS)
 
     @classmethod
     def load(
@@ -123,7 +102,23 @@ class Screener:
         screener = cls(release, directory, threads=threads, reader=reader)
         if verify:
             screener.check_golden()
+        _ = screener.reference  # no exam is to wait for it
         return screener
+
+    @cached_property
+    def reference(self) -> ReferenceExams:
+        """What the release knows of exams: scale and distances."""
+        return ReferenceExams.read(self.directory, self.release)
+
+    @cached_property
+    def _told_grid(self) -> Grid | None:
+        """Where the heat's cells look, as the golden image's file has it."""
+        with np.load(self.directory / "golden.npz", allow_pickle=False) as golden:
+            return Grid(*golden["grid"].tolist()) if "grid" in golden else None
+
+    def same_preparation(self, other: Screener) -> bool:
+        """True where what one has read (`read_exam`) can be scored by the other."""
+        return self.release.preprocess == other.release.preprocess
 
     def check_golden(self) -> None:
         """Raise ParityError when the golden image no longer gives its tensor or logit."""
@@ -152,16 +147,20 @@ class Screener:
         found = self.infer_views(tensors)
         return found.logits, found.embeddings
 
-    def infer_views(self, tensors: np.ndarray, *, features: bool = False) -> ViewInference:
+    def infer_views(
+        self,
+        tensors: np.ndarray,
+        *,
+        features: bool = False,
+        heat: bool = False,
+        patience: Patience | None = None,
+    ) -> ViewInference:
         """Run both networks over tensors (N, 1, H, W) float32 in [0, 1].
 
-        With features where there is a head to feed, or where they are asked for.
+        With features where there is a head to feed, or where they are asked for. The
+        numbers may be NaN or infinite; `score_read` refuses those.
         """
-        feed = {"image": tensors}
-        wanted = ["logit"] if self._head is None and not features else ["logit", "features"]
-        logits, *others = self._model.run(wanted, feed)
-        embeddings = self._encoder.run(["embedding"], feed)[0]
-        return ViewInference(logits, embeddings, others[0] if others else None)
+        return self._networks.infer(tensors, features=features, heat=heat, patience=patience)
 
     def breast_logits(
         self, lateralities: Sequence[str], logits: np.ndarray, features: np.ndarray | None
@@ -171,50 +170,106 @@ class Screener:
         ``logits`` is (V,), ``features`` (V, F) where there is a head. The only
         place where views become breasts, in service and in evaluation.
         """
-        if self._head is None:
+        if not self._networks.has_head:
             pairs = zip(lateralities, logits, strict=True)
             return aggregate_logits(pairs, self.release.aggregation)
         assert features is not None  # `infer_views` gives them where there is a head
         sides, feed = head_feed(lateralities, features)
-        return dict(zip(sides, self._head.run(["logit"], feed)[0].tolist(), strict=True))
+        return dict(zip(sides, self._networks.join(feed).tolist(), strict=True))
 
     def score_files(
-        self, files: Sequence[tuple[str, bytes]], *, key: bytes, site: str
+        self,
+        files: Sequence[tuple[str, bytes]],
+        *,
+        key: bytes,
+        site: str,
+        patience: Patience | None = None,
     ) -> ExamReport:
-        """Score one exam from its files, given as (name, bytes).
+        """Score one exam from its files: `read_exam` and `score_read`, and what they raise."""
+        read = self.read_exam(files, key=key, site=site, patience=patience)
+        return self.score_read(read, patience=patience).report
 
-        A file that cannot be read is listed in ``refused`` and the rest is
-        scored. Raises EmptyRequest, MixedExams, and NothingReadable when every
-        file was refused.
+    def read_exam(
+        self,
+        files: Sequence[tuple[str, bytes]],
+        *,
+        key: bytes,
+        site: str,
+        patience: Patience | None = None,
+        identity: bool = False,
+    ) -> ReadExam:
+        """Read and prepare the files of one exam, given as (name, bytes).
+
+        A file that cannot be read is listed in ``refused``. With ``identity`` each
+        view keeps the ids of its original, for a report in the patient's own study.
+        Raises EmptyRequest, MixedExams, NothingReadable when every file was refused,
+        and DeadlineExceeded or RequestCancelled when ``patience`` ends.
         """
         started = time.perf_counter()
         if not files:
             raise EmptyRequest("No file came with the request; send one to many DICOM files.")
 
         contents = [data for _, data in files]
-        results = self._reader.read(contents, key, site, self.release.preprocess)
-        views = [one for one in results if isinstance(one, ReadView)]
+        config = self.release.preprocess
+        results = self._reader.read(
+            contents, key, site, config, patience=patience, identity=identity
+        )
+        views = tuple(one for one in results if isinstance(one, ReadView))
         refused = tuple(
             Refused(name, error.code, error.message)
             for (name, _), error in zip(files, results, strict=True)
             if isinstance(error, ReadError)
         )
-        _require_one_exam(views, refused)
-        return self._report(views, refused, started)
+        require_one_exam(views, refused)
+        return ReadExam(views, refused, started)
 
-    def _report(
-        self, views: Sequence[ReadView], refused: tuple[Refused, ...], started: float
-    ) -> ExamReport:
+    def score_read(
+        self, read: ReadExam, *, patience: Patience | None = None, role: str = "champion"
+    ) -> Scoring:
+        """Score an exam that was read by this screener or one of the `same_preparation`.
+
+        ``role`` is noted for the log. Raises ScoreNotFinite where the networks give
+        NaN or infinity, and DeadlineExceeded or RequestCancelled when ``patience`` ends.
+        """
+        pixels = np.stack([view.prepared.pixels for view in read.views])
+        tensors = to_tensor(pixels, self.release.preprocess)
+        found = self.infer_views(tensors, heat=True, patience=patience)
+        require_finite(
+            self.release.id,
+            logits=found.logits,
+            embeddings=found.embeddings,
+            features=found.features,
+            heat=found.heat,
+        )
+        grid = self._grid(found.heat)
+        report = self._report(read, found, grid)
+        return Scoring(report, read.views, found.heat, grid, role)
+
+    def _grid(self, heat: np.ndarray | None) -> Grid | None:
+        if heat is None:
+            return None
         config = self.release.preprocess
-        found = self.infer_views(to_tensor(np.stack([v.prepared.pixels for v in views]), config))
+        even = Grid.even((config.height, config.width), (heat.shape[1], heat.shape[2]))
+        return self._told_grid or even
+
+    def _report(self, read: ReadExam, found: ViewInference, grid: Grid | None) -> ExamReport:
+        views, refused, reference = read.views, read.refused, self.reference
         first = views[0].mammogram
         point = self.release.operating_point(first.scanner.key)
-        scores = _score_views(views, found.logits)
+        scores = score_views(views, found.logits, point, find_in_views(views, found.heat, grid))
         pooled = [place for place, score in enumerate(scores) if score.pooled]
         sides = [scores[i].laterality for i in pooled]
-        breasts = decide_breasts(self.breast_logits(sides, *found.of_breasts(pooled)), point)
+        logits = self.breast_logits(sides, *found.of_breasts(pooled))
+        require_finite(self.release.id, breasts=np.array(list(logits.values())))
+        breasts = tuple(
+            replace(one, scale=reference.scale_of(one.probability))
+            for one in decide_breasts(logits, point)
+        )
         worst = max(breasts, key=lambda breast: breast.logit)
         features = [views[i].prepared.features for i in pooled]
+        embedding = found.embeddings[pooled].mean(axis=0)
+        quality = exam_quality(scores, self.release.knows(first.scanner.key), bool(refused))
+        foreign = reference.is_foreign(embedding)
         return ExamReport(
             exam_id=first.exam_id,
             patient_id=first.patient_id,
@@ -228,60 +283,13 @@ class Screener:
             probability=worst.probability,
             recall=any(breast.recall for breast in breasts),
             threshold=point.threshold,
-            quality=exam_quality(scores, self.release.knows(first.scanner.key), bool(refused)),
+            quality=quality,
             refused=refused,
-            embedding=found.embeddings[pooled].mean(axis=0),
+            embedding=embedding,
             features={name: float(np.mean([f[name] for f in features])) for name in features[0]},
-            latency_ms=1000.0 * (time.perf_counter() - started),
+            latency_ms=1000.0 * (time.perf_counter() - read.started),
+            scale=reference.scale_of(worst.probability),
+            abstention=abstention_codes(scores, refused, quality, foreign=foreign),
+            data_version=self.release.data_version,
+            operating_point=point,
         )
-
-
-def _score_views(views: Sequence[ReadView], logits: np.ndarray) -> tuple[ViewScore, ...]:
-    """Return each view's logit, and whether its breast's score pools it."""
-    chosen = {id(one) for one in suitable([view.mammogram for view in views])}
-    return tuple(
-        ViewScore(
-            one.mammogram.image_id,
-            one.mammogram.view.laterality.value,
-            one.mammogram.view.position.value,
-            float(logit),
-            one.mammogram.quality,
-            id(one.mammogram) in chosen,
-        )
-        for one, logit in zip(views, logits, strict=True)
-    )
-
-
-def exam_quality(
-    views: Sequence[ViewScore], scanner_known: bool, some_refused: bool
-) -> tuple[str, ...]:
-    """Return the exam's quality codes, sorted: the views' own and those of the whole."""
-    codes = {code for view in views for code in view.quality}
-    have = {
-        (view.laterality, view.view)
-        for view in views
-        if view.pooled and PART_VIEWS.isdisjoint(view.quality)
-    }
-    sides = (Laterality.LEFT, Laterality.RIGHT)
-    if not {(side.value, view.value) for side in sides for view in STANDARD_VIEWS} <= have:
-        codes.add("MISSING_VIEW")
-    if not scanner_known:
-        codes.add("UNKNOWN_SCANNER")
-    if some_refused:
-        codes.add("FILE_REFUSED")
-    return tuple(sorted(codes))
-
-
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def _require_one_exam(views: Sequence[ReadView], refused: tuple[Refused, ...]) -> None:
-    if not views:
-        causes = "; ".join(f"file {i + 1}: {one.code}" for i, one in enumerate(refused))
-        raise NothingReadable(f"None of the {len(refused)} files could be read: {causes}.", refused)
-    exams = {view.mammogram.exam_id for view in views}
-    if len(exams) > 1:
-        raise MixedExams(f"The files belong to {len(exams)} exams; send one exam a request.")

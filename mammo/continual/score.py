@@ -71,7 +71,7 @@ def infer_rows(
             progress(min(start + BATCH, len(index)), len(index))
     if not parts:
         return ViewInference(np.empty(0, np.float32), np.empty((0, EMBEDDING_SIZE)), None)
-    logits, embeddings, of_views = zip(*parts, strict=True)
+    logits, embeddings, of_views, _ = zip(*parts, strict=True)
     stacked = None if of_views[0] is None else np.concatenate(of_views)
     return ViewInference(np.concatenate(logits), np.concatenate(embeddings), stacked)
 

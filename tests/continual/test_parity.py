@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -20,9 +22,9 @@ class Recording(Screener):
 
     seen: np.ndarray
 
-    def infer_views(self, tensors: np.ndarray, *, features: bool = False) -> ViewInference:
+    def infer_views(self, tensors: np.ndarray, **asked: Any) -> ViewInference:
         self.seen = tensors
-        return super().infer_views(tensors, features=features)
+        return super().infer_views(tensors, **asked)
 
 
 def test_training_and_service_tensors_are_equal(
