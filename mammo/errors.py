@@ -27,6 +27,10 @@
     ├── RequestError                400  the request as a whole
     │   ├── EmptyRequest            400  EMPTY_REQUEST
     │   ├── UnsupportedBody         415  UNSUPPORTED_BODY
+    │   ├── BodyIncomplete          400  BODY_INCOMPLETE
+    │   ├── RequestTimeout          408  REQUEST_TIMEOUT
+    │   ├── ArchiveInvalid          422  ARCHIVE_INVALID
+    │   ├── ArchiveBomb             413  ARCHIVE_BOMB
     │   ├── MixedExams              422  MIXED_EXAMS
     │   ├── NothingReadable         422  NOTHING_READABLE
     │   ├── ExamUnknown             404  EXAM_UNKNOWN
@@ -301,6 +305,33 @@ class UnsupportedBody(RequestError):
 
     code = "UNSUPPORTED_BODY"
     http_status = 415
+
+
+class BodyIncomplete(RequestError):
+    """The body ended before its own end: what came of it is thrown away."""
+
+    code = "BODY_INCOMPLETE"
+
+
+class RequestTimeout(RequestError):
+    """The body stopped coming, or came more slowly than is waited for."""
+
+    code = "REQUEST_TIMEOUT"
+    http_status = 408
+
+
+class ArchiveInvalid(RequestError):
+    """A ZIP is broken, encrypted, nested, or packed in a way that is not read."""
+
+    code = "ARCHIVE_INVALID"
+    http_status = 422
+
+
+class ArchiveBomb(RequestError):
+    """A ZIP unpacks to far more than its size."""
+
+    code = "ARCHIVE_BOMB"
+    http_status = 413
 
 
 class MixedExams(RequestError):
