@@ -46,7 +46,10 @@ class ShownView:
 
 @dataclass(frozen=True, eq=False)
 class HeatRow:
-    """One row of the picture: what is drawn, and what is written beside it."""
+    """One row of the picture: what is drawn, and what is written beside it.
+
+    ``boxes`` is what the boxes of ``findings`` are.
+    """
 
     shown: NDArray[np.uint8]
     heat: HeatMap
@@ -54,6 +57,7 @@ class HeatRow:
     findings: Sequence[Finding]
     heading: str
     lines: Sequence[str]
+    boxes: str = "the boxes known"
 
 
 def read_shown(data: bytes, key: bytes, site: str, config: PreprocessConfig) -> ShownView:
@@ -103,7 +107,7 @@ def _draw_row(row: HeatRow, strongest: float) -> Image.Image:
     for picture in (plain, marked):
         _mark_findings(picture, row.findings, scale)
     _mark_places(marked, row.places, scale)
-    boxes = " with the boxes known" if row.findings else ""
+    boxes = f" with {row.boxes}" if row.findings else ""
     panels = [
         (plain, f"as displayed{boxes}"),
         (marked, "what the logit is made of"),
