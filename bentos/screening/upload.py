@@ -1,106 +1,75 @@
 """Takes in the files of a request, within limits.
 
-A file above 32 MB goes to an unnamed temporary file while it comes, and the
-first byte above a limit ends the reading.
+    files = await receive_files(request, settings.max_file_mb)
+
+A request is multipart/form-data, one DICOM file, or a ZIP; a part may be a ZIP,
+too. What is large goes to unnamed temporary files while it comes, and the first
+byte above a limit ends the reading. A body that breaks off leaves nothing behind.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from tempfile import SpooledTemporaryFile
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
+import anyio
 from fastapi import Request
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.requests import ClientDisconnect
 
-from mammo.errors import EmptyRequest, RequestError, TooLarge, UnsupportedBody
+from bentos.screening.multipart_body import Multipart
+from bentos.screening.pace import BodyLimit
+from bentos.screening.received import (
+    MB,
+    MEMORY_BYTES,
+    Arriving,
+    ReceivedFile,
+    looks_like_zip,
+)
+from bentos.screening.zip_body import Archive
+from mammo.errors import ArchiveInvalid, BodyIncomplete, EmptyRequest, TooLarge, UnsupportedBody
 
-MB = 2**20
-SPOOL_BYTES = 32 * MB
-JSON_LIMIT_MB = 16
+__all__ = ["BodyLimit", "ReceivedFile", "receive_files", "require_some"]
+
 MAX_FILES = 64
+MAX_TOTAL_MB = 800
 RAW_TYPES = ("application/dicom", "application/octet-stream")
+ZIP_TYPES = ("application/zip", "application/x-zip-compressed")
 
 
-@dataclass(frozen=True)
-class ReceivedFile:
-    """A file's bytes and the name under which the caller sent it."""
+async def receive_files(
+    request: Request, max_file_mb: int, max_total_mb: int = MAX_TOTAL_MB
+) -> list[ReceivedFile]:
+    """Return the files of a request in order, those inside a ZIP in its place.
 
-    name: str
-    data: bytes
+    ``max_file_mb`` bounds each DICOM file, ``max_total_mb`` all of them together,
+    unpacked.
 
-
-async def receive_files(request: Request, max_file_mb: int) -> list[ReceivedFile]:
-    """Return the files of a multipart or application/dicom request, in order.
-
-    Raises EmptyRequest, TooLarge, UnsupportedBody, and RequestError for a body
-    that is not well-formed.
+    Raises
+    ------
+    EmptyRequest, TooLarge, UnsupportedBody
+    RequestError
+        The multipart body is not well-formed.
+    BodyIncomplete
+        The caller left, or the multipart body has no end.
+    ArchiveInvalid, ArchiveBomb
+        See :mod:`bentos.screening.zip_body`.
+    DiskFull
+        What is held on disk while it comes does not fit there.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind == "multipart/form-data":
-        return await _receive_multipart(request, max_file_mb)
-    if kind in RAW_TYPES:
-        return await _receive_raw(request, max_file_mb)
-    async for chunk in request.stream():
-        if chunk:
-            raise UnsupportedBody(
-                f"The body is {kind or 'of no stated type'}; send multipart/form-data with one "
-                "to many DICOM files, or one file as application/dicom."
-            )
-    return []
-
-
-async def _receive_multipart(request: Request, max_file_mb: int) -> list[ReceivedFile]:
-    parser = _LimitedParser(request.headers, request.stream(), max_files=MAX_FILES)
-    parser.max_file_bytes = max_file_mb * MB
+    async with aclosing(_chunks(request)) as chunks:
+        if kind == "multipart/form-data":
+            arrived = await _receive_parts(request, chunks, max_file_mb)
+        elif kind in RAW_TYPES + ZIP_TYPES:
+            arrived = await _receive_whole(chunks, max_file_mb, kind in ZIP_TYPES)
+        else:
+            await _refuse_body(chunks, kind)
+            return []
     try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise RequestError(f"The multipart body is malformed: {error.message}") from error
-    uploads = [item for _, item in form.multi_items() if isinstance(item, UploadFile)]
-    try:
-        return [ReceivedFile(one.filename or "", await one.read()) for one in uploads]
+        return await anyio.to_thread.run_sync(_unpack, arrived, max_file_mb, max_total_mb)
     finally:
-        await form.close()
-
-
-async def _receive_raw(request: Request, max_file_mb: int) -> list[ReceivedFile]:
-    size = 0
-    with SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
-        async for chunk in request.stream():
-            size += len(chunk)
-            _require_within(size, max_file_mb * MB, "The file")
-            spool.write(chunk)
-        spool.seek(0)
-        return [ReceivedFile("", spool.read())] if size else []
-
-
-class _LimitedParser(MultiPartParser):
-    """Starlette's parser, ended by the first byte above a file's limit."""
-
-    spool_max_size = SPOOL_BYTES
-    max_file_bytes = 0
-    _part_bytes = 0
-    _parts = 0
-
-    def on_part_begin(self) -> None:
-        super().on_part_begin()
-        self._part_bytes = 0
-        self._parts += 1
-
-    def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self._part_bytes += end - start
-        _require_within(self._part_bytes, self.max_file_bytes, f"File {self._parts}")
-        super().on_part_data(data, start, end)
-
-
-def _require_within(size: int, limit: int, what: str) -> None:
-    if size > limit:
-        raise TooLarge(
-            f"{what} is above the limit of {limit // MB} MB. "
-            "MAMMO_MAX_FILE_MB and MAMMO_MAX_REQUEST_MB set the limits."
-        )
+        for one in arrived:
+            one.close()
 
 
 def require_some(files: list[ReceivedFile]) -> None:
@@ -109,35 +78,71 @@ def require_some(files: list[ReceivedFile]) -> None:
         raise EmptyRequest("No file came with the request; send one to many DICOM files.")
 
 
-class BodyLimit:
-    """ASGI middleware: bounds the body of a request.
+async def _chunks(request: Request) -> AsyncGenerator[bytes, None]:
+    """Yield the body as it comes. Raises BodyIncomplete when the caller leaves."""
+    try:
+        async for chunk in request.stream():
+            if chunk:
+                yield chunk
+    except ClientDisconnect:
+        raise BodyIncomplete(
+            "The connection ended before the body did; nothing was scored. Send it again."
+        ) from None
 
-    A stated length above the limit is refused before a byte is read, an
-    unstated one at the first byte above. The server throws away what still
-    comes after the answer.
-    """
 
-    def __init__(self, app: ASGIApp, exams_path: str, max_request_mb: int) -> None:
-        self._app = app
-        self._exams_path = exams_path
-        self._max_request_mb = max_request_mb
+async def _refuse_body(chunks: AsyncIterator[bytes], kind: str) -> None:
+    async for _ in chunks:
+        raise UnsupportedBody(
+            f"The body is {kind or 'of no stated type'}; send multipart/form-data with one to many "
+            "DICOM files, one file as application/dicom, or a ZIP of them as application/zip."
+        )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with a counted body."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        limit = (self._max_request_mb if scope["path"] == self._exams_path else JSON_LIMIT_MB) * MB
-        stated = dict(scope["headers"]).get(b"content-length", b"")
-        size = int(stated) if stated.isdigit() else 0
 
-        async def receive_counted() -> Message:
-            nonlocal size
-            _require_within(size, limit, "The request")
-            message = await receive()
-            if not stated:
-                size += len(message.get("body", b""))
-            _require_within(size, limit, "The request")
-            return message
+async def _receive_parts(
+    request: Request, chunks: AsyncIterator[bytes], max_file_mb: int
+) -> list[Arriving]:
+    form = Multipart(request.headers["content-type"], max_file_mb * MB, MAX_FILES)
+    try:
+        async for chunk in chunks:
+            form.feed(chunk)
+            if form.held_bytes > MEMORY_BYTES:
+                await anyio.to_thread.run_sync(form.spill)
+        return form.finish()
+    except BaseException:
+        form.close()
+        raise
 
-        await self._app(scope, receive_counted, send)
+
+async def _receive_whole(
+    chunks: AsyncIterator[bytes], max_file_mb: int, is_zip: bool
+) -> list[Arriving]:
+    arriving = Arriving("", max_file_mb * MB)
+    try:
+        async for chunk in chunks:
+            arriving.write(chunk, "The file")
+            if arriving.held_bytes > MEMORY_BYTES:
+                await anyio.to_thread.run_sync(arriving.spill)
+    except BaseException:
+        arriving.close()
+        raise
+    if is_zip and arriving.size and not looks_like_zip(arriving.start):
+        arriving.close()
+        raise ArchiveInvalid("The body is stated to be a ZIP and is none.")
+    return [arriving] if arriving.size else []
+
+
+def _unpack(arrived: list[Arriving], max_file_mb: int, max_total_mb: int) -> list[ReceivedFile]:
+    """Read what arrived into memory, each ZIP as the files inside (a thread's work)."""
+    files: list[ReceivedFile] = []
+    left = max_total_mb * MB
+    for position, one in enumerate(arrived, start=1):
+        if looks_like_zip(one.start):
+            archive = Archive(one.open(), one.size, f"File {position}", max_file_mb * MB)
+            found = archive.read(left, MAX_FILES - len(files))
+        else:
+            found = [ReceivedFile(one.name, one.take())]
+        files += found
+        left -= sum(len(file.data) for file in found)
+    if len(files) > MAX_FILES:
+        raise TooLarge(f"The request has {len(files)} files; at most {MAX_FILES} are read.")
+    return files

@@ -1,0 +1,110 @@
+"""One file while it comes: in memory, and on disk above the request's share of memory."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import BytesIO
+from tempfile import TemporaryFile
+from typing import IO
+
+from mammo.errors import DiskFull, TooLarge
+
+MB = 2**20
+MEMORY_BYTES = 128 * MB
+"""How much of one request is held in memory while it comes: a whole uncompressed exam.
+
+A slow caller with a large body holds no more than this.
+"""
+START_BYTES = 132
+_ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
+
+
+@dataclass(frozen=True)
+class ReceivedFile:
+    """A file's bytes and the name under which the caller sent it."""
+
+    name: str
+    data: bytes
+
+
+def looks_like_zip(start: bytes) -> bool:
+    """True for a file's first 132 bytes that begin a ZIP and not a DICOM file.
+
+    The preamble of a DICOM file (PS3.10 section 7.1) may hold anything, the
+    beginning of a ZIP as well; what is behind it decides.
+    """
+    return start.startswith(_ZIP_MAGIC) and start[128:132] != b"DICM"
+
+
+class Arriving:
+    """A file of which bytes still come; at most ``max_bytes``, unless it is a ZIP.
+
+    A ZIP may hold many files: its own size is bounded by the request's, theirs when
+    it is unpacked. The chunks are kept as they came and joined once.
+    """
+
+    def __init__(self, name: str, max_bytes: int) -> None:
+        self.name, self.size, self.start = name, 0, b""
+        self._max_bytes = max_bytes
+        self._chunks: list[bytes] = []
+        self._spilt: IO[bytes] | None = None
+        self.held_bytes = 0
+
+    def write(self, chunk: bytes, what: str) -> None:
+        """Keep a chunk. Raises TooLarge, which calls the file ``what``."""
+        if len(self.start) < START_BYTES:
+            self.start = (self.start + chunk[:START_BYTES])[:START_BYTES]
+        self.size += len(chunk)
+        self.held_bytes += len(chunk)
+        self._chunks.append(chunk)
+        if self.size > self._max_bytes and not looks_like_zip(self.start):
+            raise TooLarge(above_limit(what, self._max_bytes))
+
+    def spill(self) -> None:
+        """Move what is in memory to an unnamed temporary file. Raises DiskFull."""
+        try:
+            if self._spilt is None:
+                self._spilt = TemporaryFile()  # noqa: SIM115 - closed by `close`
+            self._spilt.writelines(self._chunks)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise DiskFull(
+                "The disk is full where requests are held while they come; nothing was scored."
+            ) from error
+        self._chunks, self.held_bytes = [], 0
+
+    def open(self) -> IO[bytes]:
+        """Return the whole file for reading, once."""
+        if self._spilt is None:
+            return BytesIO(self.take())
+        self.spill()
+        self._spilt.seek(0)
+        return self._spilt
+
+    def take(self) -> bytes:
+        """Return the whole file's bytes, once; the memory they came in is given back."""
+        if self._spilt is None:
+            data, self._chunks, self.held_bytes = _joined(self._chunks), [], 0
+            return data
+        return self.open().read()
+
+    def close(self) -> None:
+        """Throw everything away."""
+        self._chunks, self.held_bytes = [], 0
+        if self._spilt is not None:
+            self._spilt.close()
+
+
+def _joined(chunks: Iterable[bytes]) -> bytes:
+    return b"".join(chunks)
+
+
+def above_limit(what: str, limit: int) -> str:
+    """Return what a refusal above a limit says."""
+    return (
+        f"{what} is above the limit of {limit // MB} MB. "
+        "MAMMO_MAX_FILE_MB and MAMMO_MAX_REQUEST_MB set the limits."
+    )
