@@ -95,7 +95,7 @@ def abstention_codes(
     ``quality`` are the exam's codes. Of a view that was not pooled nothing counts:
     the score does not rest on it.
     """
-    codes = OF_EXAM & set(quality)
+    codes = set(quality) & OF_EXAM
     codes |= {
         OF_VIEWS[code] for view in views if view.pooled for code in view.quality if code in OF_VIEWS
     }
