@@ -31,7 +31,6 @@ from benchmarks.chaos.page import PAGE, describe, spell, write_run
 from benchmarks.chaos.served import make_installation, serve
 from mammo.dicom.phantom_exam import SCREENING_VIEWS
 from mammo.evaluation.plots import GRID, INK, SERIES
-from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 
 REQUESTS, WORKERS, CLIENTS = 10_000, 2, 4
@@ -65,7 +64,7 @@ def run_soak(settings: Settings, requests: int, *, workers: int = WORKERS) -> So
         with Sampler(served, lambda: load.answered) as sampler, load:
             load.wait()
         seconds = time.monotonic() - started
-        books = check_books(load.sent, PredictionLog(settings.log_url))
+        books = check_books(load.sent, settings.log_url)
     return Soak(
         seconds=seconds,
         attempts=count_attempts(load.sent),

@@ -25,7 +25,6 @@ from benchmarks.chaos.kills import Killer
 from benchmarks.chaos.load import Load
 from benchmarks.chaos.page import describe, spell, write_run
 from benchmarks.chaos.served import make_installation, serve, wait_until
-from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 
 KILLS, WORKERS, CLIENTS = 100, 2, 4
@@ -61,7 +60,7 @@ def run_chaos(settings: Settings, kills: int, *, pause_s: float = PAUSE_S, seed:
             killer.kill(kills)
             whole_again_s = wait_until(lambda: served.is_ready(WORKERS))
         seconds = time.monotonic() - started
-        books = check_books(load.sent, PredictionLog(settings.log_url))
+        books = check_books(load.sent, settings.log_url)
     return Chaos(
         killed=dict(killer.killed),
         seconds=seconds,

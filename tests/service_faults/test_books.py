@@ -45,17 +45,21 @@ def exam_rows(exam_id: str) -> Rows:
 def sent() -> list[Sent]:
     maker = ExamMaker(KEY)
     exams = [maker.make(number) for number in range(3)]
-    bodies = [{"exam": one.exam_id, "logit": 0.5, "request": f"q-{one.exam_id}"} for one in exams]
-    pairs = zip(exams, bodies, strict=True)
-    return [Sent(one, f"exam-{one.number}", ["200"], body) for one, body in pairs]
+    told = {"logit": 0.5, "release": "r-1"}
+    return [Sent(one, f"exam-{one.number}", ["200"], told | ids(one.exam_id)) for one in exams]
+
+
+def ids(exam_id: str) -> dict[str, str]:
+    return {"exam": exam_id, "request": f"q-{exam_id}"}
 
 
 def check(tmp_path: Path, sent: list[Sent], logged: list[Rows]) -> Books:
-    log = PredictionLog(f"sqlite:///{tmp_path / 'log.db'}")
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    log = PredictionLog(url)
     log.create()
     for rows in logged:
         log.append_exam(rows)
-    return check_books(sent, log)
+    return check_books(sent, url)
 
 
 def test_small_exams_are_what_they_say(sent: list[Sent]) -> None:
@@ -83,6 +87,8 @@ def test_balanced_books(tmp_path: Path, sent: list[Sent]) -> None:
         ("unknown", lambda sent, logged: logged.append(exam_rows("E-0"))),
         ("torn", lambda sent, logged: logged[0].pop(0)),
         ("wrong", lambda sent, logged: sent[0].answer.update(logit=0.25)),
+        ("wrong", lambda sent, logged: sent[0].answer.update(request="q-0")),
+        ("wrong", lambda sent, logged: sent[0].answer.update(release="r-2")),
         ("wrong", lambda sent, logged: sent[0].answer.update(exam=sent[1].exam.exam_id)),
         ("changed", lambda sent, logged: sent[2].replays.append({"exam": "E-0"})),
     ],
