@@ -50,7 +50,8 @@ class Database:
     def create(self) -> Self:
         """Make the folder, the tables and columns where they are missing; any number of times."""
         if self._sqlite and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            with told():
+                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         with self._writing() as connection:
             if connection.dialect.name == "postgresql":  # two that make a table at once collide
                 lock = sa.text("SELECT pg_advisory_xact_lock(:number)")

@@ -1,0 +1,294 @@
+"""A database that is locked, gone, back, or full, and a disk that is full: real ones."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from mammo.errors import DiskFull, LogUnavailable, MammoError
+from mammo.prediction_log import DurableLog, PredictionLog, Spool
+from tests.postgres import Cluster
+from tests.prediction_log.rows import T0, breast_row, outcome, scoring
+
+
+def durable_log(url: str, folder: Path, busy_seconds: float = 0.2) -> DurableLog:
+    log = PredictionLog(url, pooled=True, busy_seconds=busy_seconds)
+    return DurableLog(log, Spool(folder / "spool"))
+
+
+@contextmanager
+def locked(log: PredictionLog) -> Iterator[None]:
+    """Hold the log's lock as another writer does."""
+    with log._writing(sa.Table("predictions", sa.MetaData())):
+        yield
+
+
+def test_locked_then_free(log_url: str, tmp_path: Path) -> None:
+    durable = durable_log(log_url, tmp_path)
+    assert durable.append("q-0", scoring("E-0")) == "logged"
+    with locked(PredictionLog(log_url)):
+        assert durable.append("q-1", scoring("E-1")) == "spooled"
+        assert durable.append("q-1", scoring("E-1")) == "repeated"
+        assert durable.append("q-0", scoring("E-0")) == "spooled", "the log cannot be asked"
+        assert (durable.drain(), durable.waiting) == (0, 2)
+        assert isinstance(durable.refusal, LogUnavailable)
+    assert durable.append("q-2", scoring("E-2")) == "spooled", "order holds"
+    assert (durable.drain(), durable.waiting, durable.refusal) == (3, 0, None)
+    assert durable.append("q-2", scoring("E-2")) == "repeated"
+    assert durable.append("q-3", scoring("E-3")) == "logged"
+    assert list(durable.log.exams()["exam_id"]) == ["E-0", "E-1", "E-2", "E-3"]
+
+
+def test_a_clock_that_jumps_back_changes_no_order(log_url: str, tmp_path: Path) -> None:
+    durable = durable_log(log_url, tmp_path)
+    with locked(PredictionLog(log_url).create()):
+        for number in range(3):
+            at = T0 - timedelta(hours=number)
+            durable.append(f"q-{number}", scoring(probability=number / 10, scored_at=at))
+    durable.drain()
+    report = durable.log.exam_report("E-1")
+    assert report is not None
+    assert (report["probability"], report["scored_at"]) == (0.2, T0 - timedelta(hours=2))
+    assert [one["probability"] for one in report["breasts"]] == [0.2, 0.2]
+
+
+def test_what_waits_can_be_reported(log_url: str, tmp_path: Path) -> None:
+    durable = durable_log(log_url, tmp_path)
+    with locked(PredictionLog(log_url).create()):
+        durable.append("q-1", scoring(probability=0.3))
+        durable.append("q-1", scoring(probability=0.4, role="shadow"))
+        waits = durable.scoring("q-1")
+    durable.drain()
+    logged, shadow = durable.scoring("q-1"), durable.scoring("q-1", "shadow")
+    assert waits is not None and logged is not None and shadow is not None
+    assert {name: logged[name] for name in waits if name != "breasts"} == {
+        name: value for name, value in waits.items() if name != "breasts"
+    }
+    assert len(waits["breasts"]) == len(logged["breasts"]) == 2
+    assert shadow["probability"] == 0.4
+
+
+def break_sqlite(path: Path) -> Callable[[], None]:
+    """Put a folder where the database was; return what puts the database back."""
+    kept = path.with_name("kept.db")
+    sqlite3.connect(path).execute("PRAGMA wal_checkpoint(TRUNCATE)").connection.close()
+    path.rename(kept)
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    path.mkdir()
+
+    def mend() -> None:
+        path.rmdir()
+        kept.rename(path)
+
+    return mend
+
+
+def take_away(url: str, cluster: Cluster | None, how: str) -> Callable[[], None]:
+    """Make the database go; return what brings it back."""
+    if cluster is None:
+        return break_sqlite(Path(sa.make_url(url).database or ""))
+    cluster.stop(how)
+    return cluster.start
+
+
+GONE = [("sqlite", ""), ("postgres", "fast"), ("postgres", "immediate")]
+
+
+@pytest.fixture(params=GONE, ids=["sqlite", "postgres stopped", "postgres crashed"])
+def gone_and_back(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> tuple[str, Callable[[], Callable[[], None]]]:
+    """A URL, and what takes its database away."""
+    kind, how = request.param
+    if kind == "sqlite":
+        url, cluster = f"sqlite:///{tmp_path}/state/log.db", None
+    else:
+        cluster = request.getfixturevalue("postgres")
+        url = cluster.new_database()
+    return url, lambda: take_away(url, cluster, how)
+
+
+def test_gone_and_back(
+    gone_and_back: tuple[str, Callable[[], Callable[[], None]]], tmp_path: Path
+) -> None:
+    url, take = gone_and_back
+    durable = durable_log(url, tmp_path)
+    assert durable.append("q-0", scoring("E-0")) == "logged"
+    bring_back = take()
+    try:
+        kept = [durable.append(f"q-{n}", scoring(f"E-{n}")) for n in (1, 2, 1, 0)]
+        assert kept == ["spooled", "spooled", "repeated", "spooled"]
+        assert durable.drain() == 0
+        for ask in (
+            lambda: durable.log.exam_report("E-0"),
+            lambda: durable.scoring("q-9"),
+            lambda: durable.log.add_outcomes([outcome("E-0", True)]),
+            lambda: durable.log.outcomes(),
+            lambda: durable.log.watermark("monitor"),
+            lambda: durable.log.episodes(),
+        ):
+            with pytest.raises(LogUnavailable, match="prediction log") as refused:
+                ask()
+            assert refused.value.problem()["status"] == 503
+            told = refused.value.message
+            assert not any(secret in told for secret in ("127.0.0.1", str(tmp_path), "mammo@"))
+    finally:
+        bring_back()
+    assert durable.drain() == 3
+    assert list(durable.log.exams()["exam_id"]) == ["E-0", "E-1", "E-2"]
+    assert durable.log.add_outcomes([outcome("E-0", True)]) == 1
+
+
+def test_there_only_after_the_service_has_started(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()  # no folder can be made here
+    durable = durable_log(f"sqlite:///{tmp_path}/state/log.db", tmp_path)
+    assert not durable.open()
+    assert durable.append("q-1", scoring()) == "spooled"
+    (tmp_path / "state").unlink()
+    assert durable.open()
+    assert len(durable.log.exams()) == 1
+
+
+def test_a_removed_file_takes_no_prediction_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "log.db"
+    durable = durable_log(f"sqlite:///{path}", tmp_path)
+    durable.append("q-1", scoring("E-1"))
+    shutil.rmtree(path.parent)
+    assert durable.append("q-2", scoring("E-2")) == "spooled"
+    assert durable.drain() == 1
+    assert list(PredictionLog(f"sqlite:///{path}").exams()["exam_id"]) == ["E-2"]
+
+
+def test_a_server_that_says_nothing(postgres: Cluster, tmp_path: Path) -> None:
+    url = postgres.new_database()
+    durable = durable_log(url, tmp_path)
+    assert durable.append("q-1", scoring("E-1")) == "logged"
+    postmaster = int((postgres.data / "postmaster.pid").read_text().split()[0])
+    query = f"SELECT pid FROM pg_stat_activity WHERE datname = '{sa.make_url(url).database}'"
+    stopped = [postmaster, *(int(row[0]) for row in postgres.execute(query))]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        assert durable.append("q-2", scoring("E-2")) == "spooled"
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    durable.drain()
+    assert list(durable.log.exams()["exam_id"]) == ["E-1", "E-2"]
+
+
+@contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    """Let the kernel refuse bytes beyond a size of any file, as a quota does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_neither_database_nor_spool_has_room(tmp_path: Path) -> None:
+    durable = durable_log(f"sqlite:///{tmp_path}/state/log.db", tmp_path)
+    durable.append("q-1", scoring("E-1"))
+    full = pytest.raises(DiskFull, match=r"waiting\.jsonl cannot take another line")
+    with files_of_at_most(1000), full as refused:
+        durable.append("q-2", scoring("E-2"))
+    assert refused.value.http_status == 507
+    assert durable.waiting == 0
+    durable.drain()
+    assert durable.append("q-2", scoring("E-2")) == "logged", "a retry of the client is taken"
+    assert list(durable.log.exams()["exam_id"]) == ["E-1", "E-2"]
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A file system of its own, of 12 MB; skips where this user may not mount one."""
+    folder = Path("/tmp") / f"mammo-small-disk-{os.getpid()}"  # PostgreSQL's account may enter it
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=12m,mode=0777", "tmpfs", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        if done.returncode:
+            pytest.skip(f"cannot mount here: {done.stderr.strip()}")
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)
+        folder.rmdir()
+
+
+def fill(folder: Path) -> Path:
+    """Take the last byte of a file system."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as stream:
+        try:
+            while True:
+                stream.write(bytes(4096))
+        except OSError:
+            return ballast
+
+
+def log_on(disk: Path, kind: str, request: pytest.FixtureRequest) -> str:
+    """The URL of a log whose tables lie on the small disk."""
+    if kind == "sqlite":
+        return f"sqlite:///{disk}/log.db"
+    cluster: Cluster = request.getfixturevalue("postgres")
+    place = disk / "tablespace"
+    place.mkdir()
+    shutil.chown(place, (cluster.data).owner())
+    cluster.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
+    cluster.execute("CREATE DATABASE on_small_disk TABLESPACE small STRATEGY file_copy")
+    return cluster.url("on_small_disk")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has tmpfs")
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_the_disk_of_the_database_is_full(
+    small_disk: Path, tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    durable = durable_log(log_on(small_disk, kind, request), tmp_path)
+    durable.open()
+    ballast, number = fill(small_disk), 0
+    # a few pages may be left in files that are there already
+    while durable.append(f"q-{number}", scoring(f"E-{number}", quality="x" * 5000)) == "logged":
+        number += 1
+        assert number < 500
+    assert isinstance(durable.refusal, DiskFull)
+    with pytest.raises(MammoError) as refused:
+        durable.log.add_outcomes(outcome(f"E-{n}", True) for n in range(5000))
+    assert refused.value.http_status in (503, 507)
+    ballast.unlink()
+    assert durable.drain() == 1
+    assert len(durable.log.exams()) == number + 1
+    durable.log.close()
+    if kind == "postgres":
+        cluster: Cluster = request.getfixturevalue("postgres")
+        cluster.execute("DROP DATABASE on_small_disk")
+        cluster.execute("DROP TABLESPACE small")
+
+
+def test_draining_a_spool_needs_no_room(small_disk: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/state/log.db"
+    durable = durable_log(url, small_disk)
+    with locked(PredictionLog(url).create()):
+        durable.append("q-1", [breast_row(), *scoring()[2:]])
+    fill(small_disk)
+    with locked(PredictionLog(url)), pytest.raises(DiskFull):
+        for number in range(2, 200):  # the last page of the spool's file may have room
+            durable.append(f"q-{number}", scoring(quality="x" * 5000))
+    assert durable.drain() >= 1
+    assert durable.spool.empty
+    assert len(PredictionLog(url).exams(level="breast")) % 2 == 1
