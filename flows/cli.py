@@ -18,6 +18,7 @@ from flows.cli_model import add_model_commands
 from flows.cli_models import add_models_command
 from flows.cli_shortcuts import add_shortcuts_command
 from flows.cli_stack import add_stack_commands
+from flows.cli_token import add_token_commands
 
 app = typer.Typer(
     name="mammo",
@@ -39,6 +40,7 @@ add_evaluate_command(app)
 add_compare_command(app)
 add_explain_command(app)
 add_shortcuts_command(app)
+add_token_commands(app)
 add_audit_commands(app)
 
 

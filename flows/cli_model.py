@@ -18,7 +18,7 @@ from flows.cli_terminal import (
     show_rows,
     stage_bars,
 )
-from mammo.errors import MammoError, NotReady, SourceNotFound
+from mammo.errors import NotReady, SourceNotFound
 
 if TYPE_CHECKING:
     from mammo.settings import Settings
@@ -129,7 +129,7 @@ def predict(
     """Score the files of one exam: view, breast and exam, and the decision."""
     settings = settings_from_environment()
     found = list_files(files)
-    answer = ask_service(url, found) if url else _score(settings, release, found)
+    answer = ask_service(url, found, settings) if url else _score(settings, release, found)
     if as_json:
         show(answer, as_json=True)
         return
@@ -167,27 +167,16 @@ def directory_in_service(settings: Settings) -> Path:
     return find_release(settings.releases_dir, pointer["release_id"])
 
 
-def ask_service(url: str, files: Sequence[Path]) -> dict[str, Any]:
-    """POST the files to ``/v1/exams`` of a service; its problem+json becomes our error."""
-    import httpx
+def ask_service(url: str, files: Sequence[Path], settings: Settings) -> dict[str, Any]:
+    """Let a running service score the files, with the token of ``MAMMO_TOKEN``.
 
-    parts = [("files", (path.name, path.read_bytes(), "application/dicom")) for path in files]
-    try:
-        answer = httpx.post(f"{url.rstrip('/')}/v1/exams", files=parts, timeout=120.0)
-    except httpx.HTTPError as error:
-        raise NotReady(f"no answer from {url}: {type(error).__name__}") from error
-    body = answer.json() if "json" in answer.headers.get("content-type", "") else {}
-    if answer.is_success:
-        return dict(body)
-    raise _remote_error(body, answer.status_code)
+    Raises what `mammo.client.Screening.score` raises.
+    """
+    from mammo.client import Screening
 
-
-def _remote_error(body: dict[str, Any], status: int) -> MammoError:
-    """Return an error that carries the code and status that the service gave."""
-    code = str(body.get("code", "SERVICE_ERROR"))
-    kind = type("RemoteError", (MammoError,), {"code": code, "http_status": status})
-    error: MammoError = kind(str(body.get("detail", f"the service answered {status}")))
-    return error
+    token = None if settings.token is None else settings.token.get_secret_value().strip()
+    with Screening(url, token, tries=3) as service:
+        return service.score(files).model_dump(mode="json")
 
 
 @reported

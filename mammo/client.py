@@ -31,7 +31,7 @@ from mammo.contract import (
     ReleaseAnswer,
     ScoredExam,
 )
-from mammo.errors import DeadlineExceeded, ResultGone
+from mammo.errors import DeadlineExceeded, ResultUnknown
 from mammo.exam import Outcome
 
 __all__ = ["Screening"]
@@ -108,7 +108,7 @@ class Screening:
         """Return the answer of a job when it is done; look less often the longer it takes.
 
         Raises `DeadlineExceeded` after ``timeout`` seconds, the job's own error
-        when it failed, and `ResultGone` when its answer is no longer kept.
+        when it failed, and `ResultUnknown` when its answer is no longer kept.
         """
         until, pause = time.monotonic() + timeout, FIRST_LOOK_SECONDS
         while True:
@@ -129,17 +129,17 @@ class Screening:
         return read_answer(LoggedExam, self._get_exam(exam))
 
     def findings(self, exam: str) -> FindingsAnswer:
-        """Return where the latest scoring saw something. Raises `ExamUnknown`, `ResultGone`."""
+        """Return where the latest scoring saw something. Raises `ExamUnknown`, `ResultUnknown`."""
         return read_answer(FindingsAnswer, self._get_exam(exam, "/findings"))
 
     def heatmap(self, exam: str) -> bytes:
-        """Return the exam under its heat map, a PNG. Raises `ExamUnknown`, `ResultGone`."""
+        """Return the exam under its heat map, a PNG. Raises `ExamUnknown`, `ResultUnknown`."""
         return self._get_exam(exam, "/heatmap.png").content
 
     def report(self, exam: str) -> bytes:
         """Return the exam's DICOM structured report; it names the patient.
 
-        Raises `ExamUnknown` and `ResultGone`.
+        Raises `ExamUnknown` and `ResultUnknown`.
         """
         return self._get_exam(exam, "/report.dcm").content
 
@@ -194,7 +194,9 @@ def _answer_of(job: Job) -> ScoredExam:
     if job.problem is not None:
         raise problem_error(job.problem)
     if job.exam is None:
-        raise ResultGone("The exam was scored, and its answer is no longer kept; ask for the exam.")
+        raise ResultUnknown(
+            "The exam was scored, and its answer is no longer kept; ask for the exam."
+        )
     return job.exam
 
 

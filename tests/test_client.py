@@ -243,7 +243,7 @@ def test_a_job_is_waited_for(ask: Any, pauses: list[float]) -> None:
     [
         ({"status": "failed", "problem": problem(422, "NO_BREAST_FOUND").json()},
          errors.NoBreastFound, "told why"),
-        ({"status": "done"}, errors.ResultGone, "no longer kept"),
+        ({"status": "done"}, errors.ResultUnknown, "no longer kept"),
         ({"status": "running"}, errors.DeadlineExceeded, "is running after 0 s of waiting"),
     ],
 )  # fmt: skip

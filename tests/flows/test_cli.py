@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 import typer
+from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from flows import cli_data, cli_model
@@ -20,6 +21,7 @@ COMMANDS = (
     "up", "down", "status", "demo", "ingest", "validate", "train", "gate", "package", "deploy",
     "predict", "monitor", "retrain", "inspect", "deidentify", "compare", "evaluate", "explain",
     "export", "models", "shortcuts",
+    "token add", "token list", "token revoke",
     "data get cbis-sample", "data get phantoms",
 )  # fmt: skip
 HEAVY = ("torch", "prefect", "mlflow", "pandas", "numpy", "bentoml", "evidently", "pydantic")
@@ -56,7 +58,14 @@ def test_help_loads_nothing_heavy() -> None:
         ("inspect nowhere.dcm", "SOURCE_NOT_FOUND", "there is no file nowhere.dcm", 2),
         ("predict nowhere.dcm", "SOURCE_NOT_FOUND", "not found: nowhere.dcm", 2),
         ("predict pyproject.toml", "NOT_READY", "no release is in service", 1),
-        ("predict pyproject.toml --url http://127.0.0.1:9", "NOT_READY", "no answer from", 1),
+        (
+            "predict pyproject.toml --url http://127.0.0.1:9",
+            "SERVICE_UNREACHABLE",
+            "No answer from",
+            1,
+        ),
+        ("token revoke nobody", "TOKEN_UNKNOWN", "`mammo token list` shows them", 2),
+        ("token add local --role read", "TOKEN_NAME_INVALID", "name the system, no person", 2),
         ("ingest nowhere", "SOURCE_NOT_FOUND", "nowhere", 2),
         ("data get phantoms --scanner zz", "SOURCE_INVALID", "No scanner profile zz", 2),
         ("data get phantoms --exams 0", "SOURCE_INVALID", "0 exams asked for", 2),
@@ -166,7 +175,7 @@ def test_folders_stand_for_their_files(tmp_path: Path) -> None:
     ("status", "body", "code", "text"),
     [
         (415, {"code": "NOT_DICOM", "detail": "the file is a PNG"}, "NOT_DICOM", "a PNG"),
-        (502, None, "SERVICE_ERROR", "the service answered 502"),
+        (500, None, "ANSWER_UNREADABLE", "answered 500 without saying why"),
     ],
 )
 def test_a_problem_of_the_service_keeps_its_code(
@@ -177,13 +186,21 @@ def test_a_problem_of_the_service_keeps_its_code(
     code: str,
     text: str,
 ) -> None:
-    answer = httpx.Response(status, json=body) if body else httpx.Response(status, text="oops")
-    monkeypatch.setattr(httpx, "post", lambda *_args, **_kwargs: answer)
+    asked: list[httpx.Request] = []
+
+    def answer(_: object, request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        full = body and body | {"type": "about:blank", "title": "", "status": status}
+        return httpx.Response(status, json=full) if full else httpx.Response(status, text="oops")
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", answer)
     file = tmp_path / "a.dcm"
     file.touch()
+    settings = Settings(home=tmp_path, token=SecretStr("mammo_x"), _env_file=None)
     with pytest.raises(errors.MammoError, match=text) as refusal:
-        cli_model.ask_service("http://x/", [file])
-    assert (refusal.value.code, refusal.value.http_status) == (code, status)
+        cli_model.ask_service("http://x/", [file], settings)
+    assert refusal.value.code == code
+    assert asked[0].headers["authorization"] == "Bearer mammo_x"
 
 
 def test_sources_are_those_that_can_be_read() -> None:
