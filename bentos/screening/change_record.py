@@ -26,32 +26,52 @@ class Why:
     by: str = field(default_factory=getpass.getuser)
 
 
-def write_change(pointer: dict[str, Any], settings: Settings, why: Why) -> dict[str, Any]:
-    """Write the change record beside the release and in the log, once per change."""
-    log = PredictionLog(settings.log_url).create()
-    known: dict[str, dict[str, Any]] = {
-        one["record"].get("at", ""): one["record"] for one in log.changes()
-    }
-    if pointer["changed_at"] in known:  # a deployment run again
-        return known[pointer["changed_at"]]
-    release = Release.read(Path(pointer["release_dir"]))
+def last_move(pointer: dict[str, Any]) -> dict[str, Any]:
+    """Return the last change that the pointer tells of; see `mammo.pointer`.
+
+    Of a pointer written before that was kept, the champion's coming.
+    """
+    place = {name: pointer[name] for name in ("release_id", "bento_tag", "release_dir")}
+    legacy = {**place, "stage": "champion", "at": pointer["changed_at"], **asdict(Why())}
+    return pointer.get("moved") or legacy
+
+
+def is_recorded(pointer: dict[str, Any], settings: Settings) -> bool:
+    """Whether the record of the pointer's last move is written."""
+    return _find(PredictionLog(settings.log_url).create(), last_move(pointer)) is not None
+
+
+def write_change(pointer: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Write the change record beside the release and in the log, once per move."""
+    log, moved = PredictionLog(settings.log_url).create(), last_move(pointer)
+    known = _find(log, moved)
+    if known is not None:  # a deployment run again
+        return known
+    release = Release.read(Path(moved["release_dir"]))
     record = {
         "release": release.id,
         "kind": release.kind,
         "parent": release.parent,
         "previous": id_of(pointer["previous"]),
-        "bento_tag": pointer["bento_tag"],
+        "champion": id_of(pointer),
+        "stage": moved["stage"],
+        "percent": moved.get("percent", 0),
+        "bento_tag": moved["bento_tag"],
         "digest": release.digest,
         "data_version": release.data_version,
         "metrics": release.metrics,
         "gate": _read(settings.releases_dir / release.id / "gate.json"),
-        **asdict(why),
-        "at": pointer["changed_at"],
+        **{name: moved[name] for name in ("reason", "episode_key", "by", "at")},
     }
     if (settings.releases_dir / release.id).is_dir():
         write_json(settings.releases_dir / release.id / CHANGE_RECORD, record)
     log.add_change(release.id, record)
     return record
+
+
+def _find(log: PredictionLog, moved: dict[str, Any]) -> dict[str, Any] | None:
+    same = (one["record"] for one in log.changes() if one["record"].get("at") == moved["at"])
+    return next(same, None)
 
 
 def name_in_mlflow(pointer: dict[str, Any], settings: Settings) -> None:

@@ -1,9 +1,9 @@
-"""Moves the pointer: which packaged release the running service serves.
+"""Moves the pointer: which packaged release the running service serves, or tries.
 
 The order of steps is such that a deployment killed anywhere can be run again:
-smoke test, pointer, the service's own word, record. What is in service is what
+smoke test, pointer, the word of every worker, MLflow, record. What is in service is what
 the pointer says and the service confirms; the record is written once for each
-move of the pointer.
+move of the pointer, from what the pointer says of it.
 """
 
 from __future__ import annotations
@@ -13,28 +13,45 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import httpx
-
-from bentos.screening.change_record import Why, id_of, name_in_mlflow, write_change
+from bentos.screening.change_record import (
+    Why,
+    id_of,
+    is_recorded,
+    last_move,
+    name_in_mlflow,
+    write_change,
+)
+from bentos.screening.confirmation import Doubt, Part, require_running, wait_for
+from bentos.screening.loading import VerifiedLoad
 from bentos.screening.packaging import find_packaged
-from mammo.errors import DeployFailed, NoPreviousRelease, StackNotRunning
-from mammo.pointer import read_pointer, write_pointer
-from mammo.screening import Screener
+from bentos.screening.pointing import (
+    Pointer,
+    rolled_back,
+    with_challenger,
+    with_champion,
+    without_challenger,
+)
+from mammo.errors import DeployFailed
+from mammo.pointer import read_pointer, remove_pointer, write_pointer
 from mammo.settings import Settings
 
-__all__ = ["DeployReport", "Why", "deploy_release", "rollback"]
-POLL_SECONDS = 0.2
+__all__ = ["DeployReport", "Stage", "Why", "deploy_release", "rollback", "stop_challenger"]
 
 Check = Callable[[Path], object]
+Stage = Literal["champion", "shadow", "canary"]
+SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class DeployReport:
-    """What a deployment did. ``changed`` is False when the release was in service already."""
+    """What a deployment did. ``changed`` is False when all was so already.
+
+    ``release`` is the one that was moved: to ``stage`` champion, shadow, canary
+    (with ``percent`` of the exams) or stopped.
+    """
 
     release: str
     bento_tag: str
@@ -44,6 +61,8 @@ class DeployReport:
     smoke_seconds: float
     swap_seconds: float
     record: dict[str, Any]
+    stage: str = "champion"
+    percent: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -54,98 +73,181 @@ def deploy_release(
     wanted: str | None,
     settings: Settings,
     *,
+    stage: Stage = "champion",
+    percent: int = 0,
     why: Why | None = None,
-    timeout: float = 60.0,
+    timeout: float = SECONDS,
     wait: bool = True,
-    check: Check = Screener.load,
+    check: Check | None = None,
 ) -> DeployReport:
-    """Put a packaged release into service.
+    """Put a packaged release into service, or beside the one in service.
 
     Parameters
     ----------
     wanted
         Release id or Bento tag; None takes the newest Bento.
+    stage
+        ``champion`` answers (a challenger that is named is so promoted),
+        ``shadow`` scores the same exams and answers none, ``canary`` answers
+        a share of them. There is one challenger; another takes its place.
+    percent
+        The canary's share of the exams, 1 to 100.
     timeout
-        Seconds that the running service has to report the release.
+        Seconds that the workers of the running service have to follow.
     wait
         False moves the pointer without a running service; it is taken up at
         the service's next start.
     check
-        The golden smoke test, on the folder inside the Bento.
+        The smoke test, on the folder inside the Bento: signature, digests and
+        golden, when left out.
 
     Raises
     ------
     ReleaseNotFound
         No Bento holds it.
-    DigestMismatch, ParityError
+    SignatureInvalid, DigestMismatch, ParityError
         The smoke test failed; nothing was changed.
     StackNotRunning
         No service to wait for; nothing was changed.
     DeployFailed
         The service refused the release or was too slow; the pointer was put back
-        if this deployment had moved it, or if the release was refused.
+        if this deployment had moved it, or if the release was refused. Or there
+        is no champion to challenge, or the share is out of range.
     """
+    _require_share(stage, percent)
     packaged = find_packaged(settings, wanted)
     target = {
         "release_id": packaged.release_id,
         "bento_tag": packaged.tag,
         "release_dir": str(packaged.release_dir),
     }
-    return _move(target, settings, why or Why(), timeout, wait, check)
+    why = why or Why()
+    deployment = _Deployment(settings, timeout, wait, check)
+    if stage == "champion":
+        return deployment.move("champion", target, lambda now: with_champion(now, target, why))
+    return deployment.move(
+        "challenger", target, lambda now: with_challenger(now, target, stage, percent, why)
+    )
 
 
 def rollback(
     settings: Settings,
     *,
     why: Why | None = None,
-    timeout: float = 60.0,
+    timeout: float = SECONDS,
     wait: bool = True,
-    check: Check = Screener.load,
+    check: Check | None = None,
 ) -> DeployReport:
     """Bring back the release that was in service before; again, and it swaps back.
 
+    One that was killed before its record was written is finished by the next. A
+    challenger goes with it: every exam is answered by the release of before.
     Raises NoPreviousRelease, and what `deploy_release` raises.
     """
-    previous = (read_pointer(settings.pointer_path) or {}).get("previous")
-    if not previous:
-        raise NoPreviousRelease(
-            "No release was in service before this one, so there is nothing to roll back to. "
-            "`mammo deploy RELEASE` puts another into service."
-        )
-    return _move(previous, settings, why or Why("rollback"), timeout, wait, check)
+
+    def change(now: Pointer | None) -> Pointer:
+        finished = now is None or is_recorded(now, settings)
+        return rolled_back(now, why or Why("rollback"), finished=finished)
+
+    return _Deployment(settings, timeout, wait, check).move("champion", None, change)
 
 
-def _move(
-    target: dict[str, Any],
+def stop_challenger(
     settings: Settings,
-    why: Why,
-    timeout: float,
-    wait: bool,
-    check: Check,
+    *,
+    why: Why | None = None,
+    timeout: float = SECONDS,
+    wait: bool = True,
 ) -> DeployReport:
-    with _alone(settings):
-        if wait:
-            _require_running(settings)
-        started = time.perf_counter()
-        check(Path(target["release_dir"]))
-        smoked = time.perf_counter()
-        before = read_pointer(settings.pointer_path)
-        pointer, changed = _point(target, before, settings.pointer_path)
-        if wait:
-            _confirm(pointer, before, changed, settings, timeout)
-        swapped = time.perf_counter()
-        record = write_change(pointer, settings, why)
-        name_in_mlflow(pointer, settings)
-    return DeployReport(
-        release=pointer["release_id"],
-        bento_tag=pointer["bento_tag"],
-        previous=id_of(pointer["previous"]),
-        changed=changed,
-        confirmed=wait,
-        smoke_seconds=round(smoked - started, 3),
-        swap_seconds=round(swapped - smoked, 3),
-        record=record,
+    """End the shadow or canary; the champion answers as before. Raises as `deploy_release`."""
+    deployment = _Deployment(settings, timeout, wait, lambda _: None)
+    return deployment.move(
+        "challenger", None, lambda now: without_challenger(now, why or Why("stopped"))
     )
+
+
+@dataclass(frozen=True)
+class _Deployment:
+    """One move of the pointer, from smoke test to record."""
+
+    settings: Settings
+    timeout: float
+    wait: bool
+    check: Check | None
+
+    def move(
+        self,
+        part: Part,
+        target: Pointer | None,
+        change: Callable[[Pointer | None], Pointer],
+    ) -> DeployReport:
+        """Do what ``change`` says; ``target`` is tested before, or what it makes champion."""
+        settings = self.settings
+        with _alone(settings):
+            before = read_pointer(settings.pointer_path)
+            after = change(before)
+            if self.wait:
+                require_running(settings)
+            started = time.perf_counter()
+            self._smoke_test(target or after)
+            smoked = time.perf_counter()
+            if after is not before:
+                write_pointer(settings.pointer_path, after)
+            if self.wait:
+                self._confirm(part, before, after)
+            swapped = time.perf_counter()
+            if part == "champion":
+                name_in_mlflow(after, settings)
+            record = write_change(after, settings)  # last: it says that the move is finished
+        moved = last_move(after)
+        return DeployReport(
+            release=moved["release_id"],
+            bento_tag=moved["bento_tag"],
+            previous=id_of(after["previous"]),
+            changed=after is not before,
+            confirmed=self.wait,
+            smoke_seconds=round(smoked - started, 3),
+            swap_seconds=round(swapped - smoked, 3),
+            record=record,
+            stage=moved["stage"],
+            percent=moved.get("percent", 0),
+        )
+
+    def _smoke_test(self, target: Pointer) -> None:
+        check = self.check or VerifiedLoad(self.settings)
+        check(Path(target["release_dir"]))
+
+    def _confirm(self, part: Part, before: Pointer | None, after: Pointer) -> None:
+        """Wait for every worker; put the pointer back if one refuses or is too slow.
+
+        A pointer that this deployment did not move stays where it is unless the
+        service refuses the release: slow, or restarting, is no reason to change
+        what is in service.
+        """
+        doubt = wait_for(after, part, self.settings, self.timeout)
+        if doubt is None:
+            return
+        moved = last_move(after)["release_id"]
+        if after is before and not doubt.refused:
+            raise DeployFailed(
+                f"Release {moved} was not confirmed: {doubt.problem} "
+                "The pointer names it as before."
+            )
+        self._put_back(part, before, after, doubt)
+
+    def _put_back(self, part: Part, before: Pointer | None, after: Pointer, doubt: Doubt) -> None:
+        path, moved = self.settings.pointer_path, last_move(after)["release_id"]
+        back = before
+        if after is before:  # a deployment run again: what was before the first try
+            back = after["previous"] if part == "champion" else after | {"challenger": None}
+        if back is None:
+            remove_pointer(path)
+        else:
+            write_pointer(path, back)
+        raise DeployFailed(
+            f"Release {moved} did not come into service: {doubt.problem} "
+            f"{id_of(back) or 'No release'} is in service."
+        )
 
 
 @contextmanager
@@ -157,89 +259,8 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _point(
-    target: dict[str, Any], before: dict[str, Any] | None, path: Path
-) -> tuple[dict[str, Any], bool]:
-    """Write the pointer, unless it names the target already (a deployment run again)."""
-    if before and before["bento_tag"] == target["bento_tag"]:
-        return before, False
-    pointer = {
-        **{name: target[name] for name in ("release_id", "bento_tag", "release_dir")},
-        "previous": None if before is None else before | {"previous": None},
-        "changed_at": datetime.now(UTC).isoformat(),
-    }
-    write_pointer(path, pointer)
-    return pointer, True
-
-
-def _require_running(settings: Settings) -> None:
-    try:
-        httpx.get(f"{settings.service_url}/healthz", timeout=5.0).raise_for_status()
-    except httpx.HTTPError as error:
-        raise StackNotRunning(
-            f"No service answers at {settings.service_url}. `mammo up` starts it."
-        ) from error
-
-
-def _confirm(
-    pointer: dict[str, Any],
-    before: dict[str, Any] | None,
-    changed: bool,
-    settings: Settings,
-    timeout: float,
-) -> None:
-    """Wait until the service reports the release; put the pointer back if it does not.
-
-    A pointer that this deployment did not move stays where it is unless the
-    service refuses the release: slow, or restarting, is no reason to change
-    what is in service.
-    """
-    problem, refused = _wait_for(pointer, settings, timeout)
-    if problem is None:
-        return
-    if not changed and not refused:
-        raise DeployFailed(
-            f"Release {pointer['release_id']} was not confirmed: {problem} "
-            "The pointer names it as before."
-        )
-    back = before if changed else pointer["previous"]
-    if back is None:
-        settings.pointer_path.unlink(missing_ok=True)
-    else:
-        write_pointer(settings.pointer_path, back)
-    raise DeployFailed(
-        f"Release {pointer['release_id']} did not come into service: {problem} "
-        f"{'No release' if back is None else back['release_id']} is in service."
-    )
-
-
-def _wait_for(
-    pointer: dict[str, Any], settings: Settings, timeout: float
-) -> tuple[str | None, bool]:
-    """Return None once the service serves the release, else what is wrong; and if it refused."""
-    deadline, problem = time.monotonic() + timeout, "it was not asked."
-    while time.monotonic() < deadline:
-        answer = _ask(settings)
-        if answer.get("bento_tag") == pointer["bento_tag"]:
-            return None, False
-        refused = answer.get("refused") or {}
-        if refused.get("release") == pointer["release_id"] and _since(refused, pointer):
-            return f"{refused['code']}: {refused['message']}", True
-        problem = f"after {timeout:.0f} s the service reports {answer.get('release', 'none')}."
-        time.sleep(POLL_SECONDS)
-    return problem, False
-
-
-def _since(refused: dict[str, Any], pointer: dict[str, Any]) -> bool:
-    """Tell this refusal from one of an earlier try."""
-    refused_at, asked_at = refused["at"], pointer["changed_at"]
-    return datetime.fromisoformat(refused_at) >= datetime.fromisoformat(asked_at)
-
-
-def _ask(settings: Settings) -> dict[str, Any]:
-    """Return /v1/release, or the problem in its place; empty while the service restarts."""
-    try:
-        answer = httpx.get(f"{settings.service_url}/v1/release", timeout=5.0).json()
-    except (httpx.HTTPError, ValueError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
+def _require_share(stage: Stage, percent: int) -> None:
+    if stage == "canary" and not 1 <= percent <= 100:
+        raise DeployFailed(f"A canary answers 1 to 100 percent of the exams; asked was {percent}.")
+    if stage != "canary" and percent:
+        raise DeployFailed(f"Only a canary has a share of the exams; the stage is {stage}.")

@@ -1,10 +1,13 @@
 """Puts a release into a Bento, and finds it again.
 
 A Bento holds the project's own wheel, the pinned packages of the ``serve``
-extra, the service's code and the release folder. It is built from a small
-staging folder in a process of its own, so that neither the checkout nor the
-packages imported here leak into it. The version is made of release and code:
-the same release with the same code is the same Bento, and is built once.
+extra, the service's code and the release folder, without what only training
+reads, with its signature and the public key to that (`mammo.signing` says what
+the key is worth). It is built from a small staging folder in a process of its
+own, so that neither the checkout nor the packages imported here leak into it.
+The version is made of release and code: the same release with the same code is
+the same Bento, and is built once. The signature is no part of it, and is brought
+up to date in a Bento that is there already.
 """
 
 from __future__ import annotations
@@ -23,9 +26,19 @@ from pathlib import Path
 import yaml
 from packaging.requirements import Requirement
 
-from mammo.errors import PackagingFailed, ReleaseNotFound
-from mammo.release import MANIFEST, Release
+from bentos.screening.loading import require_signed
+from mammo.errors import PackagingFailed, ReleaseNotFound, SignatureInvalid
+from mammo.release import FOR_TRAINING, MANIFEST, Release, find_release
 from mammo.settings import Settings
+from mammo.signing import (
+    SIGNATURE,
+    SIGNER,
+    Signature,
+    public_bytes,
+    require_signature,
+    sign_release,
+    trusted_keys,
+)
 
 NAME = "screening"
 SERVICE = "bentos.screening.service:Screening"
@@ -46,9 +59,11 @@ class PackagedRelease:
 def package_release(release_dir: Path, settings: Settings) -> str:
     """Build the Bento of a release, unless the store has it; return its tag.
 
-    Raises ReleaseNotFound, DigestMismatch and PackagingFailed.
+    Raises ReleaseNotFound, SignatureInvalid, DigestMismatch and PackagingFailed.
     """
     release = Release.read(release_dir, verify=True)
+    if settings.require_signature:
+        require_signed(release_dir, settings)
     with tempfile.TemporaryDirectory(prefix="mammo-bento-") as folder:
         staging = Path(folder)
         wheel = _build_wheel(staging / "wheels")
@@ -57,8 +72,44 @@ def package_release(release_dir: Path, settings: Settings) -> str:
         tag = f"{NAME}:{version}"
         if all(one.tag != tag for one in list_packaged(settings)):
             _stage(staging, release, release_dir, wheel, code)
+            carry_signature(release_dir, staging / "release", settings)
             _build(staging, version, settings)
+        else:
+            carry_signature(release_dir, find_packaged(settings, tag).release_dir, settings)
     return tag
+
+
+def sign_packaged(release_id: str, settings: Settings) -> Signature:
+    """Sign a release that was made here, and its Bentos; the service tries it again by itself.
+
+    Raises ReleaseNotFound and DigestMismatch: what was changed is not signed.
+    """
+    directory = find_release(settings.releases_dir, release_id)
+    release = Release.read(directory, verify=True)
+    signature = sign_release(directory, release.id, release.digest, settings.keys_dir)
+    for one in list_packaged(settings):
+        if one.release_id == release_id:
+            carry_signature(directory, one.release_dir, settings)
+    return signature
+
+
+def carry_signature(release_dir: Path, embedded: Path, settings: Settings) -> None:
+    """Put a release's signature into a Bento's folder, and the public key that it was made with.
+
+    Nothing of a release without a signature, or with one that is not trusted here.
+    """
+    trusted = trusted_keys(settings.keys_dir)
+    release = Release.read(release_dir)
+    try:
+        signed = require_signature(release_dir, release.id, release.compute_digest(), trusted)
+    except SignatureInvalid:
+        if settings.require_signature:
+            raise
+        return
+    (embedded / SIGNER).write_bytes(public_bytes(trusted[signed.key]))
+    draft = embedded / f".{SIGNATURE}.{os.getpid()}"
+    shutil.copyfile(release_dir / SIGNATURE, draft)
+    draft.replace(embedded / SIGNATURE)  # last: a service that follows looks at its time
 
 
 def list_packaged(settings: Settings) -> list[PackagedRelease]:
@@ -133,7 +184,7 @@ def _stage(staging: Path, release: Release, release_dir: Path, wheel: Path, code
     skip = shutil.ignore_patterns("__pycache__", "*.pyc")
     shutil.copytree(ROOT / "bentos", staging / "bentos", ignore=skip)
     (staging / "release").mkdir()
-    for name in (MANIFEST, *release.files):
+    for name in (MANIFEST, *(one for one in release.files if one not in FOR_TRAINING)):
         shutil.copy2(release_dir / name, staging / "release" / name)
     (staging / "requirements.txt").write_text("\n".join(pinned_requirements()) + "\n")
     description = {

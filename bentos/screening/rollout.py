@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bentos.screening.shadow import call_stepped_back
 from bentos.screening.standing import (
     Challenger,
     Following,
@@ -207,8 +208,14 @@ class Rollout:
         self, wanted: dict[str, Any]
     ) -> tuple[Challenger, None] | tuple[None, Refusal]:
         known = self.challenger
-        same = known is not None and _is(known, wanted)
-        loaded = known.screener if known is not None and same else self._load_wanted(wanted)
+        # one that was loaded for the shadow computes at low priority: not fit to answer
+        fit = known is not None and known.stage in ("canary", wanted["stage"])
+        if known is not None and fit and _is(known, wanted):
+            loaded: Scorer | Refusal = known.screener
+        elif wanted["stage"] == "shadow":
+            loaded = call_stepped_back(lambda: self._load_wanted(wanted))
+        else:
+            loaded = self._load_wanted(wanted)
         if isinstance(loaded, Refusal):
             return None, loaded
         place, since = Path(wanted["release_dir"]), datetime.fromisoformat(wanted["since"])

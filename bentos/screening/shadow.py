@@ -15,12 +15,14 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, Literal, TypeVar
 
 CAPACITY = 8
 """Exams that may wait. Each holds its prepared views, about 1 to 8 MB."""
 NICENESS = 10
 Work = TypeVar("Work")
+Made = TypeVar("Made")
 Fate = Literal["scored", "dropped", "failed"]
 _log = logging.getLogger("mammo.service")
 
@@ -94,7 +96,7 @@ class ShadowScorer(Generic[Work]):
             self._thread.start()
 
     def _run(self) -> None:
-        _step_back()
+        step_back()
         while (work := self._waiting.get()) is not None:
             self._do(work)
 
@@ -120,7 +122,20 @@ class ShadowScorer(Generic[Work]):
         self._count(fate)
 
 
-def _step_back() -> None:
-    """Let every other thread of this machine go first (Linux counts niceness by thread)."""
+def call_stepped_back(work: Callable[[], Made]) -> Made:
+    """Return what ``work`` returns, called in a thread of low priority.
+
+    The threads that it starts have that priority, too: of ONNX Runtime, those that
+    the session keeps for its kernels.
+    """
+    with ThreadPoolExecutor(1, initializer=step_back) as background:
+        return background.submit(work).result()
+
+
+def step_back() -> None:
+    """Let every other thread of this machine go first (Linux counts niceness by thread).
+
+    There is no way back without being root, so it is for threads of one's own.
+    """
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -38,7 +38,7 @@ class Stripes(nn.Module):
 
 
 def write_release(releases_dir: Path, release_id: str, bias: float = 0.0) -> Path:
-    """Write a release under its id; ``bias`` moves its scores."""
+    """Write a release under its id, signed with the home's key; ``bias`` moves its scores."""
     config = PreprocessConfig(height=128, width=64)
     directory = releases_dir / release_id
     directory.mkdir(parents=True)
@@ -65,5 +65,5 @@ def write_release(releases_dir: Path, release_id: str, bias: float = 0.0) -> Pat
         directory / "patients.parquet"
     )
     write_card(directory / "card.md", release)
-    release.seal(directory)
+    release.seal(directory, releases_dir.parent / "keys")
     return directory

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict
@@ -126,6 +127,23 @@ def test_stage_and_share_change_without_loading_again(settings: Settings) -> Non
             entry["percent"],
         )
     assert loaded == ["r-1", "r-2"]
+
+
+def test_shadow_is_loaded_at_low_priority_and_anew_to_answer(settings: Settings) -> None:
+    loaded = []
+
+    def load(directory: Path) -> FakeScreener:
+        nice = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        loaded.append((directory.name, nice))
+        return load_fake(directory)
+
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    point_to(settings, "r-1", challenger=challenge("r-2", "shadow", 0))
+    rollout = Rollout(settings.pointer_path, load)
+    rollout.check()
+    point_to(settings, "r-1", challenger=challenge("r-2", "canary", 10))
+    rollout.check()
+    assert loaded == [("r-1", own), ("r-2", max(own, 10)), ("r-2", own)]
 
 
 def test_promoted_canary_answers_all_without_loading_again(settings: Settings) -> None:

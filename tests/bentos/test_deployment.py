@@ -1,20 +1,14 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-import yaml
 
-from bentos.screening.app import create_app
-from bentos.screening.deployment import Why, deploy_release, rollback
+from bentos.screening.deployment import Why, rollback
+from bentos.screening.workers import WorkerFile
 from mammo.errors import (
     DeployFailed,
     MammoError,
@@ -25,72 +19,28 @@ from mammo.errors import (
 )
 from mammo.pointer import read_pointer
 from mammo.prediction_log import PredictionLog
-from mammo.release import write_json
 from mammo.settings import Settings
-from tests.bentos.conftest import FakeScreener, Hammer, make_release
-
-
-def load_embedded(directory: Path) -> FakeScreener:
-    """Load the fake whose id is in the manifest, as in a Bento's ``release/``."""
-    manifest = json.loads((directory / "manifest.json").read_text())
-    if manifest["id"].endswith("-bad"):
-        raise ParityError("The golden image scores 1.0 here, 2.0 where it was made.")
-    screener = FakeScreener(directory)
-    screener.release = make_release(manifest["id"])
-    return screener
-
-
-def accept(_directory: Path) -> None:
-    """A smoke test that lets everything pass."""
-
-
-def pack(settings: Settings, release_id: str) -> str:
-    """Put into the store what a build leaves there."""
-    bento = settings.bentoml_home / "bentos" / "screening" / f"{release_id}-c0de"
-    (bento / "src" / "release").mkdir(parents=True)
-    write_json(bento / "src" / "release" / "manifest.json", make_release(release_id).to_dict())
-    described = {
-        "version": bento.name,
-        "labels": {"release": release_id},
-        "creation_time": str(time.time()),
-    }
-    (bento / "bento.yaml").write_text(yaml.safe_dump(described))
-    (settings.releases_dir / release_id).mkdir(parents=True)
-    return f"screening:{bento.name}"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+from tests.bentos.conftest import Hammer
+from tests.bentos.deploying import (
+    accept,
+    deploy,
+    load_embedded,
+    own_settings,
+    pack,
+    run_service,
+    serving,
+)
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path, service_port=free_port(), mlflow_port=1, _env_file=None)
+    return own_settings(tmp_path)
 
 
 @pytest.fixture
 def running(settings: Settings) -> Iterator[Settings]:
-    """The service on a port, with fake releases."""
-    app = create_app(settings, load=load_embedded)
-    config = uvicorn.Config(app, port=settings.service_port, log_level="warning")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield settings
-    server.should_exit = True
-    thread.join()
-
-
-def deploy(settings: Settings, release: str | None, **options: Any) -> Any:
-    return deploy_release(release, settings, check=options.pop("check", load_embedded), **options)
-
-
-def serving(settings: Settings) -> str:
-    return str(httpx.get(f"{settings.service_url}/v1/release").json().get("release"))
+    with run_service(settings) as settings:
+        yield settings
 
 
 def test_deploy_and_roll_back(running: Settings) -> None:
@@ -177,8 +127,9 @@ def test_failed_smoke_test_moves_nothing(running: Settings) -> None:
 
 def test_service_that_is_too_slow(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     pack(settings, "r-1")
-    monkeypatch.setattr("bentos.screening.deployment._require_running", lambda _: None)
-    with pytest.raises(DeployFailed, match=r"after 1 s the service reports none. No release is in"):
+    monkeypatch.setattr("bentos.screening.deployment.require_running", lambda _: None)
+    told = r"after 1 s no worker of the service says what it serves\. No release is in"
+    with pytest.raises(DeployFailed, match=told):
         deploy(settings, "r-1", timeout=1)
     assert read_pointer(settings.pointer_path) is None
 
@@ -190,7 +141,7 @@ def test_slow_service_does_not_move_a_pointer_that_stood(
         pack(settings, release)
         deploy(settings, release, wait=False)
     pointer = read_pointer(settings.pointer_path)
-    monkeypatch.setattr("bentos.screening.deployment._require_running", lambda _: None)
+    monkeypatch.setattr("bentos.screening.deployment.require_running", lambda _: None)
     with pytest.raises(DeployFailed, match=r"r-2 was not confirmed: after 1 s .* as before\."):
         deploy(settings, "r-2", timeout=1)
     assert read_pointer(settings.pointer_path) == pointer
@@ -203,8 +154,8 @@ def test_refusing_service_moves_a_pointer_that_stood(
         pack(settings, release)
         deploy(settings, release, wait=False)
     refused = {"release": "r-2", "code": "PARITY", "message": "no.", "at": "2999-01-01T00:00+00:00"}
-    monkeypatch.setattr("bentos.screening.deployment._require_running", lambda _: None)
-    monkeypatch.setattr("bentos.screening.deployment._ask", lambda _: {"refused": refused})
+    monkeypatch.setattr("bentos.screening.deployment.require_running", lambda _: None)
+    WorkerFile(settings.home / "workers").tell(release="r-1", refused=refused)
     with pytest.raises(DeployFailed, match=r"PARITY: no\. r-1 is in service"):
         deploy(settings, "r-2", timeout=1)
     pointer = read_pointer(settings.pointer_path)

@@ -22,8 +22,8 @@ from mammo.dicom.phantom import write_phantoms
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 from tests.bentos.conftest import Hammer
+from tests.bentos.deploying import free_port
 from tests.bentos.releases import write_release
-from tests.bentos.test_deployment import free_port
 
 ROOT = Path(__file__).parents[2]
 FIRST, SECOND = "r-20260301-aaaaaaaa", "r-20260302-bbbbbbbb"
