@@ -6,14 +6,17 @@ logits, scanners and embeddings.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mammo.abstention import Familiarity
+from mammo.familiarity import Familiarity, Vector
+from mammo.preprocess import FEATURE_NAMES
 from mammo.release import Release
 from mammo.scale import DecileScale
 
@@ -38,21 +41,33 @@ class ReferenceExams:
         if not path.is_file():
             return cls()
         table = pq.read_table(path)
-        names = [name for name in table.column_names if name.startswith("e_")]
-        pairs = zip(table["scanner"].to_pylist(), table["logit"].to_pylist(), strict=True)
+        scanners = [str(one) for one in table["scanner"].to_pylist()]
         probabilities = [
             release.operating_point(scanner).probability(logit)
-            for scanner, logit in pairs
+            for scanner, logit in zip(scanners, table["logit"].to_pylist(), strict=True)
             if logit is not None
         ]
-        embeddings = [table[name].to_numpy() for name in sorted(names)]
-        fitted = Familiarity.fit(np.column_stack(embeddings)) if embeddings else None
-        return cls(DecileScale.fit(probabilities), fitted)
+        return cls(DecileScale.fit(probabilities), _familiarity(table, scanners))
 
     def scale_of(self, probability: float) -> int | None:
         """Return the class of a calibrated probability, 1 to 10; None without a scale."""
         return None if self.scale is None else self.scale.of(probability)
 
-    def is_foreign(self, embedding: np.ndarray) -> bool:
-        """True where the embedding (32,) lies beyond the reference's; False if none can tell."""
-        return self.familiarity is not None and self.familiarity.is_foreign(embedding)
+    def is_foreign(self, embedding: Vector, features: Mapping[str, float]) -> bool:
+        """True for an exam beyond the reference's; False where too few exams could tell.
+
+        ``embedding`` is (32,), ``features`` has `preprocess.FEATURE_NAMES`.
+        """
+        if self.familiarity is None:
+            return False
+        told = [features[name] for name in FEATURE_NAMES]
+        return self.familiarity.is_foreign(np.concatenate([embedding, told]))
+
+
+def _familiarity(table: pa.Table, scanners: Sequence[str]) -> Familiarity | None:
+    embedding = sorted(name for name in table.column_names if name.startswith("e_"))
+    names = [*embedding, *(f"f_{name}" for name in FEATURE_NAMES)]
+    if not embedding or not set(names) <= set(table.column_names):
+        return None
+    columns = [table[name].to_numpy().astype(np.float64) for name in names]
+    return Familiarity.fit(np.column_stack(columns), scanners)

@@ -266,10 +266,11 @@ class Screener:
             for one in decide_breasts(logits, point)
         )
         worst = max(breasts, key=lambda breast: breast.logit)
-        features = [views[i].prepared.features for i in pooled]
+        measured = [views[i].prepared.features for i in pooled]
+        features = {name: float(np.mean([one[name] for one in measured])) for name in measured[0]}
         embedding = found.embeddings[pooled].mean(axis=0)
         quality = exam_quality(scores, self.release.knows(first.scanner.key), bool(refused))
-        foreign = reference.is_foreign(embedding)
+        foreign = reference.is_foreign(embedding, features)
         return ExamReport(
             exam_id=first.exam_id,
             patient_id=first.patient_id,
@@ -286,7 +287,7 @@ class Screener:
             quality=quality,
             refused=refused,
             embedding=embedding,
-            features={name: float(np.mean([f[name] for f in features])) for name in features[0]},
+            features=features,
             latency_ms=1000.0 * (time.perf_counter() - read.started),
             scale=reference.scale_of(worst.probability),
             abstention=abstention_codes(scores, refused, quality, foreign=foreign),
