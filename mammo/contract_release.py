@@ -33,7 +33,9 @@ class ChallengerAnswer(BaseModel):
 
     release: str
     bento_tag: str | None = None
-    stage: Literal["shadow", "canary"]
+    stage: Literal["shadow", "canary"] | None = Field(
+        default=None, description="null while it is refused"
+    )
     percent: float = 0
     since: datetime | None = None
     refused: RefusedRelease | None = None

@@ -42,7 +42,6 @@
     │   ├── HeaderInvalid           400  HEADER_INVALID
     │   ├── IdempotencyConflict     409  IDEMPOTENCY_CONFLICT
     │   ├── JobUnknown              404  JOB_UNKNOWN
-    │   ├── ResultGone              404  RESULT_GONE
     │   ├── Overloaded              503  OVERLOADED
     │   └── NotReady                503  NOT_READY
     ├── AccessError             403  who may call the service
@@ -405,13 +404,6 @@ class JobUnknown(RequestError):
     """No job has this id, or it is past the days that jobs are kept."""
 
     code = "JOB_UNKNOWN"
-    http_status = 404
-
-
-class ResultGone(RequestError):
-    """The exam is in the log, and its heat map and report are no longer kept."""
-
-    code = "RESULT_GONE"
     http_status = 404
 
 

@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     queue_mb: int = Field(default=2048, ge=1)
     queue_jobs: int = Field(default=1000, ge=0)
     exam_seconds: float = Field(default=120.0, gt=0)
+    result_days: float = Field(default=30.0, ge=0)
     data_remote: str | None = None
     data_remote_endpoint: str | None = None
 
@@ -158,6 +159,11 @@ class Settings(BaseSettings):
         return self.home / "jobs"
 
     @property
+    def locks_dir(self) -> Path:
+        """Locks of requests that may be sent again."""
+        return self.home / "locks"
+
+    @property
     def audit_path(self) -> Path:
         """The audit log, a hash chain."""
         return self.home / "audit" / "audit.jsonl"
@@ -166,16 +172,6 @@ class Settings(BaseSettings):
     def pointer_path(self) -> Path:
         """The durable pointer to the release in service."""
         return self.home / "pointer.json"
-
-    @property
-    def spool_dir(self) -> Path:
-        """Where predictions wait while the database of the log cannot take them."""
-        return self.home / "spool"
-
-    @property
-    def audit_path(self) -> Path:
-        """The audit log of the service, with its key beside it."""
-        return self.home / "audit" / "audit.jsonl"
 
     @property
     def tokens_path(self) -> Path:

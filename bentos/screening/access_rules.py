@@ -33,6 +33,7 @@ def _rule(method: str, template: str, *roles: str) -> Rule:
 RULES = (
     _rule("GET", "/"),
     _rule("GET", "/healthz"),
+    _rule("GET", "/livez"),
     _rule("GET", "/readyz"),
     _rule("GET", "/docs"),
     _rule("GET", "/openapi.json"),
@@ -45,6 +46,7 @@ RULES = (
     _rule("GET", "/v1/exams/{exam}/findings", "read"),
     _rule("GET", "/v1/exams/{exam}/report.dcm", "read"),
     _rule("POST", "/v1/outcomes", "outcomes"),
+    _rule("GET", "/v1/audit/head", "operate"),
 )
 LOOKED_AT, CHANGED = frozenset({"read"}), frozenset({"operate"})
 _PATTERNS = [

@@ -20,30 +20,31 @@ from bentos.screening.metrics import Metrics
 from bentos.screening.rollout import Rollout
 from mammo.errors import MammoError, NotReady, OutcomeInvalid
 
-OWN_PATHS = ("/", "/healthz", "/readyz", "/metrics")
-"""Paths that the server around this app has answers of its own to."""
+QUIET_PATHS = ("/healthz", "/livez", "/readyz", "/metrics")
+"""Paths that are asked every few seconds."""
 CLIENT_GONE = 499
+RETRY_AFTER_SECONDS = 5
 _log = logging.getLogger("mammo.service")
 
 
 def add_errors(app: FastAPI, rollout: Rollout, metrics: Metrics) -> None:
     """Answer every error of the tree, and of the framework, as problem+json."""
 
-    def answer(problem: dict[str, Any]) -> Response:
+    def answer(problem: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
         metrics.refusals.labels(problem["code"]).inc()
-        return JSONResponse(problem, problem["status"], media_type=schema.PROBLEM)
+        return JSONResponse(problem, problem["status"], headers, media_type=schema.PROBLEM)
 
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, MammoError)
         problem = error.problem()
         refusal = rollout.refused
         if isinstance(error, NotReady) and refusal is not None:
-            problem["refused"] = schema.RefusedRelease(**vars(refusal)).model_dump(mode="json")
+            problem["refused"] = refusal.to_dict()
         elif refused := getattr(error, "refused", ()):
             problem["refused"] = schema.name_refused(refused, request.state.file_names)
             for one in refused:
                 metrics.refusals.labels(one.code).inc()
-        return answer(problem)
+        return answer(problem, come_again(error))
 
     async def refuse_fields(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -60,6 +61,13 @@ def add_errors(app: FastAPI, rollout: Rollout, metrics: Metrics) -> None:
     app.add_exception_handler(MammoError, refuse)
     app.add_exception_handler(RequestValidationError, refuse_fields)
     app.add_exception_handler(HTTPException, refuse_http)
+
+
+def come_again(error: MammoError) -> dict[str, str]:
+    """Return Retry-After (RFC 9110 section 10.2.3) for what passes by itself."""
+    if error.http_status not in (429, 503):
+        return {}
+    return {"Retry-After": str(getattr(error, "retry_after_seconds", RETRY_AFTER_SECONDS))}
 
 
 def _describe(errors: Any) -> str:
@@ -112,7 +120,7 @@ class Watch:
     def _note(self, scope: Scope, status: int, milliseconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
         self._metrics.requests.labels(scope["method"], route, status).inc()
-        level = logging.DEBUG if route in OWN_PATHS else logging.INFO
+        level = logging.DEBUG if route in QUIET_PATHS else logging.INFO
         _log.log(level, "%s %s %d %.0f ms", scope["method"], route, status, milliseconds)
 
 
@@ -123,7 +131,11 @@ def _log_unexpected(error: Exception) -> None:
 
 
 class OwnRoutes:
-    """ASGI middleware around the server: some paths are answered by our app, not by it."""
+    """ASGI middleware around the server: every request is answered by our app.
+
+    The server has routes of its own (health, metrics, pages, a call by pickled
+    bodies where a service has methods), which would pass by `Access`.
+    """
 
     def __init__(
         self, app: ASGIApp, own: Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -132,6 +144,5 @@ class OwnRoutes:
         self._own = own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Choose by the path."""
-        ours = scope["type"] == "http" and scope["path"] in OWN_PATHS
-        await (self._own if ours else self._app)(scope, receive, send)
+        """Leave to the server what is not a request: its own start and end."""
+        await (self._app if scope["type"] == "lifespan" else self._own)(scope, receive, send)

@@ -1,30 +1,42 @@
-"""What Prometheus sees of the service. No label ever holds a file name or an exam id."""
+"""What Prometheus sees of the service. No label ever holds a file name or an exam id.
+
+Several workers share one port, and a scrape reaches one of them. Where
+``PROMETHEUS_MULTIPROC_DIR`` is set (`bentos.screening.service` sets it for more than
+one worker) counters and histograms are those of all workers together; what is told
+of the release, the queue and the spool is that of the worker that answers.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from bentos.screening.rollout import Rollout
+from bentos.screening.admission import Admission
+from bentos.screening.rollout import InService, Rollout
+from mammo.prediction_log.durable import DurableLog
 from mammo.screening import ExamReport
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class ReleaseCollector(Collector):
-    """Tells, when asked, which release is in service."""
+    """Tells, when asked, which release is in service, and which is tried beside it."""
 
     def __init__(self, rollout: Rollout) -> None:
         self._rollout = rollout
 
     def collect(self) -> Iterable[Metric]:
-        """Yield readiness, the release in service and the swaps so far."""
-        current, refused = self._rollout.current, self._rollout.refused
+        """Yield readiness, the releases and the swaps so far."""
+        current, challenger = self._rollout.current, self._rollout.challenger
+        refused = self._rollout.refused or self._rollout.challenger_refused
         yield GaugeMetricFamily("mammo_service_up", "1 while the service answers.", 1)
         yield GaugeMetricFamily(
             "mammo_service_ready", "1 when a release is in service.", int(current is not None)
@@ -35,23 +47,49 @@ class ReleaseCollector(Collector):
         yield CounterMetricFamily(
             "mammo_release_swaps", "Releases put into service.", self._rollout.swaps
         )
-        info = GaugeMetricFamily(
-            "mammo_release_info",
-            "The release in service.",
-            labels=("release", "bento", "data_version", "kind"),
+        yield _release_info("mammo_release_info", "The release in service.", current)
+        yield _release_info("mammo_challenger_info", "The release tried beside it.", challenger)
+
+
+def _release_info(name: str, text: str, release: InService | None) -> Metric:
+    info = GaugeMetricFamily(name, text, labels=("release", "bento", "data_version", "kind"))
+    if release is not None:
+        made, bento = release.release, release.bento_tag or "embedded"
+        info.add_metric((made.id, bento, made.data_version, made.kind), 1)
+    return info
+
+
+class QueueCollector(Collector):
+    """Tells, when asked, how full the queue and the spool are."""
+
+    def __init__(self, admission: Admission, durable: DurableLog) -> None:
+        self._admission, self._durable = admission, durable
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the exams inside, those that wait, those turned away, and the spool."""
+        admission = self._admission
+        yield GaugeMetricFamily(
+            "mammo_exams_inside", "Exams that are received, wait or are scored.", admission.inside
         )
-        if current is not None:
-            release, bento = current.release, current.bento_tag or "embedded"
-            info.add_metric((release.id, bento, release.data_version, release.kind), 1)
-        yield info
+        yield GaugeMetricFamily("mammo_exams_waiting", "Those that wait.", admission.in_queue)
+        yield CounterMetricFamily(
+            "mammo_exams_turned_away", "Exams told to come again.", admission.refused
+        )
+        yield GaugeMetricFamily(
+            "mammo_spool_waiting",
+            "Predictions that wait for the database of the log.",
+            self._durable.waiting,
+        )
 
 
 class Metrics:
     """The service's counters, in a registry of their own."""
 
-    def __init__(self, rollout: Rollout) -> None:
+    def __init__(self, rollout: Rollout, admission: Admission, durable: DurableLog) -> None:
+        self.own = CollectorRegistry()
+        self.own.register(ReleaseCollector(rollout))
+        self.own.register(QueueCollector(admission, durable))
         self.registry = CollectorRegistry()
-        self.registry.register(ReleaseCollector(rollout))
         self.requests = Counter(
             "mammo_requests",
             "Requests answered, by route template and status.",
@@ -60,7 +98,7 @@ class Metrics:
         )
         self.seconds = Histogram(
             "mammo_stage_seconds",
-            "Time in one stage of scoring: receive, score, log.",
+            "Time in one stage of scoring: receive, read, score, log, keep.",
             ("stage",),
             buckets=SECONDS,
             registry=self.registry,
@@ -73,8 +111,25 @@ class Metrics:
         )
         self.predictions = Counter(
             "mammo_predictions",
-            "Exams scored and logged.",
+            "Exams scored, logged and answered.",
             ("release", "scanner", "decision"),
+            registry=self.registry,
+        )
+        self.shadow = Counter(
+            "mammo_shadow",
+            "Exams offered to the challenger in the shadow: scored, dropped, failed.",
+            ("fate",),
+            registry=self.registry,
+        )
+        self.canary_failures = Counter(
+            "mammo_canary_failures",
+            "Exams that a canary failed to score and the champion answered.",
+            ("release",),
+            registry=self.registry,
+        )
+        self.results_lost = Counter(
+            "mammo_results_lost",
+            "Answers without heat map and report: the disk refused.",
             registry=self.registry,
         )
         self.outcomes = Counter(
@@ -99,3 +154,15 @@ class Metrics:
         self.predictions.labels(report.release_id, report.scanner.key, decision).inc()
         for refused in report.refused:
             self.refusals.labels(refused.code).inc()
+
+    def count_shadow(self, fate: str) -> None:
+        """Count what became of an exam offered to the challenger."""
+        self.shadow.labels(fate).inc()
+
+    def render(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        counted = self.registry
+        if os.environ.get(SHARED_FOLDER):
+            counted = CollectorRegistry()
+            MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+        return generate_latest(self.own) + generate_latest(counted)

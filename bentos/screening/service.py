@@ -2,20 +2,30 @@
 
     bentoml serve bentos.screening.service:Screening --port 3000
 
-One worker: the models run in threads of their own, and a second copy of them
-would halve the memory for nothing on the machines this is made for.
+One worker by default: the models run in threads of their own, and a second copy of
+them would halve the memory for nothing on the machines this is made for. More
+(``MAMMO_SERVICE_WORKERS``) share the port, the pointer, the log and the jobs.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 import bentoml
 
-from bentos.screening.app import create_app
-from bentos.screening.edge import OwnRoutes
+from mammo.settings import read_settings
+
+WORKERS = read_settings().service_workers
+if WORKERS > 1:
+    # read by prometheus_client as it is imported; the workers inherit it from their parent
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="mammo-metrics-"))
+
+from bentos.screening.app import create_app  # noqa: E402
+from bentos.screening.edge import OwnRoutes  # noqa: E402
 
 EMBEDDED = Path(__file__).resolve().parents[2] / "release"
 """The release inside a Bento; in a checkout there is none."""
@@ -36,7 +46,7 @@ def log_to_stderr() -> None:
 
 @bentoml.service(
     name="screening",
-    workers=1,
+    workers=WORKERS,
     traffic={"timeout": 600},
     metrics={"enabled": False},  # ours are at /metrics
     logging={"access": {"enabled": False}},  # it would log paths as they were asked for

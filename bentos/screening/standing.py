@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from mammo.patience import Patience
 from mammo.release import Release
-from mammo.screening import ExamReport
+from mammo.scoring import ReadExam, Scoring
 
 
 class Scorer(Protocol):
@@ -18,8 +19,24 @@ class Scorer(Protocol):
 
     release: Release
 
-    def score_files(self, files: list[tuple[str, bytes]], *, key: bytes, site: str) -> ExamReport:
-        """Score one exam."""
+    def same_preparation(self, other: Any) -> bool:
+        """True when it can score what the other has read."""
+        ...
+
+    def read_exam(
+        self,
+        files: Sequence[tuple[str, bytes]],
+        *,
+        key: bytes,
+        site: str,
+        patience: Patience | None = None,
+        identity: bool = False,
+    ) -> ReadExam:
+        """Read and prepare the files of one exam."""
+        ...
+
+    def score_read(self, read: ReadExam, *, patience: Patience | None = None) -> Scoring:
+        """Score what was read."""
         ...
 
 

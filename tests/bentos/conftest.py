@@ -5,19 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from bentos.screening.app import create_app
-from mammo.errors import EmptyRequest, MixedExams, NothingReadable, ParityError
+from mammo.errors import MixedExams, NothingReadable, ParityError, ScoreNotFinite
 from mammo.exam import OperatingPoint, Scanner
+from mammo.patience import Patience
 from mammo.pointer import write_pointer
-from mammo.preprocess import PreprocessConfig
+from mammo.preprocess import Geometry, Prepared, PreprocessConfig
 from mammo.release import Release
+from mammo.scoring import Scoring
 from mammo.screening import BreastScore, ExamReport, Refused, ViewScore
 from mammo.settings import Settings
 
@@ -38,24 +43,48 @@ def make_release(release_id: str, parent: str | None = None) -> Release:
     )
 
 
+@dataclass(frozen=True)
+class FakeRead:
+    """What the fake read: the exam, its views as (laterality, view), what was refused."""
+
+    exam_id: str
+    files: tuple[tuple[str, str], ...]
+    refused: tuple[Refused, ...]
+    views: tuple[Any, ...]
+
+
 class FakeScreener:
-    """Scores files of the form ``exam|laterality view``; ``refuse:CODE`` is refused."""
+    """Scores files of the form ``exam|laterality view``; ``refuse:CODE`` is refused.
 
-    def __init__(self, directory: Path, seconds: float = 0.0) -> None:
+    ``crash`` is an error that nobody expected, ``nan`` a score that is none.
+    """
+
+    def __init__(self, directory: Path, seconds: float = 0.0, logit: float = 0.5) -> None:
         self.release = make_release(directory.name)
-        self.seconds = seconds
+        self.seconds, self.logit = seconds, logit
 
-    def score_files(
-        self, files: Sequence[tuple[str, bytes]], *, key: bytes, site: str
-    ) -> ExamReport:
-        time.sleep(self.seconds)
-        if not files:
-            raise EmptyRequest("No file came with the request.")
-        refused = [
+    def same_preparation(self, other: FakeScreener) -> bool:
+        return self.release.preprocess == other.release.preprocess
+
+    def read_exam(
+        self,
+        files: Sequence[tuple[str, bytes]],
+        *,
+        key: bytes,
+        site: str,
+        patience: Patience | None = None,
+        identity: bool = False,
+    ) -> FakeRead:
+        ends = time.monotonic() + self.seconds
+        while time.monotonic() < ends:
+            time.sleep(0.005)
+            if patience is not None:
+                patience.require()
+        refused = tuple(
             Refused(name, data.split(b":")[1].decode(), "It is not a mammogram.")
             for name, data in files
             if data.startswith(b"refuse:")
-        ]
+        )
         good = [data.decode() for _, data in files if not data.startswith(b"refuse:")]
         if any(text == "crash" for text in good):
             raise ValueError("Doe^Jane cannot be read")
@@ -64,27 +93,42 @@ class FakeScreener:
         exams = {text.split("|")[0] for text in good}
         if len(exams) > 1:
             raise MixedExams("The files belong to 2 exams; send one exam a request.")
-        views = [ViewScore("I-1", *text.split("|")[1].split(), 0.5, ()) for text in good]
+        exam = exams.pop()
+        pairs = tuple(tuple(text.split("|")[1].split()) for text in good)
+        return FakeRead(exam, pairs, refused, (_view(exam),) * len(pairs))  # type: ignore[arg-type]
+
+    def score_read(self, read: FakeRead, *, patience: Patience | None = None) -> Scoring:
+        if read.exam_id == "nan" or self.logit != self.logit:
+            raise ScoreNotFinite("The network's answer is no number.")
+        views = [ViewScore("I-1", *pair, self.logit, ()) for pair in read.files]
         sides = sorted({view.laterality for view in views})
-        return ExamReport(
-            exam_id=exams.pop(),
+        report = ExamReport(
+            exam_id=read.exam_id,
             patient_id="P-1",
             scanner=Scanner("Phantom", "A1", "1.0"),
-            site=site,
+            site="site-1",
             acquired_on=date(2026, 2, 28),
             release_id=self.release.id,
             views=tuple(views),
-            breasts=tuple(BreastScore(side, 0.5, 0.62, True) for side in sides),
-            logit=0.5,
+            breasts=tuple(BreastScore(side, self.logit, 0.62, True) for side in sides),
+            logit=self.logit,
             probability=0.62,
             recall=True,
             threshold=0.5,
             quality=("MISSING_VIEW",) if len(views) < 4 else (),
-            refused=tuple(refused),
+            refused=read.refused,
             embedding=np.zeros(32, np.float32),
             features={"contrast": 0.2},
             latency_ms=1.0,
         )
+        return Scoring(report, read.views, None, None)
+
+
+def _view(exam: str) -> Any:
+    prepared = Prepared(np.zeros((8, 4), np.uint16), Geometry(0, 0, 4, 8, 1.0, 0, 0, 8, 4), {}, ())
+    return SimpleNamespace(
+        mammogram=SimpleNamespace(exam_id=exam), prepared=prepared, original_ids=None
+    )
 
 
 def load_fake(directory: Path) -> FakeScreener:
@@ -113,8 +157,18 @@ def settings(tmp_path: Path) -> Settings:
 def client(settings: Settings) -> Iterator[TestClient]:
     point_to(settings, "r-1")
     app = create_app(settings, load=load_fake)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with open_client(app) as client:
         yield client
+
+
+def open_client(app: Any) -> TestClient:
+    """Return a client that asks from this machine, which needs no token."""
+    return TestClient(
+        app,
+        base_url="http://127.0.0.1:3000",
+        client=("127.0.0.1", 5000),
+        raise_server_exceptions=False,
+    )
 
 
 class Hammer:

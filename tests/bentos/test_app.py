@@ -9,9 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from bentos.screening.app import create_app
+from mammo.errors import DiskFull
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
-from tests.bentos.conftest import load_fake, point_to
+from tests.bentos.conftest import load_fake, open_client, point_to
 
 FOUR = [b"E-1|L CC", b"E-1|L MLO", b"E-1|R CC", b"E-1|R MLO"]
 OUTCOME = {
@@ -43,15 +44,17 @@ def test_exam_is_scored_and_logged(client: TestClient, settings: Settings) -> No
     assert logged["e_00"][0] == 0.0
 
 
-def test_prediction_that_cannot_be_logged_is_not_answered(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
+def test_prediction_that_cannot_be_kept_is_not_answered(
+    client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
-        raise OSError("disk full")
+    def full(*_: object) -> None:
+        raise DiskFull("The disk is full.")
 
-    monkeypatch.setattr(client.app.state.service.log, "append_exam", fail)  # type: ignore[attr-defined]
+    monkeypatch.setattr(client.app.state.service.durable, "append", full)  # type: ignore[attr-defined]
     answer = post(client, *FOUR)
-    assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL")
+    assert (answer.status_code, answer.json()["code"]) == (507, "DISK_FULL")
+    assert client.get("/v1/exams/E-1/heatmap.png").status_code == 404
+    assert rows(settings) == 0
 
 
 def test_same_exam_twice_is_two_predictions(client: TestClient, settings: Settings) -> None:
@@ -200,7 +203,7 @@ def test_release_and_readiness(client: TestClient) -> None:
 
 
 def test_without_release_it_lives_and_is_not_ready(settings: Settings) -> None:
-    with TestClient(create_app(settings, load=load_fake)) as client:
+    with open_client(create_app(settings, load=load_fake)) as client:
         assert client.get("/healthz").status_code == 200
         for answer in (client.get("/readyz"), client.get("/v1/release"), post(client, *FOUR)):
             assert (answer.status_code, answer.json()["code"]) == (503, "NOT_READY")
@@ -213,7 +216,7 @@ def test_without_release_it_lives_and_is_not_ready(settings: Settings) -> None:
 
 def test_refused_release_is_told_with_its_reason(settings: Settings) -> None:
     point_to(settings, "r-bad")
-    with TestClient(create_app(settings, load=load_fake)) as client:
+    with open_client(create_app(settings, load=load_fake)) as client:
         body = client.get("/readyz").json()
         assert body["code"] == "NOT_READY"
         assert body["refused"]["code"] == "PARITY"

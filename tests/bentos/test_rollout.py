@@ -9,7 +9,14 @@ from bentos.screening.app import create_app
 from bentos.screening.rollout import Rollout
 from mammo.release import write_json
 from mammo.settings import Settings
-from tests.bentos.conftest import FakeScreener, Hammer, load_fake, make_release, point_to
+from tests.bentos.conftest import (
+    FakeScreener,
+    Hammer,
+    load_fake,
+    make_release,
+    open_client,
+    point_to,
+)
 
 
 def load_slowly(directory: Path) -> FakeScreener:
@@ -20,7 +27,7 @@ def load_slowly(directory: Path) -> FakeScreener:
 def test_no_request_fails_during_five_swaps(settings: Settings) -> None:
     point_to(settings, "r-0")
     app = create_app(settings, load=load_slowly)
-    with TestClient(app) as client:
+    with open_client(app) as client:
 
         def send() -> object:
             return client.post("/v1/exams", files=[("files", ("a", b"E-1|L CC"))])

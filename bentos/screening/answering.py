@@ -1,0 +1,281 @@
+"""From the files of a request to an answer that is in the log, or in none.
+
+The order makes an answered prediction durable and a repeated request harmless:
+read, score, log (or spool), keep for the heat map and the report, audit, answer.
+Killed before the log, nothing was predicted; killed after it, the same request
+sent again is answered from what is there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bentos.screening.metrics import Metrics
+from bentos.screening.rollout import InService, Rollout, Route
+from bentos.screening.shadow import ShadowScorer
+from bentos.screening.upload import ReceivedFile
+from mammo.audit import AuditLog
+from mammo.contract import ScoredExam
+from mammo.errors import (
+    DeadlineExceeded,
+    DiskFull,
+    IdempotencyConflict,
+    LogUnavailable,
+    MammoError,
+    RequestCancelled,
+    ResultUnknown,
+    StoreReadOnly,
+)
+from mammo.patience import Patience
+from mammo.prediction_log.durable import DurableLog
+from mammo.results import ResultStore
+from mammo.scoring import ReadExam, Scoring
+from mammo.settings import Settings
+
+FILES_DIGEST = "files_sha256"
+LOCK_DIGITS = 3
+"""Of a request's id: 4096 locks for all requests, made when needed."""
+LOOK_SECONDS = 0.02
+_log = logging.getLogger("mammo.service")
+
+
+@dataclass(frozen=True)
+class Order:
+    """An exam to be scored: for whom, under which id, from which files, until when.
+
+    ``repeatable`` says that the same id may come again; ``files_sha256`` is of
+    the contents (`asked.digest_files`).
+    """
+
+    request_id: str
+    who: str
+    roles: tuple[str, ...]
+    files: list[ReceivedFile]
+    files_sha256: str
+    patience: Patience
+    repeatable: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        """The caller's names of the files, for the caller alone."""
+        return [one.name for one in self.files]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer, as `mammo.contract.ScoredExam` has it; ``replayed`` when it was given before."""
+
+    body: dict[str, Any]
+    replayed: bool = False
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What was read, by which release it was read, what was said of it, and in which role."""
+
+    read: ReadExam
+    reader: InService
+    scoring: Scoring
+    route: Route
+
+
+class Answering:
+    """Scores exams for callers; safe to call from several threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        rollout: Rollout,
+        durable: DurableLog,
+        results: ResultStore,
+        audit: AuditLog,
+        shadow: ShadowScorer[Callable[[], None]],
+        metrics: Metrics,
+    ) -> None:
+        self.settings, self.rollout, self.durable = settings, rollout, durable
+        self.results, self.audit, self.shadow, self.metrics = results, audit, shadow, metrics
+
+    def answer(self, order: Order) -> Answered:
+        """Score, log and audit an exam, or return the answer that its request got before.
+
+        Raises what reading, scoring and logging raise; IdempotencyConflict when the
+        same key came with other files.
+        """
+        try:
+            if not order.repeatable:
+                return self._answer_anew(order)
+            with self._alone(order):
+                return self.replay(order) or self._answer_anew(order)
+        except (DeadlineExceeded, RequestCancelled):
+            raise
+        except MammoError as error:
+            self._audit(order, None, None, error.code, error.http_status)
+            raise
+
+    @contextmanager
+    def _alone(self, order: Order) -> Iterator[None]:
+        """Let one at a time, of all workers, be at work on a request: the others get its answer."""
+        folder = self.settings.locks_dir
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (folder / order.request_id[:LOCK_DIGITS]).open("w") as lock:
+            while True:
+                order.patience.require()
+                with suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                time.sleep(LOOK_SECONDS)
+            yield
+
+    def replay(self, order: Order) -> Answered | None:
+        """Return the answer that was given under this request id, or None."""
+        with suppress(ResultUnknown):
+            kept = self.results.of_request(order.request_id)
+            self._require_same(order, kept.answer.get(FILES_DIGEST))
+            return self._replayed(order, kept.answer)
+        try:
+            row = self.durable.scoring(order.request_id)
+        except LogUnavailable:
+            return None  # what is scored meanwhile meets the same id when it is written
+        return None if row is None else self._replayed(order, _from_log(row))
+
+    def _answer_anew(self, order: Order) -> Answered:
+        scored = self._score(order)
+        report, role = scored.scoring.report, scored.route.role
+        order.patience.require()  # from here on it is a prediction
+        with self.metrics.stage("log"):
+            state = self.durable.append(order.request_id, report.to_log_rows(role))
+        if state == "repeated":  # another worker was first with the same request
+            known = self.replay(order)
+            if known is not None:
+                return known
+        body = self._body(order, scored)
+        with self.metrics.stage("keep"):
+            self._keep(order, scored.scoring, body)
+        self._audit(order, report.exam_id, report.release_id, body["decision"], 200)
+        self.metrics.count_report(report)
+        self._shadow(order, scored)
+        return Answered(body)
+
+    def _score(self, order: Order) -> _Scored:
+        """Read and score by the release that the exam falls to; by the champion if that fails."""
+        champion = self.rollout.require()
+        with self.metrics.stage("read"):
+            read = self._read(champion, order)
+        route = self.rollout.route(read.views[0].mammogram.exam_id)
+        with self.metrics.stage("score"):
+            if route.role == "canary":
+                try:
+                    scoring = self._score_by(route.answering, champion, read, order)
+                    return _Scored(read, champion, scoring, route)
+                except (DeadlineExceeded, RequestCancelled):
+                    raise
+                except Exception as error:  # noqa: BLE001 - a canary's fault is not the caller's
+                    self._note_canary(route, error)
+                    route = Route(champion, "champion", None)
+            scoring = self._score_by(route.answering, champion, read, order)
+            return _Scored(read, champion, scoring, route)
+
+    def _score_by(
+        self, chosen: InService, reader: InService, read: ReadExam, order: Order
+    ) -> Scoring:
+        if not chosen.screener.same_preparation(reader.screener):
+            read = self._read(chosen, order)
+        return chosen.screener.score_read(read, patience=order.patience)
+
+    def _read(self, chosen: InService, order: Order) -> ReadExam:
+        """Read the files, which go by their position: names stay with the caller."""
+        numbered = [(str(i), one.data) for i, one in enumerate(order.files, start=1)]
+        return chosen.screener.read_exam(
+            numbered,
+            key=self.settings.pseudonym_key(),
+            site=self.settings.site,
+            patience=order.patience,
+            identity=True,
+        )
+
+    def _note_canary(self, route: Route, error: Exception) -> None:
+        self.metrics.canary_failures.labels(route.answering.release.id).inc()
+        _log.error(
+            "canary %s failed with %s; the champion answers",
+            route.answering.release.id,
+            type(error).__name__,
+        )
+
+    def _body(self, order: Order, scored: _Scored) -> dict[str, Any]:
+        release, report = scored.route.answering.release, scored.scoring.report
+        answer = ScoredExam.of(
+            report,
+            order.names,
+            request=order.request_id,
+            data_version=release.data_version,
+            operating_point=release.operating_point(report.scanner.key).to_dict(),
+        )
+        return answer.model_dump(mode="json")
+
+    def _keep(self, order: Order, scoring: Scoring, body: dict[str, Any]) -> None:
+        """Keep what the heat map and the report are made of; an answer can do without."""
+        kept = body | {FILES_DIGEST: order.files_sha256}
+        try:
+            self.results.keep(order.request_id, scoring.report.exam_id, kept, scoring)
+        except (DiskFull, StoreReadOnly) as error:
+            self.metrics.results_lost.inc()
+            _log.error("a result could not be kept: %s", error.code)
+
+    def _shadow(self, order: Order, scored: _Scored) -> None:
+        """Let the challenger score the exam later, if it is in the shadow; nobody waits."""
+        challenger = scored.route.shadow
+        if challenger is None:
+            return
+        unhurried = replace(order, patience=Patience(self.settings.exam_seconds))
+
+        def work() -> None:
+            scoring = self._score_by(challenger, scored.reader, scored.read, unhurried)
+            self.durable.append(order.request_id, scoring.report.to_log_rows("shadow"))
+
+        self.shadow.offer(work)
+
+    def _require_same(self, order: Order, files_sha256: str | None) -> None:
+        if files_sha256 not in (None, order.files_sha256):
+            raise IdempotencyConflict(
+                "This Idempotency-Key was used for other files. A key names one request: "
+                "send these files under a new one."
+            )
+
+    def _replayed(self, order: Order, answer: dict[str, Any]) -> Answered:
+        body = {name: value for name, value in answer.items() if name != FILES_DIGEST}
+        self._audit(order, body["exam"], body["release"], body["decision"], 200, "replay")
+        return Answered(body, replayed=True)
+
+    def _audit(
+        self,
+        order: Order,
+        exam: str | None,
+        release: str | None,
+        result: str,
+        status: int,
+        action: str = "predict",
+    ) -> None:
+        self.audit.append(
+            who=order.who,
+            roles=order.roles,
+            action=action,
+            exam=exam,
+            release=release,
+            result=result,
+            status=status,
+            request_id=order.request_id,
+        )
+
+
+def _from_log(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer that a row of the log gives; its views are no longer known."""
+    from mammo.contract import LoggedExam
+
+    logged = LoggedExam.of(row | {"times_scored": row.get("times_scored", 1)})
+    return logged.model_dump(mode="json") | {"views": [], "refused": []}

@@ -1,0 +1,80 @@
+"""The life of a worker: open, follow the pointer, keep house, close."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from mammo.errors import MammoError
+
+if TYPE_CHECKING:
+    from bentos.screening.work import Service
+
+DRAIN_SECONDS, SWEEP_SECONDS = 1.0, 3600.0
+_log = logging.getLogger("mammo.service")
+
+
+@asynccontextmanager
+async def live(service: Service) -> AsyncIterator[None]:
+    """Open the log, load the release, then follow the pointer until shutdown."""
+    _quieten_readers()
+    if service.reader is not None:
+        service.reader.start()  # its processes start while the release loads
+    await asyncio.to_thread(_open_log, service)
+    await asyncio.to_thread(service.rollout.check)
+    tasks = [
+        asyncio.create_task(service.rollout.follow()),
+        asyncio.create_task(service.runner.follow()),
+        asyncio.create_task(_every(DRAIN_SECONDS, _drain, service)),
+        asyncio.create_task(_every(SWEEP_SECONDS, _sweep, service)),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+        await asyncio.to_thread(service.shadow.close)
+        service.log.close()
+
+
+def _open_log(service: Service) -> None:
+    """Make the tables; while the database is away, predictions are spooled."""
+    if not service.durable.open():
+        _log.error("the log cannot be opened yet: predictions go to the spool")
+    head = service.audit.head()
+    _log.info("the audit log ends at %d:%s", head.seq, head.hash)
+
+
+async def _every(seconds: float, work: Callable[[Service], object], service: Service) -> None:
+    while True:
+        try:
+            await asyncio.to_thread(work, service)
+        except (MammoError, OSError) as error:
+            _log.error("%s: %s", work.__name__.strip("_"), type(error).__name__)
+        await asyncio.sleep(seconds)
+
+
+def _drain(service: Service) -> None:
+    """Write what waits in the spool, once the database is back."""
+    written = service.durable.drain()
+    if written:
+        _log.info("%d predictions went from the spool to the log", written)
+
+
+def _sweep(service: Service) -> None:
+    """Remove results and jobs that are past their days."""
+    service.results.sweep()
+    service.jobs.sweep(service.settings.result_days)
+
+
+def _quieten_readers() -> None:
+    """Keep the DICOM library from writing values of headers, names among them, to the log."""
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="pydicom")

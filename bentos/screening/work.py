@@ -1,0 +1,142 @@
+"""What the routes work with, made from the settings; nothing is opened before it starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+from fastapi import Request
+
+from bentos.screening import schema
+from bentos.screening.admission import Admission
+from bentos.screening.answering import Answered, Answering, Order
+from bentos.screening.job_runner import JobRunner
+from bentos.screening.jobs import JobStore, StoredJob
+from bentos.screening.loading import VerifiedLoad
+from bentos.screening.metrics import Metrics
+from bentos.screening.rollout import Load, Rollout
+from bentos.screening.shadow import ShadowScorer
+from mammo.audit import AuditLog
+from mammo.errors import IdempotencyConflict, ResultUnknown
+from mammo.prediction_log import PredictionLog
+from mammo.prediction_log.durable import DurableLog
+from mammo.prediction_log.spool import Spool
+from mammo.reading import ViewReader
+from mammo.results import ResultStore
+from mammo.settings import Settings
+from mammo.tokens import TokenStore
+
+BUSY_SECONDS = 5.0
+"""How long a prediction waits for a locked database before it goes to the spool."""
+
+
+class Service:
+    """Settings, log, rollout, queue, jobs, results, audit and metrics of one worker."""
+
+    def __init__(self, settings: Settings, load: Load | None, embedded: Path | None) -> None:
+        self.settings = settings
+        self.reader = ViewReader.of(settings) if load is None else None
+        self.log = PredictionLog(settings.log_url, pooled=True, busy_seconds=BUSY_SECONDS)
+        self.durable = DurableLog(self.log, Spool(settings.spool_dir))
+        self.tokens = TokenStore(settings.tokens_path)
+        self.audit = AuditLog(settings.audit_path)
+        self.results = ResultStore(settings.results_dir, settings.result_days)
+        self.rollout = Rollout(
+            settings.pointer_path, load or VerifiedLoad(settings, self.reader, embedded), embedded
+        )
+        self.admission = Admission(settings.exams_at_once, settings.queue_exams, settings.queue_mb)
+        self.metrics = Metrics(self.rollout, self.admission, self.durable)
+        self.shadow = ShadowScorer(_call, count=self.metrics.count_shadow)
+        self.answering = Answering(
+            settings, self.rollout, self.durable, self.results, self.audit, self.shadow,
+            self.metrics,
+        )  # fmt: skip
+        self.jobs = JobStore(settings.jobs_dir, settings.queue_jobs)
+        self.runner = JobRunner(self.jobs, self.score, self.run)
+        self._scoring = anyio.CapacityLimiter(settings.exams_at_once)
+        self._others = anyio.CapacityLimiter(max(4, os.cpu_count() or 1))
+
+    async def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Call ``work`` in a thread, so that the event loop lives."""
+        return await anyio.to_thread.run_sync(work, *arguments, limiter=self._others)
+
+    async def score(self, order: Order) -> Answered:
+        """Wait for the exam's turn, then score, log and audit it."""
+        async with self.admission.turn(order.patience):
+            return await anyio.to_thread.run_sync(
+                self.answering.answer, order, limiter=self._scoring
+            )
+
+    async def note(
+        self, request: Request, action: str, exam: str | None, release: str | None
+    ) -> None:
+        """Put into the audit log that the caller saw, or told, something of an exam."""
+        caller = request.state.caller
+
+        def append() -> None:
+            self.audit.append(
+                who=caller.name, roles=tuple(sorted(caller.roles)), action=action, exam=exam,
+                release=release, result="ok", status=200, request_id=None,
+            )  # fmt: skip
+
+        await self.run(append)
+
+    def store(self, outcomes: list[schema.OutcomeIn]) -> schema.OutcomesAnswer:
+        """Store outcomes; those already known word for word change nothing."""
+        new = self.log.add_outcomes([one.to_outcome() for one in outcomes])
+        known = self.log.known_exams(one.exam for one in outcomes)
+        unknown = sum(one.exam not in known for one in outcomes)
+        counts = {"new": new, "repeated": len(outcomes) - new, "exam_unknown": unknown}
+        for kind, number in counts.items():
+            self.metrics.outcomes.labels(kind).inc(number)
+        return schema.OutcomesAnswer(
+            received=len(outcomes),
+            new=new,
+            repeated=len(outcomes) - new,
+            exams_unknown=unknown,
+        )
+
+    def tell_exam(self, row: dict[str, Any]) -> schema.LoggedExam:
+        """Return what is said of a logged exam, and of its kept answer where there is one."""
+        return schema.logged_exam(row, self._kept(row.get("request_id")))
+
+    def _kept(self, request_id: str | None) -> dict[str, Any] | None:
+        try:
+            return None if request_id is None else dict(self.results.of_request(request_id).answer)
+        except ResultUnknown:
+            return None
+
+    def tell_job(self, job: StoredJob) -> schema.Job:
+        """Return what is said of a job; its answer where it is done and still kept."""
+        links = {"self": f"/v1/jobs/{job.id}"}
+        answer = None
+        if job.status == "done":
+            links["exam"] = f"/v1/exams/{job.exam}"
+            answer = self._kept(job.id)
+        return schema.Job.model_validate(
+            {
+                "id": job.id,
+                "status": job.status,
+                "exam": answer,
+                "problem": job.problem,
+                "links": links,
+            }
+        )
+
+    def require_same(self, kept: StoredJob, asked: StoredJob) -> None:
+        """Raise IdempotencyConflict when a job of this key has other files."""
+        if kept.files_sha256 != asked.files_sha256:
+            raise IdempotencyConflict(
+                "This Idempotency-Key was used for other files. A key names one request: "
+                "send these files under a new one."
+            )
+
+
+def _call(work: Callable[[], None]) -> None:
+    work()
+
+
+__all__ = ["BUSY_SECONDS", "Service"]

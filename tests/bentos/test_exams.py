@@ -1,0 +1,203 @@
+"""One request, one prediction: sent again, sent for later, too many, too late, left alone."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from bentos.screening.app import create_app
+from mammo.audit import AuditLog
+from mammo.prediction_log import PredictionLog
+from mammo.settings import Settings
+from tests.bentos.conftest import FakeScreener, load_fake, open_client, point_to
+
+FOUR = [b"E-1|L CC", b"E-1|L MLO", b"E-1|R CC", b"E-1|R MLO"]
+
+
+def post(client: TestClient, *files: bytes, **headers: str) -> Any:
+    parts = [("files", ("Doe_Jane.dcm", data)) for data in files]
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.post("/v1/exams", files=parts, headers=named)
+
+
+def logged(settings: Settings, role: str | None = "champion") -> Any:
+    return PredictionLog(settings.log_url).exams(role=role)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def load_slowly(directory: Path) -> FakeScreener:
+    return FakeScreener(directory, seconds=0.5)
+
+
+@pytest.fixture
+def slow(settings: Settings) -> Any:
+    settings = settings.model_copy(update={"exams_at_once": 1, "queue_exams": 1})
+    point_to(settings, "r-1")
+    with open_client(create_app(settings, load=load_slowly)) as client:
+        yield client
+
+
+def test_the_same_key_is_one_prediction(client: TestClient, settings: Settings) -> None:
+    first, again = (post(client, *FOUR, Idempotency_Key="k-1") for _ in range(2))
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.json() == again.json()
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert len(logged(settings)) == 1
+    assert post(client, *reversed(FOUR), Idempotency_Key="k-1").json() == first.json()
+    other = post(client, *FOUR[:2], Idempotency_Key="k-1")
+    assert (other.status_code, other.json()["code"]) == (409, "IDEMPOTENCY_CONFLICT")
+    assert post(client, *FOUR, Idempotency_Key="k-2").json()["request"] != first.json()["request"]
+    assert len(logged(settings)) == 2
+    bad = post(client, *FOUR, Idempotency_Key="x" * 201)
+    assert (bad.status_code, bad.json()["code"]) == (400, "HEADER_INVALID")
+
+
+def test_a_key_is_remembered_when_its_result_is_gone(settings: Settings) -> None:
+    point_to(settings, "r-1")
+    app = create_app(settings, load=load_fake)
+    with open_client(app) as client:
+        first = post(client, *FOUR, Idempotency_Key="k-1").json()
+    for path in settings.results_dir.rglob("*"):
+        if path.is_file():
+            path.unlink()
+    with open_client(create_app(settings, load=load_fake)) as client:
+        again = post(client, *FOUR, Idempotency_Key="k-1")
+        assert again.headers["idempotency-replayed"] == "true"
+        gone = client.get("/v1/exams/E-1/report.dcm")
+        assert (gone.status_code, gone.json()["code"]) == (404, "RESULT_UNKNOWN")
+    same = ("exam", "request", "release", "score", "decision", "scored_at")
+    assert [again.json()[name] for name in same] == [first[name] for name in same]
+    assert len(logged(settings)) == 1
+
+
+def test_many_with_one_key_at_once_are_one_prediction(slow: TestClient) -> None:
+    settings = slow.app.state.service.settings  # type: ignore[attr-defined]
+    answers: list[Any] = []
+
+    def send() -> None:
+        answers.append(post(slow, *FOUR, Idempotency_Key="k-1"))
+
+    threads = [threading.Thread(target=send) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one.status_code for one in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+    assert len(logged(settings)) == 1
+
+
+def test_too_many_are_told_to_come_again(slow: TestClient) -> None:
+    answers: list[Any] = []
+    threads = [threading.Thread(target=lambda: answers.append(post(slow, *FOUR))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    turned_away = [one for one in answers if one.status_code == 503]
+    assert {one.json()["code"] for one in turned_away} == {"OVERLOADED"}
+    assert len(turned_away) == 4
+    assert all(int(one.headers["retry-after"]) >= 1 for one in turned_away)
+    text = slow.get("/metrics").text
+    assert "mammo_exams_turned_away_total 4.0" in text
+    assert "mammo_exams_inside 0.0" in text
+
+
+def test_a_wait_that_ends_is_no_prediction(slow: TestClient) -> None:
+    settings = slow.app.state.service.settings  # type: ignore[attr-defined]
+    impatient = settings.model_copy(update={"exam_seconds": 0.1})
+    with open_client(create_app(impatient, load=load_slowly)) as client:
+        late = post(client, *FOUR)
+        assert (late.status_code, late.json()["code"]) == (504, "DEADLINE_EXCEEDED")
+    assert logged(settings).empty
+    assert post(slow, *FOUR, Prefer="wait=20").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "code"),
+    [
+        (FOUR, "done", None),
+        ([b"refuse:NOT_DICOM"], "failed", "NOTHING_READABLE"),
+        ([b"E-1|L CC", b"E-2|L CC"], "failed", "MIXED_EXAMS"),
+        ([b"crash"], "failed", "INTERNAL"),
+        ([b"nan|L CC"], "failed", "SCORE_NOT_FINITE"),
+    ],
+)
+def test_an_accepted_exam_is_scored_later(
+    client: TestClient, settings: Settings, files: list[bytes], status: str, code: str | None
+) -> None:
+    accepted = post(client, *files, Prefer="respond-async", Idempotency_Key="k-1")
+    assert (accepted.status_code, accepted.json()["status"]) == (202, "queued")
+    link = accepted.headers["location"]
+    assert link == accepted.json()["links"]["self"]
+    wait_for(lambda: client.get(link).json()["status"] in ("done", "failed"))
+    job = client.get(link).json()
+    assert (job["status"], (job["problem"] or {}).get("code")) == (status, code)
+    assert len(logged(settings)) == (status == "done")
+    again = post(client, *files, Prefer="respond-async", Idempotency_Key="k-1")
+    assert again.json() == job, "the same request is the same job"
+    other = post(client, b"E-9|L CC", Prefer="respond-async", Idempotency_Key="k-1")
+    assert (other.status_code, other.json()["code"]) == (409, "IDEMPOTENCY_CONFLICT")
+    if status == "done":
+        assert job["exam"]["exam"] == "E-1"
+        assert client.get(job["links"]["exam"]).json()["request"] == job["id"]
+        assert post(client, *files, Idempotency_Key="k-1").json() == job["exam"]
+        assert len(logged(settings)) == 1
+
+
+def test_accepted_exams_outlive_the_service(settings: Settings) -> None:
+    waits = settings.model_copy(update={"exam_seconds": 5.0})
+    with open_client(create_app(waits, load=load_fake)) as client:
+        refused = post(client, *FOUR, Prefer="respond-async")
+        assert refused.json()["code"] == "NOT_READY"
+    point_to(settings, "r-1")
+    with open_client(create_app(settings, load=load_slowly)) as client:
+        link = post(client, *FOUR, Prefer="respond-async").headers["location"]
+    with open_client(create_app(settings, load=load_fake)) as client:
+        wait_for(lambda: client.get(link).json()["status"] == "done")
+    assert len(logged(settings)) == 1
+    assert client.get("/v1/jobs/" + "0" * 32).json()["code"] == "JOB_UNKNOWN"
+
+
+def test_a_score_that_is_no_number_is_no_answer(client: TestClient, settings: Settings) -> None:
+    answer = post(client, b"nan|L CC")
+    assert (answer.status_code, answer.json()["code"]) == (500, "SCORE_NOT_FINITE")
+    assert logged(settings).empty
+
+
+def test_who_did_what_is_audited_without_names(client: TestClient, settings: Settings) -> None:
+    post(client, *FOUR, Idempotency_Key="k-1")
+    post(client, *FOUR, Idempotency_Key="k-1")
+    post(client, b"refuse:NOT_DICOM")
+    client.get("/v1/exams/E-1")
+    outcome = {"exam": "E-1", "cancer": False, "known_at": "2026-03-01T09:00:00Z", "source": "p"}
+    client.post("/v1/outcomes", json=outcome)
+    lines = [json.loads(line) for line in settings.audit_path.read_text().splitlines()]
+    told = [
+        (one["who"], one["action"], one["exam"], one["release"], one["result"]) for one in lines
+    ]
+    assert told == [
+        ("local", "predict", "E-1", "r-1", "recall"),
+        ("local", "replay", "E-1", "r-1", "recall"),
+        ("local", "predict", None, None, "NOTHING_READABLE"),
+        ("local", "read", "E-1", "r-1", "ok"),
+        ("local", "outcome", "E-1", None, "ok"),
+    ]
+    assert AuditLog(settings.audit_path).verify().intact
+    head = client.get("/v1/audit/head").json()
+    assert (head["seq"], head["hash"]) == (lines[-1]["seq"], lines[-1]["hash"])
+    assert "Doe" not in settings.audit_path.read_text()
