@@ -15,6 +15,14 @@ from starlette.types import Scope
 
 from bentos.screening.access import Access, Caller, SecurityHeaders, caller_of, secure
 from bentos.screening.access_rules import RULES, is_loopback, roles_for
+from mammo.errors import (
+    HostForeign,
+    OriginForeign,
+    RoleMissing,
+    TokenInvalid,
+    TokenMissing,
+    TokensUnreadable,
+)
 from mammo.settings import Settings
 from mammo.tokens import ROLES, TokenStore
 
@@ -27,7 +35,7 @@ def _note(code: str, caller: Caller, scope: Scope) -> None:
 
 
 def build(settings: Settings) -> FastAPI:
-    app = FastAPI()
+    app = FastAPI(openapi_url=None)
 
     @app.api_route("/{path:path}", methods=["GET", "POST", "DELETE"])
     async def who(request: Request) -> dict[str, Any]:
@@ -301,6 +309,19 @@ def test_openapi_tells_which_routes_need_a_token(
     assert operation["security"] == expected
     assert sorted(operation["responses"]) == ["401", "403"]
     assert operation["responses"]["403"]["description"] == "The role predict is needed."
+
+
+def test_the_documents_tell_every_route_and_refusal() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    rows = {
+        f"| {one.method} | `{one.template}` | {', '.join(sorted(one.roles)) or '–'} |"
+        for one in RULES
+    }
+    assert [row for row in rows if row not in told] == []
+    refusals = [TokenMissing, TokenInvalid, RoleMissing, HostForeign, OriginForeign]
+    refusals.append(TokensUnreadable)
+    told_refusals = [f"| `{one.code}` | {one.http_status} |" for one in refusals]
+    assert [row for row in told_refusals if row not in told] == []
 
 
 def test_no_module_of_the_service_reads_pickles() -> None:
