@@ -41,7 +41,7 @@ from mammo.errors import (
 from mammo.settings import Settings
 from mammo.tokens import ROLES, TokenStore
 
-__all__ = ["RULES", "Access", "Caller", "SecurityHeaders", "caller_of", "secure"]
+__all__ = ["RULES", "Access", "Caller", "SecurityHeaders", "caller_of", "secure", "warn_of_access"]
 
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 PICKLES = ("pickle", "joblib", "dill", "python-object")
@@ -94,8 +94,6 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let in, or answer with the refusal."""
-        if scope["type"] == "lifespan":
-            self._warn()
         if scope["type"] == "websocket":  # there are none here
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -142,19 +140,20 @@ class Access:
         answer = JSONResponse(error.problem(), error.http_status, headers, media_type=PROBLEM)
         await answer(scope, receive, send)
 
-    def _warn(self) -> None:
-        """Tell at every start when nobody is asked for a token, or nobody has a good one."""
-        if self._may_open and not self._tokens.exists():
-            _log.warning(
-                "access is OPEN to everybody with an account on this machine: no token was made. "
-                "`mammo token add NAME --role predict` shuts it, MAMMO_AUTH=on whatever else holds"
-            )
-            return
-        try:
-            if not self._tokens.list():
-                _log.warning("nobody can call: there is no token; `mammo token add` makes one")
-        except TokensUnreadable as error:
-            _log.error("nobody can call: %s", error.message)
+
+def warn_of_access(settings: Settings, tokens: TokenStore) -> None:
+    """Tell at every start when nobody is asked for a token, or nobody has a good one."""
+    if settings.auth == "auto" and is_loopback(settings.host) and not tokens.exists():
+        _log.warning(
+            "access is OPEN to everybody with an account on this machine: no token was made. "
+            "`mammo token add NAME --role predict` shuts it, MAMMO_AUTH=on whatever else holds"
+        )
+        return
+    try:
+        if not tokens.list():
+            _log.warning("nobody can call: there is no token; `mammo token add` makes one")
+    except TokensUnreadable as error:
+        _log.error("nobody can call: %s", error.message)
 
 
 def _bearer(headers: Headers) -> str:

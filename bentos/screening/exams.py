@@ -180,15 +180,21 @@ def _add_lookup(app: FastAPI, service: Service) -> None:
 
 
 def _add_results(app: FastAPI, service: Service) -> None:
-    async def kept_of(request: Request, exam: str, what: str) -> KeptResult:
+    async def kept_of(exam: str) -> KeptResult:
         try:
             kept: KeptResult = await service.run(service.results.latest, exam)
         except ResultUnknown:
             if await service.run(service.log.known_exams, [exam]):
                 raise
             raise ExamUnknown("No prediction is logged under this exam id.") from None
-        await service.note(request, what, exam, kept.answer["release"])
         return kept
+
+    async def told(request: Request, exam: str, what: str, tell: str) -> Any:
+        """Return what a kept result tells, once the audit log knows who saw it."""
+        kept = await kept_of(exam)
+        content = await service.run(getattr(kept, tell))
+        await service.note(request, what, exam, kept.answer["release"])
+        return content
 
     @app.get(
         f"{EXAMS}/{{exam}}/heatmap.png",
@@ -198,8 +204,7 @@ def _add_results(app: FastAPI, service: Service) -> None:
         responses=PNG | schema.problems(404, 503),
     )
     async def get_heatmap(request: Request, exam: str) -> Response:
-        kept = await kept_of(request, exam, "heatmap")
-        return Response(await service.run(kept.heatmap_png), media_type="image/png")
+        return Response(await told(request, exam, "heatmap", "heatmap_png"), media_type="image/png")
 
     @app.get(
         f"{EXAMS}/{{exam}}/findings",
@@ -209,8 +214,7 @@ def _add_results(app: FastAPI, service: Service) -> None:
         responses=schema.problems(404, 503),
     )
     async def get_findings(request: Request, exam: str) -> Any:
-        kept = await kept_of(request, exam, "findings")
-        return await service.run(kept.findings)
+        return await told(request, exam, "findings", "findings")
 
     @app.get(
         f"{EXAMS}/{{exam}}/report.dcm",
@@ -221,8 +225,8 @@ def _add_results(app: FastAPI, service: Service) -> None:
     )
     async def get_report(request: Request, exam: str) -> Response:
         """Give the report; it names the patient, as every object of the study does."""
-        kept = await kept_of(request, exam, "report")
-        return Response(await service.run(kept.report_dcm), media_type="application/dicom")
+        report = await told(request, exam, "report", "report_dcm")
+        return Response(report, media_type="application/dicom")
 
 
 def _add_jobs(app: FastAPI, service: Service) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+from bentos.screening.access import warn_of_access
 from mammo.errors import MammoError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _log = logging.getLogger("mammo.service")
 async def live(service: Service) -> AsyncIterator[None]:
     """Open the log, load the release, then follow the pointer until shutdown."""
     _quieten_readers()
+    warn_of_access(service.settings, service.tokens)
     if service.reader is not None:
         service.reader.start()  # its processes start while the release loads
     await asyncio.to_thread(_open_log, service)
