@@ -19,6 +19,8 @@ from mammo.patience import Patience
 FIRST_GUESS_SECONDS = 1.0
 SMOOTHING = 0.2
 LOOK_SECONDS = 0.25
+UPLOADS_PER_PLACE = 8
+"""Bodies that may be on their way for each place in the queue."""
 MB = 2**20
 
 
@@ -30,7 +32,7 @@ class Admission:
     at_once
         Exams that are scored side by side.
     waiting
-        Exams that may wait besides; 0 lets none wait.
+        Exams that may wait besides, whole; 0 lets none wait.
     waiting_mb
         Bytes of bodies, in 2**20, of all that were let in. One that is larger by
         itself is let in when nothing else is there.
@@ -38,7 +40,7 @@ class Admission:
 
     def __init__(self, at_once: int, waiting: int, waiting_mb: int) -> None:
         self.at_once, self.waiting, self.waiting_mb = at_once, waiting, waiting_mb
-        self.inside, self.bytes_inside = 0, 0
+        self.inside, self.uploads, self.bytes_inside = 0, 0, 0
         self.refused = 0
         self._places = asyncio.Semaphore(at_once)
         self._seconds = FIRST_GUESS_SECONDS
@@ -49,23 +51,42 @@ class Admission:
         return max(0, self.inside - self.at_once)
 
     @contextmanager
-    def enter(self, body_bytes: int) -> Iterator[None]:
-        """Let a request in, before its body is read, until the block ends.
+    def upload(self, body_bytes: int) -> Iterator[None]:
+        """Let a request in before its body is read, until the block ends.
 
-        Raises Overloaded when as many wait as may.
+        Bodies that are still coming are counted apart from the queue: slow senders
+        take no place of it. Raises Overloaded, before a byte is read, when the queue
+        is full or too many or too large ones are open.
         """
-        full = self.inside >= self.at_once + self.waiting
-        heavy = self.inside > 0 and self.bytes_inside + body_bytes > self.waiting_mb * MB
-        if full or heavy:
-            self.refused += 1
+        heavy = self.uploads > 0 and self.bytes_inside + body_bytes > self.waiting_mb * MB
+        many = self.uploads >= UPLOADS_PER_PLACE * (self.at_once + self.waiting)
+        if self._is_full or heavy or many:
             raise self._overloaded()
-        self.inside += 1
+        self.uploads += 1
         self.bytes_inside += body_bytes
         try:
             yield
         finally:
-            self.inside -= 1
+            self.uploads -= 1
             self.bytes_inside -= body_bytes
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Let an exam that is whole into the queue until the block ends.
+
+        Raises Overloaded when as many wait as may.
+        """
+        if self._is_full:
+            raise self._overloaded()
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+
+    @property
+    def _is_full(self) -> bool:
+        return self.inside >= self.at_once + self.waiting
 
     @asynccontextmanager
     async def turn(self, patience: Patience) -> AsyncIterator[None]:
@@ -97,9 +118,10 @@ class Admission:
             raise
 
     def _overloaded(self) -> Overloaded:
+        self.refused += 1
         seconds = max(1, math.ceil(self._seconds * (self.in_queue + 1) / self.at_once))
         return Overloaded(
-            f"{self.inside} exams are being scored or wait, and no more may "
-            f"(MAMMO_QUEUE_EXAMS, MAMMO_QUEUE_MB). Send it again after {seconds} s.",
+            f"{self.inside} exams are scored or wait and {self.uploads} are on their way; no more "
+            f"may (MAMMO_QUEUE_EXAMS, MAMMO_QUEUE_MB). Send it again after {seconds} s.",
             seconds,
         )

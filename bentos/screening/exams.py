@@ -104,7 +104,7 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
         service.rollout.require()
         caller = request.state.caller
         asked = Asked.read(request.headers, caller.name, service.settings.exam_seconds)
-        with service.admission.enter(_stated_bytes(request)):
+        with service.admission.upload(_stated_bytes(request)):
             with service.metrics.stage("receive"):
                 files = await receive_files(request, service.settings.max_file_mb)
             require_some(files)
@@ -117,8 +117,9 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
                 asked.request_id, caller.name, tuple(sorted(caller.roles)), files, digest,
                 Patience(asked.seconds), asked.repeatable,
             )  # fmt: skip
-            async with _watched(request, order.patience):
-                return _answer(await service.score(order))
+            with service.admission.enter():
+                async with _watched(request, order.patience):
+                    return _answer(await service.score(order))
 
 
 def _stated_bytes(request: Request) -> int:

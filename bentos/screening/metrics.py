@@ -69,7 +69,10 @@ class QueueCollector(Collector):
         """Yield the exams inside, those that wait, those turned away, and the spool."""
         admission = self._admission
         yield GaugeMetricFamily(
-            "mammo_exams_inside", "Exams that are received, wait or are scored.", admission.inside
+            "mammo_uploads", "Requests with exams that are open.", admission.uploads
+        )
+        yield GaugeMetricFamily(
+            "mammo_exams_inside", "Exams that wait or are scored.", admission.inside
         )
         yield GaugeMetricFamily("mammo_exams_waiting", "Those that wait.", admission.in_queue)
         yield CounterMetricFamily(

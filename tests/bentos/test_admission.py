@@ -14,20 +14,20 @@ MB = 2**20
 @pytest.mark.parametrize(
     ("at_once", "waiting", "waiting_mb", "sizes", "let_in"),
     [
-        (1, 0, 10, [1, 1], 1),
-        (2, 3, 10, [1] * 9, 5),
+        (1, 0, 10, [1] * 9, 8),
+        (2, 3, 10, [1] * 50, 40),
         (2, 30, 10, [4 * MB] * 9, 2),
         (2, 30, 10, [20 * MB, 1], 1),  # a large one by itself is let in, with nothing beside it
-        (2, 30, 10, [0] * 40, 32),
+        (2, 30, 10, [0] * 40, 40),
     ],
 )
-def test_as_many_are_let_in_as_may(
+def test_as_many_bodies_come_in_as_may(
     at_once: int, waiting: int, waiting_mb: int, sizes: list[int], let_in: int
 ) -> None:
     admission = Admission(at_once, waiting, waiting_mb)
     inside = []
     for size in sizes:
-        place = admission.enter(size)
+        place = admission.upload(size)
         try:
             place.__enter__()
         except Overloaded as error:
@@ -37,7 +37,20 @@ def test_as_many_are_let_in_as_may(
     assert (len(inside), admission.refused) == (let_in, len(sizes) - let_in)
     for place in inside:
         place.__exit__(None, None, None)
-    assert (admission.inside, admission.bytes_inside) == (0, 0)
+    assert (admission.uploads, admission.bytes_inside) == (0, 0)
+
+
+def test_slow_senders_take_no_place_and_a_full_queue_reads_no_body() -> None:
+    admission = Admission(1, 1, 10)
+    with admission.upload(1), admission.upload(1), admission.upload(1):
+        with admission.enter(), admission.enter():
+            assert (admission.inside, admission.in_queue) == (2, 1)
+            with pytest.raises(Overloaded, match="2 exams are scored or wait"), admission.enter():
+                raise AssertionError("as many wait as may")
+            with pytest.raises(Overloaded), admission.upload(1):
+                raise AssertionError("its body must not be read")
+        with admission.enter():
+            assert admission.in_queue == 0
 
 
 def test_turns_come_in_order_a_few_at_a_time() -> None:
@@ -46,7 +59,7 @@ def test_turns_come_in_order_a_few_at_a_time() -> None:
 
         async def one(number: int) -> None:
             nonlocal scoring, most
-            with admission.enter(1):
+            with admission.enter():
                 async with admission.turn(Patience(None)):
                     order.append(number)
                     scoring += 1
@@ -95,7 +108,7 @@ def test_a_failed_exam_gives_its_place_back() -> None:
     async def run() -> None:
         admission = Admission(1, 0, 10)
         for _ in range(3):
-            with pytest.raises(ValueError, match="broken"), admission.enter(1):
+            with pytest.raises(ValueError, match="broken"), admission.enter():
                 async with admission.turn(Patience(1.0)):
                     raise ValueError("broken")
         assert admission.inside == 0
