@@ -51,7 +51,7 @@ class Soak:
     @property
     def passed(self) -> bool:
         """True where memory is flat, every first attempt was answered and the books balance."""
-        only_answers = set(self.attempts) <= {"200", "again 200"}
+        only_answers = set(self.attempts) <= {"200", "again 200", "202", "job done"}
         return self.growth.is_flat and only_answers and self.books.balance
 
 
@@ -60,7 +60,7 @@ def run_soak(settings: Settings, requests: int, *, workers: int = WORKERS) -> So
     maker = ExamMaker(settings.pseudonym_key(), VIEWS)
     with serve(settings, workers=workers) as served:
         started = time.monotonic()
-        load = Load(served.url, maker, clients=CLIENTS, total=requests, repeated=0.05)
+        load = Load(served.url, maker, clients=CLIENTS, total=requests, repeated=0.05, later=0.02)
         with Sampler(served, lambda: load.answered) as sampler, load:
             load.wait()
         seconds = time.monotonic() - started
@@ -94,7 +94,7 @@ def write_soak(soak: Soak, run: dict[str, Any]) -> None:
     """Write the numbers, the picture and the table in the docs."""
     books, growth = soak.books, soak.growth
     rows = [
-        ["exams sent / answered with 200", f"{books.sent:,} / {books.answered:,}"],
+        ["exams sent / answered", f"{books.sent:,} / {books.answered:,}"],
         ["attempts", spell(soak.attempts)],
         ["requests a second", f"{(books.answered + books.repeated) / soak.seconds:.1f}"],
         ["memory of workers and decoders, median", f"{growth.level_mib:.0f} MiB"],
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--requests", type=int, default=REQUESTS)
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        soak = run_soak(make_installation(Path(folder)), given.requests)
+        soak = run_soak(make_installation(Path(folder) / "home"), given.requests)
     print(soak.seconds, soak.attempts, soak.books, soak.growth, sep="\n")
     if given.requests >= REQUESTS:
         write_soak(soak, describe("python -m benchmarks.soak"))

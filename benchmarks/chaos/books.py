@@ -106,7 +106,7 @@ def _is_wrong(one: Sent, rows: pd.DataFrame | None) -> bool:
     if rows is None:  # counted as lost
         return False
     told = (rows["logit"] == answer["logit"]) & (rows["release_id"] == answer["release"])
-    return answer["request"] not in set(rows[told]["request_id"])
+    return answer.get("request") not in set(rows[told]["request_id"])
 
 
 def _has_changed(one: Sent) -> bool:

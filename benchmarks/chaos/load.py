@@ -32,6 +32,7 @@ class Sent:
 
     ``attempts`` holds a status or the name of what broke, in order; ``answer`` is
     the body of the 200, ``replays`` the bodies that the same key gave afterwards.
+    With ``later`` it was accepted with 202 first and asked for as a job.
     """
 
     exam: SmallExam
@@ -39,6 +40,7 @@ class Sent:
     attempts: list[str] = field(default_factory=list)
     answer: dict[str, Any] | None = None
     replays: list[dict[str, Any]] = field(default_factory=list)
+    later: bool = False
     seconds: float = 0.0
     answered_at: float = 0.0
 
@@ -56,30 +58,61 @@ class Client:
 
     def send(self, exam: SmallExam, key: str) -> tuple[str, dict[str, Any]]:
         """Send once; return the status, or what broke, and the body."""
+        return self._ask("POST", "/v1/exams", files=exam.parts, headers={"Idempotency-Key": key})
+
+    def submit(self, exam: SmallExam, key: str) -> tuple[str, dict[str, Any]]:
+        """Send once to be scored later; the body of a 202 is the job."""
+        headers = {"Idempotency-Key": key, "Prefer": "respond-async"}
+        return self._ask("POST", "/v1/exams", files=exam.parts, headers=headers)
+
+    def score(self, exam: SmallExam, key: str, *, later: bool = False) -> Sent:
+        """Send until it is answered, it is refused for good, or patience ends."""
+        sent, started = Sent(exam, key, later=later), time.monotonic()
+        until = started + PATIENCE_SECONDS
+        if later:
+            accepted = self._until(sent, until, "202", lambda: self.submit(exam, key))
+            if accepted is not None:
+                sent.answer = self._wait_for(sent, until, str(accepted["id"]))
+        else:
+            sent.answer = self._until(sent, until, "200", lambda: self.send(exam, key))
+        sent.answered_at = time.monotonic()
+        sent.seconds = sent.answered_at - started
+        return sent
+
+    def _until(
+        self, sent: Sent, until: float, wanted: str, ask: Callable[[], tuple[str, dict[str, Any]]]
+    ) -> dict[str, Any] | None:
+        """Ask until the wanted status comes; None where another one is for good."""
+        while time.monotonic() < until:
+            status, body = ask()
+            sent.attempts.append(status)
+            if status == wanted:
+                return body
+            if status.isdigit() and int(status) not in RETRIED:
+                return None
+            time.sleep(PAUSE_SECONDS)
+        return None
+
+    def _wait_for(self, sent: Sent, until: float, job_id: str) -> dict[str, Any] | None:
+        """Ask for a job until it is over; return its answer, None where it failed."""
+        while time.monotonic() < until:
+            status, job = self._ask("GET", f"/v1/jobs/{job_id}")
+            if status != "200":
+                sent.attempts.append(f"job {status}")
+            elif job["status"] in ("done", "failed"):
+                sent.attempts.append(f"job {job['status']}")
+                return job.get("exam")
+            time.sleep(PAUSE_SECONDS)
+        return None
+
+    def _ask(self, method: str, path: str, **more: Any) -> tuple[str, dict[str, Any]]:
         try:
-            answer = self._http.post(
-                "/v1/exams", files=exam.parts, headers={"Idempotency-Key": key}
-            )
+            answer = self._http.request(method, path, **more)
             return str(answer.status_code), answer.json()
         except httpx.HTTPError as error:
             return type(error).__name__, {}
         except ValueError:
             return "no JSON", {}
-
-    def score(self, exam: SmallExam, key: str) -> Sent:
-        """Send until it is answered, it is refused for good, or patience ends."""
-        sent, started = Sent(exam, key), time.monotonic()
-        while sent.answer is None and time.monotonic() - started < PATIENCE_SECONDS:
-            status, body = self.send(exam, key)
-            sent.attempts.append(status)
-            if status == "200":
-                sent.answer, sent.answered_at = body, time.monotonic()
-            elif status.isdigit() and int(status) not in RETRIED:
-                break
-            else:
-                time.sleep(PAUSE_SECONDS)
-        sent.seconds = time.monotonic() - started
-        return sent
 
     def repeat(self, sent: Sent) -> None:
         """Send an answered exam again under its key and keep what comes."""
@@ -96,7 +129,8 @@ class Client:
 class Load:
     """Clients in threads that send exam after exam until the block ends or ``total`` is reached.
 
-    A share ``repeated`` of the answered exams is sent once more under the same key.
+    A share ``repeated`` of the answered exams is sent once more under the same key, and
+    a share ``later`` is sent to be scored later.
     """
 
     def __init__(
@@ -107,11 +141,13 @@ class Load:
         clients: int = 4,
         total: int | None = None,
         repeated: float = 0.1,
+        later: float = 0.1,
         token: str | None = None,
         first: int = 0,
     ) -> None:
         self.sent: list[Sent] = []
-        self._url, self._maker, self._token, self._repeated = url, maker, token, repeated
+        self._url, self._maker, self._token = url, maker, token
+        self._repeated, self._later = repeated, later
         numbers = itertools.count(first) if total is None else range(first, first + total)
         self._numbers, self._lock = iter(numbers), threading.Lock()
         self._stop, self._faults = threading.Event(), list[BaseException]()
@@ -154,7 +190,8 @@ class Load:
     def _run(self, seed: int) -> None:
         client, dice = Client(self._url, self._token), random.Random(seed)
         while not self._stop.is_set() and (number := self._next()) is not None:
-            sent = client.score(self._maker.make(number), f"exam-{number}")
+            later = dice.random() < self._later
+            sent = client.score(self._maker.make(number), f"exam-{number}", later=later)
             self.sent.append(sent)
             if sent.answer is not None and dice.random() < self._repeated:
                 client.repeat(sent)

@@ -47,7 +47,7 @@ class Served:
     @property
     def output(self) -> str:
         """What it wrote to standard output and error so far."""
-        return (self.settings.home / "service.log").read_text(errors="replace")
+        return _output_path(self.settings).read_text(errors="replace")
 
     def workers(self) -> list[psutil.Process]:
         """The living processes that answer requests."""
@@ -88,10 +88,10 @@ def make_home(home: Path, **more: object) -> Settings:
 
 def make_installation(home: Path, **more: object) -> Settings:
     """Return `make_home` with a tiny real release in service."""
-    from tests.bentos.releases import write_release  # it imports torch: seconds
+    from benchmarks.chaos.releases import write_good  # it imports torch: seconds
 
     settings = make_home(home, **more)
-    point_to(settings, write_release(settings.releases_dir, RELEASE))
+    point_to(settings, write_good(settings, RELEASE))
     return settings
 
 
@@ -118,7 +118,7 @@ def serve(
     """Serve until the block ends; with ``ready``, wait until every worker can score."""
     command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--working-dir", str(ROOT)]
     address = ["--host", settings.host, "--port", str(settings.service_port)]
-    with (settings.home / "service.log").open("ab") as output:
+    with _output_path(settings).open("ab") as output:
         server = subprocess.Popen(
             command + address,
             env=_environment(settings, workers) | dict(environment),
@@ -132,6 +132,11 @@ def serve(
         yield served
     finally:
         _end(server)
+
+
+def _output_path(settings: Settings) -> Path:
+    """Beside the home, which may be full."""
+    return settings.home.with_name(f"{settings.home.name}.log")
 
 
 def _environment(settings: Settings, workers: int) -> dict[str, str]:
@@ -171,7 +176,7 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
 
 def _lives(process: psutil.Process) -> bool:
     try:
-        return process.status() != psutil.STATUS_ZOMBIE and bool(process.cmdline())
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
