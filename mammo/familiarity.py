@@ -26,7 +26,7 @@ FALSE_RATE = 0.01
 MIN_EXAMS = 100
 """With fewer than 1 / `FALSE_RATE` the threshold would be a guess."""
 MIN_OF_SCANNER = 20
-"""Scanners with fewer exams share one mean."""
+"""Scanners with fewer exams share one mean, that of the largest where they are too few for it."""
 Vector = NDArray[np.floating[Any]]
 
 
@@ -84,8 +84,8 @@ def _group(scanners: NDArray[Any]) -> NDArray[np.intp]:
     """Return the number of each exam's scanner; those with few exams are one."""
     names, groups, counts = np.unique(scanners.astype(str), return_inverse=True, return_counts=True)
     groups = np.where(counts[groups] < MIN_OF_SCANNER, len(names), groups)
-    if (groups == len(names)).sum() == 1:  # a mean of one exam has no spread around it
-        groups = np.where(groups == len(names), 0, groups)
+    if (groups == len(names)).sum() < MIN_OF_SCANNER:  # too few for a mean even together
+        groups = np.where(groups == len(names), counts.argmax(), groups)
     return np.unique(groups, return_inverse=True)[1]
 
 
