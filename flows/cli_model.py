@@ -1,4 +1,4 @@
-"""`mammo train`, `gate`, `package`, `deploy`, `predict`, `monitor`, `retrain`."""
+"""`mammo train`, `gate`, `package`, `predict`, `monitor`, `retrain`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.cli_deploy import add_deploy_commands
 from flows.cli_terminal import (
     Json,
     ViaPrefect,
@@ -29,9 +30,7 @@ def add_model_commands(app: typer.Typer) -> None:
     app.command(epilog="Example: mammo train --config demo --set epochs=12 --seed 1")(train)
     app.command(epilog="Example: mammo gate r-20261122-1a2b3c4d")(gate)
     app.command(epilog="Example: mammo package r-20261122-1a2b3c4d")(package)
-    app.command(epilog="Example: mammo deploy r-20261122-1a2b3c4d, or mammo deploy --rollback")(
-        deploy
-    )
+    add_deploy_commands(app)
     app.command(epilog="Example: mammo predict exam/*.dcm --json")(predict)
     app.command(epilog="Example: mammo monitor")(monitor)
     app.command(epilog="Example: mammo retrain --reason 'new scanner' --wait")(retrain)
@@ -95,24 +94,6 @@ def package(
     settings = settings_from_environment()
     tag = package_release(find_release(settings.releases_dir, release), settings)
     show({"release": release, "bento_tag": str(tag)}, as_json=as_json)
-
-
-@reported
-def deploy(
-    release: Annotated[str | None, typer.Argument(help="Release or Bento tag.")] = None,
-    rollback: Annotated[bool, typer.Option("--rollback", help="Back to the one before.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Put a release into service after its smoke test; the running service takes it over."""
-    from bentos.screening import deployment
-
-    if (release is None) == (not rollback):
-        raise typer.BadParameter("give a release, or --rollback")
-    settings = settings_from_environment()
-    report = (
-        deployment.deploy_release(release, settings) if release else deployment.rollback(settings)
-    )
-    show(report.to_dict(), as_json=as_json, title="In service")
 
 
 @reported

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bentos.screening.change_record import (
     Why,
@@ -38,10 +38,10 @@ from mammo.errors import DeployFailed
 from mammo.pointer import read_pointer, remove_pointer, write_pointer
 from mammo.settings import Settings
 
-__all__ = ["DeployReport", "Stage", "Why", "deploy_release", "rollback", "stop_challenger"]
+__all__ = ["STAGES", "DeployReport", "Why", "deploy_release", "rollback", "stop_challenger"]
 
 Check = Callable[[Path], object]
-Stage = Literal["champion", "shadow", "canary"]
+STAGES = ("champion", "shadow", "canary")
 SECONDS = 60.0
 
 
@@ -73,7 +73,7 @@ def deploy_release(
     wanted: str | None,
     settings: Settings,
     *,
-    stage: Stage = "champion",
+    stage: str = "champion",
     percent: int = 0,
     why: Why | None = None,
     timeout: float = SECONDS,
@@ -112,7 +112,7 @@ def deploy_release(
     DeployFailed
         The service refused the release or was too slow; the pointer was put back
         if this deployment had moved it, or if the release was refused. Or there
-        is no champion to challenge, or the share is out of range.
+        is no champion to challenge, no such stage, or the share is out of range.
     """
     _require_share(stage, percent)
     packaged = find_packaged(settings, wanted)
@@ -259,7 +259,9 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _require_share(stage: Stage, percent: int) -> None:
+def _require_share(stage: str, percent: int) -> None:
+    if stage not in STAGES:
+        raise DeployFailed(f"There is no stage {stage!r}; a release is {', '.join(STAGES)}.")
     if stage == "canary" and not 1 <= percent <= 100:
         raise DeployFailed(f"A canary answers 1 to 100 percent of the exams; asked was {percent}.")
     if stage != "canary" and percent:

@@ -47,16 +47,21 @@ def test_package_flow_of_an_unknown_release() -> None:
 
 
 def test_deploy_flow(monkeypatch: pytest.MonkeyPatch) -> None:
-    def deploy_release(release_id: str, _settings: Any, *, why: Why) -> DeployReport:
+    def deploy_release(
+        release_id: str, _settings: Any, *, stage: str, percent: int, why: Why
+    ) -> DeployReport:
         record = {"reason": why.reason, "episode_key": why.episode_key, "data_version": "d1"}
-        return DeployReport(release_id, "screening:r-2", "r-1", True, True, 0.1, 0.5, record)
+        tag = "screening:r-2"
+        return DeployReport(release_id, tag, "r-1", True, True, 0.1, 0.5, record, stage, percent)
 
     monkeypatch.setattr(flows.deploy, "deploy_release", deploy_release)
-    done = flows.deploy.deploy("r-2", reason="drift", episode_key="A:1")
+    given = {"stage": "canary", "percent": 10}
+    done = flows.deploy.deploy("r-2", reason="drift", episode_key="A:1", **given)
     assert (done["release"], done["previous"]) == ("r-2", "r-1")
     told = artifacts("deploy")
     assert "| episode | A:1 |" in told
     assert "| before | r-1 |" in told
+    assert "| stage | canary, 10% of the exams |" in told
 
 
 def test_rollback_flow_without_a_previous_release() -> None:

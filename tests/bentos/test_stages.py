@@ -128,6 +128,7 @@ def test_failed_smoke_test_of_a_challenger_moves_nothing(running: Settings) -> N
         ("r-2", {"stage": "canary", "percent": 101}, "asked was 101"),
         ("r-2", {"stage": "shadow", "percent": 5}, "Only a canary has a share"),
         ("r-2", {"percent": 5}, "the stage is champion"),
+        ("r-2", {"stage": "boss"}, "no stage 'boss'; a release is champion, shadow, canary"),
         ("r-1", {"stage": "shadow"}, "cannot challenge itself"),
     ],
 )

@@ -20,7 +20,7 @@ from mammo.settings import Settings
 COMMANDS = (
     "up", "down", "status", "demo", "ingest", "validate", "train", "gate", "package", "deploy",
     "predict", "monitor", "retrain", "inspect", "deidentify", "compare", "evaluate", "explain",
-    "export", "models", "shortcuts",
+    "export", "models", "shortcuts", "sign",
     "token add", "token list", "token revoke",
     "data get cbis-sample", "data get phantoms",
 )  # fmt: skip
@@ -116,9 +116,20 @@ def test_phantoms_then_inspect_then_ingest(settings: Settings, tmp_path: Path) -
     assert (again["known"], again["added"]) == (4, 0)
 
 
-def test_deploy_wants_one_of_two(settings: Settings) -> None:
-    assert invoke("deploy").exit_code == 2
-    assert invoke("deploy r-1 --rollback").exit_code == 2
+@pytest.mark.parametrize(
+    "line",
+    [
+        "", "r-1 --rollback", "r-1 --stop-challenger", "--rollback --stop-challenger", "--shadow",
+        "--canary 5", "--rollback --shadow", "r-1 --shadow --canary 5", "r-1 --canary 0",
+        "r-1 --canary 101",
+    ],
+)  # fmt: skip
+def test_deploy_wants_one_thing(settings: Settings, line: str) -> None:
+    assert invoke(f"deploy {line}").exit_code == 2
+
+
+def test_signing_what_is_not_there(settings: Settings) -> None:
+    assert invoke("sign r-9").exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,12 @@ PARAMETERS = {
     "explore": [],
     "train": ["target", "config", "overrides", "seed", "data_version"],
     "package": ["release_id"],
-    "deploy": ["release_id", "rollback", "reason", "episode_key"],
+    "deploy": [
+        "release_id", "rollback", "reason", "episode_key", "stage", "percent", "stop_challenger",
+    ],
     "monitor": [],
     "retrain": ["episode_key", "reason", "minimum_labelled"],
-}
+}  # fmt: skip
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DEPLOYMENTS = {entry["name"]: entry for entry in read_deployments(ROOT / "prefect.yaml")}
 
