@@ -10,19 +10,18 @@ them would halve the memory for nothing on the machines this is made for. More
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 import bentoml
 
+from bentos.screening.shared_metrics import share_metrics
 from mammo.settings import read_settings
 
-WORKERS = read_settings().service_workers
-if WORKERS > 1:
-    # read by prometheus_client as it is imported; the workers inherit it from their parent
-    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="mammo-metrics-"))
+SETTINGS = read_settings()
+if SETTINGS.service_workers > 1:
+    # before prometheus_client is imported, which reads it then; the workers inherit it
+    share_metrics(SETTINGS.home / "metrics")
 
 from bentos.screening.app import create_app  # noqa: E402
 from bentos.screening.edge import OwnRoutes  # noqa: E402
@@ -30,7 +29,7 @@ from bentos.screening.edge import OwnRoutes  # noqa: E402
 EMBEDDED = Path(__file__).resolve().parents[2] / "release"
 """The release inside a Bento; in a checkout there is none."""
 
-app = create_app(embedded=EMBEDDED)
+app = create_app(SETTINGS, embedded=EMBEDDED)
 
 
 def log_to_stderr() -> None:
@@ -46,7 +45,7 @@ def log_to_stderr() -> None:
 
 @bentoml.service(
     name="screening",
-    workers=WORKERS,
+    workers=SETTINGS.service_workers,
     traffic={"timeout": 600},
     metrics={"enabled": False},  # ours are at /metrics
     logging={"access": {"enabled": False}},  # it would log paths as they were asked for
