@@ -1,9 +1,9 @@
 """What Prometheus sees of the service. No label ever holds a file name or an exam id.
 
-Several workers share one port, and a scrape reaches one of them. Where
-``PROMETHEUS_MULTIPROC_DIR`` is set (`bentos.screening.service` sets it for more than
-one worker) counters and histograms are those of all workers together; what is told
-of the release, the queue and the spool is that of the worker that answers.
+Several workers share one port, and a scrape reaches one of them. BentoML gives its
+workers one ``PROMETHEUS_MULTIPROC_DIR``, so that counters and histograms are those of
+all of them together; what is told of the release, the queue and the spool is that of
+the worker that answers.
 """
 
 from __future__ import annotations

@@ -15,17 +15,11 @@ from pathlib import Path
 
 import bentoml
 
-from bentos.screening.shared_metrics import share_metrics
+from bentos.screening.app import create_app
+from bentos.screening.edge import OwnRoutes
 from mammo.settings import read_settings
 
 SETTINGS = read_settings()
-if SETTINGS.service_workers > 1:
-    # before prometheus_client is imported, which reads it then; the workers inherit it
-    share_metrics(SETTINGS.home / "metrics")
-
-from bentos.screening.app import create_app  # noqa: E402
-from bentos.screening.edge import OwnRoutes  # noqa: E402
-
 EMBEDDED = Path(__file__).resolve().parents[2] / "release"
 """The release inside a Bento; in a checkout there is none."""
 
