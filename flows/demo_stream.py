@@ -15,7 +15,9 @@ from typing import Any
 
 import httpx
 
+from bentos.screening.access_rules import is_loopback
 from mammo.settings import Settings
+from mammo.tokens import TokenStore
 
 TIMEOUT_SECONDS = 60.0
 OUTCOME_LAG_EXAMS = 15
@@ -42,6 +44,13 @@ def list_exams(directory: Path) -> list[PhantomExam]:
     return [PhantomExam(p, tuple(e["files"]), e["truth"]) for p, e in exams.items()]
 
 
+def own_token(settings: Settings) -> str | None:
+    """Make a token for the demo's requests where its service will ask for one, else None."""
+    if settings.auth == "auto" and is_loopback(settings.host):
+        return None
+    return TokenStore(settings.tokens_path).add("demo", ["predict", "outcomes"])
+
+
 @dataclass
 class Stream:
     """A client that sends exams one after another and remembers every answer.
@@ -62,7 +71,12 @@ class Stream:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=self.settings.service_url, timeout=TIMEOUT_SECONDS)
+        token = own_token(self.settings)
+        self.client = httpx.Client(
+            base_url=self.settings.service_url,
+            headers={} if token is None else {"Authorization": f"Bearer {token}"},
+            timeout=TIMEOUT_SECONDS,
+        )
 
     def send(self, exams: Iterable[PhantomExam], *, pause_seconds: float = 0.0) -> int:
         """Send exams until they or the patience end; return how many were sent."""

@@ -105,6 +105,15 @@ def test_no_dump_or_repr_holds_a_secret(tmp_path: Path) -> None:
     assert Settings(**settings.model_dump(mode="json"), _env_file=None).home == tmp_path
 
 
+def test_children_in_other_folders_know_who_may_call(tmp_path: Path) -> None:
+    given = {"host": "0.0.0.0", "auth": "on", "token": SecretStr("mammo_x")}
+    settings = Settings(home=tmp_path, **given, _env_file=None)
+    children = settings.child_environment()
+    names = ("MAMMO_HOST", "MAMMO_AUTH", "MAMMO_TOKEN")
+    assert [children[name] for name in names] == ["0.0.0.0", "on", "mammo_x"]
+    assert "mammo_x" not in f"{settings!r} {settings.model_dump_json()}"
+
+
 def test_children_inherit_the_secrets(tmp_path: Path) -> None:
     given = {"database_url": SecretStr("sqlite:///x.db"), "given_key": SecretStr(KEY)}
     children = Settings(home=tmp_path, **given, _env_file=None).child_environment()

@@ -12,11 +12,13 @@ import pytest
 from flows import demo, demo_checks, follow
 from flows.demo_checks import MARKER, always, clear_own, require_own
 from flows.demo_report import Recorder
+from flows.demo_stream import Stream
 from flows.ingest import without_names
 from flows.stack_services import service_environment
 from mammo.errors import FlowRunFailed, SettingsInvalid, StackUnhealthy
 from mammo.pointer import write_pointer
 from mammo.settings import Settings, read_settings
+from mammo.tokens import TokenStore
 
 
 @pytest.fixture
@@ -63,6 +65,19 @@ def test_own_settings_overrule_variables_and_dotenv(
     assert child.log_url == f"sqlite:///{tmp_path / 'home' / 'log.db'}"
     assert child.site == "site-1"
     assert os.environ["MAMMO_DATABASE_URL"] == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "asked"), [({}, False), ({"auth": "on"}, True), ({"host": "0.0.0.0"}, True)]
+)
+def test_the_stream_shows_a_token_where_its_service_asks_for_one(
+    settings: Settings, change: dict[str, str], asked: bool
+) -> None:
+    settings = settings.model_copy(update=change)
+    shown = Stream(settings).client.headers.get("authorization", "").removeprefix("Bearer ")
+    found = TokenStore(settings.tokens_path).find(shown)
+    assert (found is not None and found.name == "demo") is asked
+    assert settings.tokens_path.exists() is asked
 
 
 # errors
