@@ -73,7 +73,7 @@ class Familiarity:
     def distance(self, exam: Vector) -> float:
         """Return the squared distance of an exam (D,) to the nearest scanner, at least 0."""
         beside = (np.asarray(exam, np.float64) - self.middle) / self.spread - self.means
-        return float(np.einsum("sd,de,se->s", beside, self.precision, beside).min())
+        return float(((beside @ self.precision) * beside).sum(axis=1).min())
 
     def is_foreign(self, exam: Vector) -> bool:
         """True for an exam beyond the threshold."""
@@ -103,5 +103,5 @@ def _left_out(
     """
     grown = sizes / (sizes - 1)
     part = (1 - shrinkage) / len(beside) * grown
-    square = np.einsum("nd,de,ne->n", beside, precision, beside)
+    square = ((beside @ precision) * beside).sum(axis=1)
     return np.asarray(grown**2 * square / np.maximum(1 - part * square, 1e-9))
