@@ -152,9 +152,8 @@ def _point_fields(point: OperatingPoint | None) -> dict[str, Any] | None:
     """Return where scores become a decision; not how they are calibrated."""
     if point is None:
         return None
-    told = ("scanner", "threshold", "target_recall_rate")
-    told += ("target_specificity", "target_sensitivity")
-    return {name: getattr(point, name) for name in told}
+    targets = ("target_recall_rate", "target_specificity", "target_sensitivity")
+    return {name: getattr(point, name) for name in ("scanner", "threshold", *targets)}
 
 
 def _breast_row(breast: BreastScore) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Screener:
         release: Release,
         directory: Path,
         *,
-        threads: int = 2,
+        threads: int = 1,
         reader: ViewReader | None = None,
     ) -> None:
         self.release = release
@@ -91,7 +91,7 @@ class Screener:
         directory: Path,
         *,
         verify: bool = True,
-        threads: int = 2,
+        threads: int = 1,
         reader: ViewReader | None = None,
     ) -> Self:
         """Load a release; with ``verify``, check digests and recompute the golden.
@@ -154,13 +154,17 @@ class Screener:
         features: bool = False,
         heat: bool = False,
         patience: Patience | None = None,
+        side_by_side: bool = True,
     ) -> ViewInference:
         """Run both networks over tensors (N, 1, H, W) float32 in [0, 1].
 
         With features where there is a head to feed, or where they are asked for. The
-        numbers may be NaN or infinite; `score_read` refuses those.
+        numbers may be NaN or infinite; `score_read` refuses those. Not ``side_by_side``,
+        the views are run one after the other in the caller's thread.
         """
-        return self._networks.infer(tensors, features=features, heat=heat, patience=patience)
+        return self._networks.infer(
+            tensors, features=features, heat=heat, patience=patience, side_by_side=side_by_side
+        )
 
     def breast_logits(
         self, lateralities: Sequence[str], logits: np.ndarray, features: np.ndarray | None
@@ -224,16 +228,22 @@ class Screener:
         return ReadExam(views, refused, started)
 
     def score_read(
-        self, read: ReadExam, *, patience: Patience | None = None, role: str = "champion"
+        self,
+        read: ReadExam,
+        *,
+        patience: Patience | None = None,
+        role: str = "champion",
+        side_by_side: bool = True,
     ) -> Scoring:
         """Score an exam that was read by this screener or one of the `same_preparation`.
 
-        ``role`` is noted for the log. Raises ScoreNotFinite where the networks give
-        NaN or infinity, and DeadlineExceeded or RequestCancelled when ``patience`` ends.
+        ``role`` is noted for the log; see `infer_views` for ``side_by_side``. Raises
+        ScoreNotFinite where the networks give NaN or infinity, and DeadlineExceeded or
+        RequestCancelled when ``patience`` ends.
         """
         pixels = np.stack([view.prepared.pixels for view in read.views])
         tensors = to_tensor(pixels, self.release.preprocess)
-        found = self.infer_views(tensors, heat=True, patience=patience)
+        found = self.infer_views(tensors, heat=True, patience=patience, side_by_side=side_by_side)
         require_finite(
             self.release.id,
             logits=found.logits,

@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     read_memory_mb: int = 2048
     max_request_mb: int = 800
     service_workers: int = Field(default=1, ge=1)
-    exams_at_once: int = Field(default=2, ge=1)
+    exams_at_once: int = Field(default_factory=lambda: 1 + (os.cpu_count() or 1), ge=1)
     queue_exams: int = Field(default=32, ge=0)
     queue_mb: int = Field(default=2048, ge=1)
     queue_jobs: int = Field(default=1000, ge=0)

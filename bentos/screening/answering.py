@@ -182,11 +182,16 @@ class Answering:
             return _Scored(read, champion, scoring, route)
 
     def _score_by(
-        self, chosen: InService, reader: InService, read: ReadExam, order: Order
+        self,
+        chosen: InService,
+        reader: InService,
+        read: ReadExam,
+        order: Order,
+        in_shadow: bool = False,
     ) -> Scoring:
         if not chosen.screener.same_preparation(reader.screener):
             read = self._read(chosen, order)
-        return chosen.screener.score_read(read, patience=order.patience)
+        return chosen.screener.score_read(read, patience=order.patience, side_by_side=not in_shadow)
 
     def _read(self, chosen: InService, order: Order) -> ReadExam:
         """Read the files, which go by their position: names stay with the caller."""
@@ -214,7 +219,6 @@ class Answering:
             order.names,
             request=order.request_id,
             data_version=release.data_version,
-            operating_point=release.operating_point(report.scanner.key).to_dict(),
         )
         return answer.model_dump(mode="json")
 
@@ -235,7 +239,9 @@ class Answering:
         unhurried = replace(order, patience=Patience(self.settings.exam_seconds))
 
         def work() -> None:
-            scoring = self._score_by(challenger, scored.reader, scored.read, unhurried)
+            scoring = self._score_by(
+                challenger, scored.reader, scored.read, unhurried, in_shadow=True
+            )
             self.durable.append(order.request_id, scoring.report.to_log_rows("shadow"))
 
         self.shadow.offer(work)

@@ -102,11 +102,11 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
         scores it. With an `Idempotency-Key` the request may be sent again.
         """
         service.rollout.require()
-        caller = request.state.caller
+        caller, limits = request.state.caller, service.settings
         asked = Asked.read(request.headers, caller.name, service.settings.exam_seconds)
         with service.admission.upload(_stated_bytes(request)):
             with service.metrics.stage("receive"):
-                files = await receive_files(request, service.settings.max_file_mb)
+                files = await receive_files(request, limits.max_file_mb, limits.max_request_mb)
             require_some(files)
             request.state.file_names = [one.name for one in files]
             digest = await service.run(digest_files, files)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from bentos.screening.access import warn_of_access
+from bentos.screening.memory import reuse_memory
 from mammo.errors import MammoError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _log = logging.getLogger("mammo.service")
 @asynccontextmanager
 async def live(service: Service) -> AsyncIterator[None]:
     """Open the log, load the release, then follow the pointer until shutdown."""
+    reuse_memory()
     _quieten_readers()
     warn_of_access(service.settings, service.tokens)
     if service.reader is not None:

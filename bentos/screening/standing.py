@@ -35,7 +35,9 @@ class Scorer(Protocol):
         """Read and prepare the files of one exam."""
         ...
 
-    def score_read(self, read: ReadExam, *, patience: Patience | None = None) -> Scoring:
+    def score_read(
+        self, read: ReadExam, *, patience: Patience | None = None, side_by_side: bool = True
+    ) -> Scoring:
         """Score what was read."""
         ...
 

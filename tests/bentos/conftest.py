@@ -97,7 +97,9 @@ class FakeScreener:
         pairs = tuple(tuple(text.split("|")[1].split()) for text in good)
         return FakeRead(exam, pairs, refused, (_view(exam),) * len(pairs))  # type: ignore[arg-type]
 
-    def score_read(self, read: FakeRead, *, patience: Patience | None = None) -> Scoring:
+    def score_read(
+        self, read: FakeRead, *, patience: Patience | None = None, side_by_side: bool = True
+    ) -> Scoring:
         if read.exam_id == "nan" or self.logit != self.logit:
             raise ScoreNotFinite("The network's answer is no number.")
         views = [ViewScore("I-1", *pair, self.logit, ()) for pair in read.files]
