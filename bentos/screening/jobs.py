@@ -11,11 +11,13 @@ it is logged once.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -85,15 +87,15 @@ class JobStore:
                 f"(MAMMO_QUEUE_JOBS). Send it again after {RETRY_AFTER_SECONDS} s.",
                 RETRY_AFTER_SECONDS,
             )
-        draft = self.folder / f".{job.id}.{os.getpid()}"
+        draft = self.folder / f".{uuid.uuid4().hex}"
         try:
             self._write(draft, job, files)
             draft.rename(self.folder / job.id)
             _sync(self.folder)
-        except FileExistsError:
-            shutil.rmtree(draft, ignore_errors=True)
         except OSError as error:
             shutil.rmtree(draft, ignore_errors=True)
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # the same request came twice
+                return self.read(job.id)
             raise DiskFull(
                 "The exam could not be kept to be scored later: the disk of MAMMO_HOME is full "
                 "or refuses. Nothing was accepted."

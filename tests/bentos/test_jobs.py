@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,17 @@ def test_a_job_is_kept_once_and_loses_its_files_when_it_is_over(tmp_path: Path) 
         assert again is None
     assert not list((tmp_path / "jobs" / ID).glob("*.dcm"))
     assert (tmp_path / "jobs").stat().st_mode & 0o077 == 0
+
+
+def test_the_same_request_at_once_is_one_job(tmp_path: Path) -> None:
+    store = JobStore(tmp_path / "jobs", 99)
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(20):
+            job_id = f"{number:032x}"
+            kept = list(pool.map(lambda _, job_id=job_id: accept(store, job_id), range(8)))
+            assert len({id(one) for one in kept}) == 8 and len(set(kept)) == 1
+            assert store.files(kept[0]) == FILES
+    assert not list(store.folder.glob(".*"))
 
 
 def hold(folder: Path, ready: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
