@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+DATABASE = "mammo"
+MEMORY, MEMORY_MB = Path("/dev/shm"), 300
+"""A file system in memory, and what must be free there: thousands of small files go quickly."""
 OWNER = "postgres"
 """The account that runs the server where the tests run as root, which PostgreSQL refuses."""
 
@@ -35,7 +38,7 @@ class Cluster:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self._databases = 0
+        self._made = False
 
     def init(self) -> None:
         """Make the cluster; connections of the loopback need no password."""
@@ -60,11 +63,16 @@ class Cluster:
         self._run("pg_ctl", "stop", "--wait", f"--mode={mode}", f"--pgdata={self.data}")
 
     def new_database(self) -> str:
-        """Make an empty database and return its URL."""
-        self._databases += 1
-        name = f"mammo_{self._databases}"
-        self.execute(f"CREATE DATABASE {name}")
-        return self.url(name)
+        """Return the URL of an empty database: what an earlier test left there is dropped.
+
+        A database a test would be three hundred files each time.
+        """
+        if not self._made:
+            self.execute(f"CREATE DATABASE {DATABASE}")
+            self._made = True
+        self.execute("DROP SCHEMA public CASCADE", DATABASE)
+        self.execute("CREATE SCHEMA public", DATABASE)
+        return self.url(DATABASE)
 
     def url(self, database: str) -> str:
         """Return the URL of a database, as `MAMMO_DATABASE_URL` takes it."""
@@ -98,7 +106,8 @@ def running_cluster() -> Iterator[Cluster]:
         pytest.skip("no postgres server is installed (initdb and pg_ctl)")
     if os.getuid() == 0 and not _has_owner():
         pytest.skip(f"postgres refuses to run as root, and there is no account {OWNER}")
-    folder = Path(tempfile.mkdtemp(prefix="mammo-postgres-"))  # the owner cannot enter pytest's
+    # the owner cannot enter pytest's folders
+    folder = Path(tempfile.mkdtemp(prefix="mammo-postgres-", dir=_place()))
     cluster = Cluster(binaries, folder)
     try:
         cluster.init()
@@ -108,6 +117,11 @@ def running_cluster() -> Iterator[Cluster]:
         if (cluster.data / "postmaster.pid").exists():
             cluster.stop("immediate")
         shutil.rmtree(folder)
+
+
+def _place() -> Path | None:
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_MB * 2**20
+    return MEMORY if roomy else None
 
 
 def _has_owner() -> bool:

@@ -79,6 +79,26 @@ class DurableLog:
         waits = [row for row in self.spool.find(request_id) if row.get("role") in roles]
         return report_of(waits) or self.log.scoring(request_id, role)
 
+    def exam_report(self, exam_id: str) -> dict[str, Any] | None:
+        """Return the exam's latest scoring that was answered, as `PredictionLog.exam_report`.
+
+        What waits is later than what is logged: who has an answer finds it at once.
+
+        Raises
+        ------
+        LogUnavailable
+            None waits in the spool, and the database does not answer.
+        """
+        waits = [row for row in self.spool.of_exam(exam_id) if row.get("role") in ANSWERS]
+        try:
+            logged = self.log.answers(exam_id)
+        except LogUnavailable:
+            if waits:
+                return report_of(waits)
+            raise
+        known = {row["request_id"] for row in logged}  # written, and not yet marked in the spool
+        return report_of([*logged, *(row for row in waits if row["request_id"] not in known)])
+
     def drain(self) -> int:
         """Write what waits, oldest first and once each; return how many left the spool.
 

@@ -65,9 +65,13 @@ class Scorings(Database):
         The row of the exam, with ``breasts`` (rows) and ``times_scored``. The latest
         is the one logged last: clocks jump, ids do not.
         """
+        return report_of(self.answers(exam_id))
+
+    def answers(self, exam_id: str) -> list[dict[str, Any]]:
+        """Return the rows of the exam's scorings that were answered, in order of id."""
         table = PREDICTIONS.c
         query = sa.select(PREDICTIONS).where(table.exam_id == exam_id, table.role.in_(ANSWERS))
-        return report_of(self._rows(query.order_by(table.id)))
+        return self._rows(query.order_by(table.id))
 
     def read_since(
         self,

@@ -1,29 +1,32 @@
 """Where predictions wait while the database cannot take them: never lost, logged once.
 
-One file of lines that the worker processes share. A line is a mark, a checksum
-and a scoring as JSON; the mark is one byte, changed in place when the database
-has the scoring, so that draining a spool on a full disk needs no room. When
-every line is marked the file is cut to nothing.
+One file of lines that the worker processes share. The first byte of a line is a
+mark that is changed in place when the database has the scoring, so that draining
+a spool on a full disk needs no room. When every line is marked the file is cut
+to nothing.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import zlib
-from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from mammo.durable_lines import DurableLines, locked, storing
-
-WAITING, WRITTEN = b"-", b"+"
-HEAD = len("- 00000000 ")
-_DATES = {"acquired_on": date.fromisoformat, "scored_at": datetime.fromisoformat}
+from mammo.prediction_log.spool_lines import (
+    BEGINS,
+    WAITING,
+    WRITTEN,
+    Index,
+    read_line,
+    role_of,
+    whole_lines,
+    write_line,
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Spool:
         self.folder = folder
         self._lines = DurableLines(folder / "waiting.jsonl")
         self._refused = DurableLines(folder / "refused.jsonl")
+        self._index = Index()
+        self._settled_bytes = 0
 
     @property
     def empty(self) -> bool:
@@ -78,23 +83,38 @@ class Spool:
         DiskFull, StoreReadOnly
             The disk cannot take it either; nothing of it is kept.
         """
-        line = _line(rows)
+        line = write_line(rows)
         with self._lines.locked():
             self._mend_end()
-            if self._holds(_needle(rows)):
+            if self.empty:
+                self._lines.append(b"%s %s\n" % (BEGINS, secrets.token_hex(16).encode()), line)
+                return True
+            self._index.refresh(self._lines.path)
+            if role_of(rows) in self._index.offsets.get(str(rows[0]["request_id"]), {}):
                 return False
             self._lines.append(line)
         return True
 
     def find(self, request_id: str) -> list[dict[str, Any]]:
         """Return the rows that wait under a request, in every role; mostly none."""
+        return self._found(lambda index: index.offsets.get(request_id, {}).values())
+
+    def of_exam(self, exam_id: str) -> list[dict[str, Any]]:
+        """Return the rows that wait about an exam, oldest scoring first; mostly none."""
+        return self._found(lambda index: index.exams.get(exam_id, ()))
+
+    def _found(self, choose: Callable[[Index], Iterable[int]]) -> list[dict[str, Any]]:
         if self.empty:
             return []
-        needle = json.dumps(request_id).encode()
         with self._lines.locked():
-            lines = [line for _, line in self._whole_lines() if needle in line]
-        rows = [row for line in lines for row in _rows(line) or ()]
-        return [row for row in rows if row["request_id"] == request_id]
+            self._mend_end()
+            if self.empty:
+                return []
+            self._index.refresh(self._lines.path)
+            offsets = choose(self._index)
+            lines = [next(whole_lines(self._lines.path, offset))[1] for offset in offsets]
+        waits = [line for line in lines if line.startswith(WAITING)]
+        return [row for line in waits for row in read_line(line) or ()]
 
     @contextmanager
     def draining(self) -> Iterator[bool]:
@@ -102,6 +122,8 @@ class Spool:
         with storing(self._lines.path):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with locked(self.folder / "draining.lock", wait=False) as mine:
+                if mine:
+                    self._settled_bytes = 0
                 yield mine
 
     def oldest(self, count: int) -> list[Waiting]:
@@ -109,9 +131,9 @@ class Spool:
         found: list[Waiting] = []
         with self._lines.locked():
             self._mend_end()
-            for offset, line in self._whole_lines():
+            for offset, line in self._whole_lines(self._settled_bytes):
                 if line.startswith(WAITING):
-                    found.append(Waiting(offset, line, _rows(line)))
+                    found.append(Waiting(offset, line, read_line(line)))
                 if len(found) == count:
                     break
         return found
@@ -123,9 +145,9 @@ class Spool:
             try:
                 for one in done:
                     os.pwrite(handle, WRITTEN, one.offset)
-                self._mend_end()
-                if not any(line.startswith(WAITING) for _, line in self._whole_lines()):
+                if self._none_waits():
                     os.ftruncate(handle, 0)
+                    self._settled_bytes = 0
             finally:
                 os.close(handle)
 
@@ -136,67 +158,22 @@ class Spool:
             self._refused.append(one.line + b"\n")
         self.settle([one])
 
-    def _whole_lines(self) -> Iterator[tuple[int, bytes]]:
-        if self.empty:
-            return
-        offset = 0
-        with self._lines.path.open("rb") as stream:
-            for line in stream:
-                if line.endswith(b"\n"):
-                    yield offset, line[:-1]
-                offset += len(line)
+    def _none_waits(self) -> bool:
+        """True where every line is marked; goes on from where it found one that waited."""
+        self._mend_end()
+        for offset, line in self._whole_lines(self._settled_bytes):
+            self._settled_bytes = offset
+            if not line.startswith(WRITTEN):
+                return False
+        return True
 
-    def _holds(self, needle: bytes) -> bool:
-        return any(line.find(needle, HEAD) == HEAD for _, line in self._whole_lines())
+    def _whole_lines(self, start_bytes: int = 0) -> Iterator[tuple[int, bytes]]:
+        return iter(()) if self.empty else whole_lines(self._lines.path, start_bytes)
 
     def _mend_end(self) -> None:
         """End the line of a writer that was killed: whole but for its newline, or cut off."""
         half = self._lines.half_line()
-        if half and _rows(half) is not None:
+        if half and read_line(half) is not None:
             self._lines.append(b"\n")
         elif half:
             self._lines.cut_half_line()
-
-
-def _line(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    body = {"request_id": rows[0]["request_id"], "role": _role(rows), "rows": _jsonable(rows)}
-    text = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
-    return b"%s %08x %s\n" % (WAITING, zlib.crc32(text), text)
-
-
-def _needle(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return how the text of every scoring of the request in this role begins."""
-    start = {"request_id": rows[0]["request_id"], "role": _role(rows)}
-    return json.dumps(start, separators=(",", ":")).encode()[:-1] + b","
-
-
-def _role(rows: Sequence[Mapping[str, Any]]) -> str:
-    return str(rows[0].get("role") or "champion")
-
-
-def _rows(line: bytes) -> list[dict[str, Any]] | None:
-    """Return the rows of a line, or None where it is not what was written."""
-    text = line[HEAD:]
-    if line[:1] not in (WAITING, WRITTEN) or line[1:HEAD] != b" %08x " % zlib.crc32(text):
-        return None
-    return [_parsed(row) for row in json.loads(text)["rows"]]
-
-
-def _jsonable(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: _text(value) for name, value in row.items()} for row in rows]
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return b64encode(value).decode()
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def _parsed(row: Mapping[str, Any]) -> dict[str, Any]:
-    values = dict(row)
-    for name, parse in _DATES.items():
-        if isinstance(values.get(name), str):
-            values[name] = parse(values[name])
-    if values.get("embedding") is not None:
-        values["embedding"] = b64decode(values["embedding"])
-    return values

@@ -66,11 +66,15 @@ def test_a_clock_that_jumps_back_changes_no_order(log_url: str, tmp_path: Path) 
 
 def test_what_waits_can_be_reported(log_url: str, tmp_path: Path) -> None:
     durable = durable_log(log_url, tmp_path)
-    with locked(PredictionLog(log_url).create()):
+    durable.append("q-0", scoring(probability=0.2))
+    with locked(PredictionLog(log_url)):
         durable.append("q-1", scoring(probability=0.3))
         durable.append("q-1", scoring(probability=0.4, role="shadow"))
-        waits = durable.scoring("q-1")
+        waits, exam = durable.scoring("q-1"), durable.exam_report("E-1")
+    assert exam is not None
+    assert (exam["probability"], len(exam["breasts"]), exam["times_scored"]) == (0.3, 2, 2)
     durable.drain()
+    assert durable.exam_report("E-1") == durable.log.exam_report("E-1") != exam
     logged, shadow = durable.scoring("q-1"), durable.scoring("q-1", "shadow")
     assert waits is not None and logged is not None and shadow is not None
     assert {name: logged[name] for name in waits if name != "breasts"} == {
@@ -132,9 +136,11 @@ def test_gone_and_back(
         kept = [durable.append(f"q-{n}", scoring(f"E-{n}")) for n in (1, 2, 1, 0)]
         assert kept == ["spooled", "spooled", "repeated", "spooled"]
         assert durable.drain() == 0
+        assert durable.exam_report("E-2") is not None
         for ask in (
             lambda: durable.log.exam_report("E-0"),
             lambda: durable.scoring("q-9"),
+            lambda: durable.exam_report("E-9"),
             lambda: durable.log.add_outcomes([outcome("E-0", True)]),
             lambda: durable.log.outcomes(),
             lambda: durable.log.watermark("monitor"),
