@@ -14,7 +14,7 @@ DEV    := dask,kaggle,postgres,sheets,s3,blob,dev
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick bench bench-models fuzz check format lock clean
+.PHONY: help setup demo test test-quick bench bench-models bench-service chaos soak fuzz check format lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -59,6 +59,15 @@ bench: $(BENCH)/.bench  ## how many times faster than the usual way (5 minutes, 
 bench-models: $(VENV)/.dev  ## exported graphs against eager PyTorch (quarter of an hour, one core)
 	$(BIN)/python -m pytest benchmarks/test_export.py -q --turns 9
 	$(BIN)/python -m benchmarks.export_report
+
+bench-service: $(VENV)/.dev  ## the service against the same call in process (8 minutes, a quiet machine)
+	$(BIN)/python -m benchmarks.service
+
+chaos: $(VENV)/.dev  ## kill workers and decoders a hundred times under load, then every other fault
+	$(BIN)/python -m benchmarks.chaos
+
+soak: $(VENV)/.dev  ## ten thousand requests: is the memory flat? (ten minutes)
+	$(BIN)/python -m benchmarks.soak
 
 fuzz: $(VENV)/.dev  ## a million broken files through the reader (half an hour, one core)
 	$(BIN)/python -m tests.fuzz.fuzz_reader --cases 1000000 --log runs/fuzz.log
