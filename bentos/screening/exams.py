@@ -172,7 +172,7 @@ def _add_lookup(app: FastAPI, service: Service) -> None:
         responses=schema.problems(404, 503),
     )
     async def get_exam(request: Request, exam: str) -> schema.LoggedExam:
-        row = await service.run(service.log.exam_report, exam)
+        row = await service.run(service.durable.exam_report, exam)
         if row is None:
             raise ExamUnknown("No prediction is logged under this exam id.")
         await service.note(request, "read", exam, row["release_id"])
@@ -185,7 +185,7 @@ def _add_results(app: FastAPI, service: Service) -> None:
         try:
             kept: KeptResult = await service.run(service.results.latest, exam)
         except ResultUnknown:
-            if await service.run(service.log.known_exams, [exam]):
+            if await service.run(service.durable.exam_report, exam) is not None:
                 raise
             raise ExamUnknown("No prediction is logged under this exam id.") from None
         return kept
