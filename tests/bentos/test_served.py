@@ -94,7 +94,7 @@ def test_swaps_roll_back_and_a_killed_worker(settings: Settings, files: list[Any
             Hammer(lambda: client.post("/v1/exams", files=files), threads=2) as hammer,
         ):
             assert deploy_release(SECOND, settings).previous == FIRST
-            time.sleep(1)
+            wait_until(lambda: SECOND in hammer.releases)
             assert rollback(settings).release == FIRST
         assert set(hammer.statuses) == {200}
         assert set(hammer.releases) == {FIRST, SECOND}
