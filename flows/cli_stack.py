@@ -15,6 +15,7 @@ from flows.cli_terminal import Json, output, reported, say, settings_from_enviro
 
 if TYPE_CHECKING:
     from flows.stack import StackReport
+    from mammo.settings import Settings
 
 COLUMNS = ("title", "status", "pid", "port", "restarts", "seconds_to_healthy", "log")
 
@@ -51,6 +52,18 @@ def up(
         )
     if report.running:
         _show_stack(report, as_json=as_json)
+        _tell_who_may_call(settings)
+
+
+def _tell_who_may_call(settings: Settings) -> None:
+    from bentos.screening.access_rules import may_be_open
+    from mammo.tokens import TokenStore
+
+    if may_be_open(settings, TokenStore(settings.tokens_path)):
+        say(
+            "The service asks nobody on this machine for a token, and nobody else can call it. "
+            "`mammo token add NAME --role predict` makes the first."
+        )
 
 
 @reported

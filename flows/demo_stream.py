@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from bentos.screening.access_rules import is_loopback
+from bentos.screening.access_rules import may_be_open
 from mammo.settings import Settings
 from mammo.tokens import TokenStore
 
@@ -46,9 +46,8 @@ def list_exams(directory: Path) -> list[PhantomExam]:
 
 def own_token(settings: Settings) -> str | None:
     """Make a token for the demo's requests where its service will ask for one, else None."""
-    if settings.auth == "auto" and is_loopback(settings.host):
-        return None
-    return TokenStore(settings.tokens_path).add("demo", ["predict", "outcomes"])
+    store = TokenStore(settings.tokens_path)
+    return None if may_be_open(settings, store) else store.add("demo", ["predict", "outcomes"])
 
 
 @dataclass

@@ -25,7 +25,14 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bentos.screening.access_rules import RULES, is_loopback, roles_for, secure
+from bentos.screening.access_rules import (
+    RULES,
+    find_rule,
+    is_loopback,
+    may_be_open,
+    roles_for,
+    secure,
+)
 from bentos.screening.security_headers import SecurityHeaders
 from mammo.contract import PROBLEM
 from mammo.errors import (
@@ -88,7 +95,7 @@ class Access:
         on_refused: Callable[[str, Caller, Scope], None] | None = None,
     ) -> None:
         self._app = app
-        self._may_open = settings.auth == "auto" and is_loopback(settings.host)
+        self._settings = settings
         self._tokens = tokens
         self._on_refused = on_refused
 
@@ -118,7 +125,7 @@ class Access:
             state["caller"] = self._require(headers, state, needed)
 
     def _is_open(self, scope: Scope, headers: Headers) -> bool:
-        return self._may_open and _is_local(scope, headers) and not self._tokens.exists()
+        return _is_local(scope, headers) and may_be_open(self._settings, self._tokens)
 
     def _require(self, headers: Headers, state: dict[str, Any], needed: frozenset[str]) -> Caller:
         token = self._tokens.find(_bearer(headers))
@@ -134,16 +141,17 @@ class Access:
         return caller
 
     async def _refuse(self, error: MammoError, scope: Scope, receive: Receive, send: Send) -> None:
+        rule = scope["route"] = find_rule(scope["method"], scope["path"])  # for log and counts
         if self._on_refused is not None:
             self._on_refused(error.code, caller_of(scope), scope)
-        headers = _challenge(error, roles_for(scope["method"], scope["path"]))
+        headers = _challenge(error, rule.roles)
         answer = JSONResponse(error.problem(), error.http_status, headers, media_type=PROBLEM)
         await answer(scope, receive, send)
 
 
 def warn_of_access(settings: Settings, tokens: TokenStore) -> None:
     """Tell at every start when nobody is asked for a token, or nobody has a good one."""
-    if settings.auth == "auto" and is_loopback(settings.host) and not tokens.exists():
+    if may_be_open(settings, tokens):
         _log.warning(
             "access is OPEN to everybody with an account on this machine: no token was made. "
             "`mammo token add NAME --role predict` shuts it, MAMMO_AUTH=on whatever else holds"

@@ -9,7 +9,7 @@ from typing import Any
 
 from mammo.contract import PROBLEM
 from mammo.settings import Settings
-from mammo.tokens import ROLES
+from mammo.tokens import ROLES, TokenStore
 
 SECURITY = "bearer"
 OPEN: frozenset[str] = frozenset()
@@ -22,7 +22,7 @@ class Rule:
     """A method and a path template, and the roles of which a caller needs one."""
 
     method: str
-    template: str
+    path: str
     roles: frozenset[str]
 
 
@@ -50,19 +50,24 @@ RULES = (
 )
 LOOKED_AT, CHANGED = frozenset({"read"}), frozenset({"operate"})
 _PATTERNS = [
-    (one, re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(one.template)))) for one in RULES
+    (one, re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(one.path)))) for one in RULES
 ]
+
+
+def find_rule(method: str, path: str) -> Rule:
+    """Return the rule of a request; for what is not listed, one whose path says only that."""
+    method = "GET" if method == "HEAD" else method
+    if method == "GET" and path.startswith(ANY_PATH):
+        return Rule(method, ANY_PATH[0], OPEN)
+    for rule, pattern in _PATTERNS:
+        if rule.method == method and pattern.fullmatch(path):
+            return rule
+    return Rule(method, "other", LOOKED_AT if method == "GET" else CHANGED)
 
 
 def roles_for(method: str, path: str) -> frozenset[str]:
     """Return the roles of which one is needed; empty where nobody is asked."""
-    method = "GET" if method == "HEAD" else method
-    if method == "GET" and path.startswith(ANY_PATH):
-        return OPEN
-    for rule, pattern in _PATTERNS:
-        if rule.method == method and pattern.fullmatch(path):
-            return rule.roles
-    return LOOKED_AT if method == "GET" else CHANGED
+    return find_rule(method, path).roles
 
 
 def is_loopback(host: str) -> bool:
@@ -74,6 +79,11 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return False
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def may_be_open(settings: Settings, tokens: TokenStore) -> bool:
+    """True while a caller on this machine is asked for no token; see `access.Access`."""
+    return settings.auth == "auto" and is_loopback(settings.host) and not tokens.exists()
 
 
 def secure(document: dict[str, Any], settings: Settings) -> dict[str, Any]:
@@ -88,7 +98,7 @@ def secure(document: dict[str, Any], settings: Settings) -> dict[str, Any]:
         "scheme": "bearer",
         "description": f"A token of `mammo token add`, with roles of {', '.join(ROLES)}.",
     }
-    optional = settings.auth == "auto" and is_loopback(settings.host)
+    optional = may_be_open(settings, TokenStore(settings.tokens_path))
     refused = {"content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
