@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+)
 
 from mammo.exam import Laterality, Outcome
 
@@ -40,7 +48,7 @@ class OutcomeIn(BaseModel):
     )
 
     exam: Name = Field(validation_alias=AliasChoices("exam", "exam_id"))
-    cancer: bool
+    cancer: StrictBool
     known_at: Instant = Field(description="when the result was known; without offset, UTC")
     source: Name = Field(description="where it comes from, such as pathology")
     laterality: Literal["L", "R"] | None = None

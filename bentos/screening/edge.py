@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bentos.screening import schema
 from bentos.screening.metrics import Metrics
 from bentos.screening.rollout import Rollout
-from mammo.errors import MammoError, NotReady, OutcomeInvalid
+from mammo.errors import MammoError, NotReady, OutcomeInvalid, RequestError
 
 QUIET_PATHS = ("/healthz", "/livez", "/readyz", "/metrics")
 """Paths that are asked every few seconds."""
@@ -54,9 +54,12 @@ def add_errors(app: FastAPI, rollout: Rollout, metrics: Metrics) -> None:
         assert isinstance(error, HTTPException)
         if isinstance(error.__cause__, MammoError):  # raised while the framework read the body
             return await refuse(request, error.__cause__)
+        if error.status_code == 400:  # the framework could not even decode the body
+            return await refuse(request, RequestError("The body is no JSON in UTF-8."))
         code, detail = f"HTTP_{error.status_code}", str(error.detail)
         problem = {"type": "about:blank", "title": detail, "code": code, "detail": detail}
-        return answer(problem | {"status": error.status_code})
+        headers = dict(error.headers or {})  # 405 names the methods that are allowed
+        return answer(problem | {"status": error.status_code}, headers)
 
     app.add_exception_handler(MammoError, refuse)
     app.add_exception_handler(RequestValidationError, refuse_fields)

@@ -22,7 +22,7 @@ def add_outcomes(app: FastAPI, service: Service) -> None:
         tags=["outcomes"],
         summary="Tell what became of exams",
         response_model=schema.OutcomesAnswer,
-        responses=schema.problems(413, 415, 422, 503, 507),
+        responses=schema.problems(400, 413, 415, 422, 503, 507),
     )
     async def add_outcomes(request: Request, outcomes: OutcomesIn) -> schema.OutcomesAnswer:
         """Store one outcome or a list; the same outcome again changes nothing.

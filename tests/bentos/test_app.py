@@ -171,6 +171,8 @@ def test_outcomes_are_idempotent(client: TestClient, settings: Settings) -> None
         (OUTCOME | {"known_at": 1700000000}, "ISO 8601"),
         (OUTCOME | {"known_at": "soon"}, "known_at: Input should be a valid datetime"),
         (OUTCOME | {"cancer": None}, "cancer: Input should be a valid boolean"),
+        (OUTCOME | {"cancer": "0"}, "cancer: Input should be a valid boolean"),
+        (OUTCOME | {"cancer": 1}, "cancer: Input should be a valid boolean"),
         (OUTCOME | {"exam": " "}, "exam: String should have at least 1 character"),
         (OUTCOME | {"laterality": "B"}, "laterality: Input should be 'L' or 'R'"),
         (OUTCOME | {"name": "Doe"}, "name: Extra inputs are not permitted"),
@@ -191,6 +193,8 @@ def test_outcomes_that_are_no_json_or_too_long(client: TestClient) -> None:
     kind = {"content-type": "application/json"}
     answer = client.post("/v1/outcomes", content=b"{", headers=kind)
     assert (answer.status_code, answer.json()["code"]) == (422, "OUTCOME_INVALID")
+    answer = client.post("/v1/outcomes", content=b'{"exam": "\xff"}', headers=kind)
+    assert (answer.status_code, answer.json()["code"]) == (400, "BAD_REQUEST")
     answer = client.post("/v1/outcomes", content=b" " * (17 * 2**20), headers=kind)
     assert (answer.status_code, answer.json()["code"]) == (413, "TOO_LARGE")
 
@@ -233,6 +237,7 @@ def test_other_errors_are_problems_too(
     answer = client.request(method, path)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers.get("allow") == ("POST" if status == 405 else None)
 
 
 def test_metrics_count_without_names(client: TestClient) -> None:
