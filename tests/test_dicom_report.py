@@ -1,0 +1,184 @@
+"""The DICOM report reads back as what was told, in the patient's own study."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from mammo.dicom.original_ids import read_original_ids
+from mammo.errors import ResultUnknown
+from mammo.kept_result import KeptResult
+from mammo.results import ResultStore
+from tests.heat_release import KEY, load, one_exam, write_heat_release
+
+pytest.importorskip("highdicom", reason="highdicom comes with the extra serve")
+pytestmark = pytest.mark.slow
+NAME, BORN = "Müller^Żaneta=山田^花子", "19610203"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> list[Dataset]:
+    """An exam of somebody, whose names need more than one character set."""
+    images = []
+    for _, data in one_exam(tmp_path_factory.mktemp("phantom")):
+        image = pydicom.dcmread(BytesIO(data))
+        image.SpecificCharacterSet = "ISO_IR 192"
+        image.PatientName, image.PatientBirthDate = NAME, BORN
+        image.AccessionNumber = "A-77"
+        images.append(image)
+    return images
+
+
+@pytest.fixture(scope="module")
+def kept(original: list[Dataset], tmp_path_factory: pytest.TempPathFactory) -> KeptResult:
+    screener = load(write_heat_release(tmp_path_factory.mktemp("releases"), "r-light"))
+    files = []
+    for number, image in enumerate(original, start=1):
+        stream = BytesIO()
+        image.save_as(stream)
+        files.append((str(number), stream.getvalue()))
+    scoring = screener.score_read(screener.read_exam(files, key=KEY, site="s", identity=True))
+    answer = scoring.report.to_json() | {"scale": 7, "abstention": ["OUT_OF_DISTRIBUTION"]}
+    store = ResultStore(tmp_path_factory.mktemp("results"))
+    store.keep("q-1", scoring.report.exam_id, answer, scoring)
+    return store.of_request("q-1")
+
+
+@pytest.fixture(scope="module")
+def report(kept: KeptResult) -> Dataset:
+    return pydicom.dcmread(BytesIO(kept.report_dcm()))
+
+
+def groups(report: Dataset) -> dict[str, dict[str, Any]]:
+    """Return tracking identifier -> meaning of concept -> value, of the measurement groups."""
+    (whole,) = (
+        item
+        for item in report.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeMeaning == "Imaging Measurements"
+    )
+    found = {}
+    for group in whole.ContentSequence:
+        values = {
+            item.ConceptNameCodeSequence[0].CodeMeaning: item for item in group.ContentSequence
+        }
+        found[values["Tracking Identifier"].TextValue] = values
+    return found
+
+
+def number(item: Dataset) -> tuple[float, str]:
+    measured = item.MeasuredValueSequence[0]
+    return float(measured.NumericValue), measured.MeasurementUnitsCodeSequence[0].CodeValue
+
+
+def meaning(item: Dataset) -> str:
+    return str(item.ConceptCodeSequence[0].CodeMeaning)
+
+
+def test_it_is_in_the_patients_study(report: Dataset, original: list[Dataset]) -> None:
+    for name in ("StudyInstanceUID", "PatientID", "PatientSex", "StudyDate", "StudyTime"):
+        assert report[name].value == original[0][name].value, name
+    assert (report.PatientName, report.PatientBirthDate) == (NAME, BORN)
+    assert report.AccessionNumber == "A-77"
+    assert report.SOPClassUID.name == "Comprehensive SR Storage" and report.Modality == "SR"
+    assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+    assert (report.CompletionFlag, report.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
+    evidence = report.CurrentRequestedProcedureEvidenceSequence[0]
+    assert evidence.StudyInstanceUID == report.StudyInstanceUID
+    told = {
+        one.ReferencedSOPInstanceUID
+        for series in evidence.ReferencedSeriesSequence
+        for one in series.ReferencedSOPSequence
+    }
+    assert told == {image.SOPInstanceUID for image in original}
+    assert report.SeriesInstanceUID not in {image.SeriesInstanceUID for image in original}
+
+
+def test_scores_decisions_and_status_are_those_of_the_answer(
+    report: Dataset, kept: KeptResult
+) -> None:
+    found, answer = groups(report), kept.answer
+    exam = found["exam"]
+    assert meaning(exam["Status of analysis"]) == "Scored, not to be relied on"
+    reserve = exam["Reason not to rely on the score"].ConceptCodeSequence[0]
+    assert reserve.LongCodeValue == "OUT_OF_DISTRIBUTION"
+    assert number(exam["Probability of cancer"]) == (round(100 * answer["score"], 4), "%")
+    assert number(exam["Tenth of the reference exams"]) == (7.0, "1")
+    for breast in answer["breasts"]:
+        told = found[f"breast {breast['laterality']}"]
+        assert number(told["Probability of cancer"])[0] == round(100 * breast["probability"], 4)
+        recalled = meaning(told["Decision at the operating point"]) == "Recall"
+        assert recalled is breast["recall"]
+        side = told["Finding Site"].ContentSequence[0]
+        assert meaning(side) == {"L": "Left", "R": "Right"}[breast["laterality"]]
+
+
+def test_every_finding_is_a_box_on_its_image(
+    report: Dataset, kept: KeptResult, original: list[Dataset]
+) -> None:
+    found, regions = groups(report), 0
+    for place, view in enumerate(kept.views, start=1):
+        for number_, finding in enumerate(view.facts["findings"], start=1):
+            told = found[f"image {place} region {number_}"]["Image Region"]
+            left, top, right, bottom = (finding[n] for n in ("x_min", "y_min", "x_max", "y_max"))
+            corners = [left, top, right, top, right, bottom, left, bottom, left, top]
+            assert list(told.GraphicData) == pytest.approx(corners, abs=0.01)
+            source = told.ContentSequence[0].ReferencedSOPSequence[0]
+            assert source.ReferencedSOPInstanceUID == original[place - 1].SOPInstanceUID
+            regions += 1
+    assert regions >= 1 and len(found) == 3 + regions
+
+
+def test_the_same_scoring_gives_the_same_object(kept: KeptResult, report: Dataset) -> None:
+    again = pydicom.dcmread(BytesIO(kept.report_dcm()))
+    assert again.SOPInstanceUID == report.SOPInstanceUID
+    assert again.SeriesInstanceUID == report.SeriesInstanceUID
+    other = pydicom.dcmread(BytesIO(replace(kept, request_id="q-2").report_dcm()))
+    assert other.SOPInstanceUID != report.SOPInstanceUID
+
+
+def test_without_reserves_the_status_is_scored(kept: KeptResult) -> None:
+    answer = kept.answer | {"abstention": [], "scale": None}
+    report = pydicom.dcmread(BytesIO(replace(kept, answer=answer).report_dcm()))
+    exam = groups(report)["exam"]
+    assert meaning(exam["Status of analysis"]) == "Scored"
+    assert {"Tenth of the reference exams", "Reason not to rely on the score"}.isdisjoint(exam)
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed")
+def test_an_independent_validator_finds_no_error(kept: KeptResult, tmp_path: Path) -> None:
+    (tmp_path / "report.dcm").write_bytes(kept.report_dcm())
+    command = ["dciodvfy", "-new", str(tmp_path / "report.dcm")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    said = done.stdout + done.stderr
+    assert "ComprehensiveSR" in said
+    assert "Error" not in said, said
+    lines = [one for one in said.splitlines() if one.startswith("Warning")]
+    assert all("99MAMMO" in one for one in lines), said
+
+
+def test_an_image_without_uids_has_no_report(kept: KeptResult) -> None:
+    assert kept.original_ids is not None
+    broken = {tag: value for tag, value in kept.original_ids[0].items() if tag != "0020000D"}
+    with pytest.raises(ResultUnknown, match="no Study, Series"):
+        replace(kept, original_ids=(broken, *kept.original_ids[1:])).report_dcm()
+
+
+def test_a_malformed_value_is_left_out_of_the_ids(original: list[Dataset]) -> None:
+    image = Dataset()
+    image.update({element.tag: element for element in original[0] if element.keyword != "Rows"})
+    stream = BytesIO()
+    image.file_meta = original[0].file_meta
+    image.save_as(stream, enforce_file_format=True)
+    data = stream.getvalue()
+    place = data.index(b"DA\x08\x00" + BORN.encode()) + 4
+    ids = read_original_ids(data[:place] + b"\xff" * 8 + data[place + 8 :])
+    assert ids["00100020"]["Value"] == [original[0].PatientID]
+    assert "00280010" not in ids
