@@ -36,7 +36,8 @@ from mammo.exam import Outcome
 
 __all__ = ["Screening"]
 
-TIMEOUT_SECONDS = 120.0
+TIMEOUT_SECONDS = 150.0
+"""Above what the service gives an exam (``MAMMO_EXAM_SECONDS``), so that its refusal arrives."""
 TRIES = 5
 JOB_SECONDS = 3600.0
 FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.25, 5.0
