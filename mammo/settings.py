@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mammo.pseudonym_key import (
@@ -81,6 +82,11 @@ class Settings(BaseSettings):
     result_days: float = Field(default=30.0, ge=0)
     data_remote: str | None = None
     data_remote_endpoint: str | None = None
+
+    @field_validator("token", mode="before")
+    @classmethod
+    def _no_empty_token(cls, given: Any) -> Any:
+        return given or None  # a variable that compose sets to nothing
 
     @property
     def log_url(self) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, QueuePool
 
+from mammo.errors import SettingsInvalid
+
 BUSY_SECONDS = 30.0
 POSTGRES = "postgresql+pg8000"
 
@@ -34,11 +36,18 @@ def open_server(url: sa.URL, *, busy_seconds: float = BUSY_SECONDS) -> sa.Engine
 
     A lock that others hold longer than ``busy_seconds`` is an error, and so is a
     server that says nothing for a second more: a cut cable closes no connection.
+    Raises SettingsInvalid where the driver of the URL is not installed.
     """
     arguments = {"timeout": busy_seconds + 1} if url.get_driver_name() == "pg8000" else {}
-    engine = sa.create_engine(
-        url, pool_pre_ping=True, connect_args=arguments, pool_timeout=busy_seconds
-    )
+    try:
+        engine = sa.create_engine(
+            url, pool_pre_ping=True, connect_args=arguments, pool_timeout=busy_seconds
+        )
+    except (ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
+        raise SettingsInvalid(
+            f"MAMMO_DATABASE_URL asks for {url.drivername}, and its driver is not installed. "
+            "Tried is postgresql+pg8000 (`pip install 'mammo[postgres]'`), or SQLite without it."
+        ) from error
     if url.get_backend_name() == "postgresql":
         sa.event.listen(engine, "connect", _PreparePostgres(busy_seconds))
     return engine
