@@ -44,7 +44,7 @@ class Database:
         self, url: str | sa.URL, *, pooled: bool = False, busy_seconds: float = BUSY_SECONDS
     ) -> None:
         self.url = log_url(url)
-        self._sqlite = self.url.get_backend_name() == "sqlite"
+        self._sqlite = self.url.drivername.startswith("sqlite")
         self._engine = open_engine(self.url, pooled=pooled, busy_seconds=busy_seconds)
 
     def create(self) -> Self:

@@ -25,10 +25,19 @@ _SHORT = ("postgresql", "postgres")
 
 
 def open_engine(url: sa.URL, *, pooled: bool, busy_seconds: float) -> sa.Engine:
-    """Open SQLite or a server; ``busy_seconds`` bound the wait for a lock or an answer."""
-    if url.get_backend_name() == "sqlite":
-        return open_sqlite(url, pooled=pooled, busy_seconds=busy_seconds)
-    return open_server(url, busy_seconds=busy_seconds)
+    """Open SQLite or a server; ``busy_seconds`` bound the wait for a lock or an answer.
+
+    Raises SettingsInvalid where the driver of the URL is not installed.
+    """
+    try:
+        if url.get_backend_name() == "sqlite":
+            return open_sqlite(url, pooled=pooled, busy_seconds=busy_seconds)
+        return open_server(url, busy_seconds=busy_seconds)
+    except (ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
+        raise SettingsInvalid(
+            f"MAMMO_DATABASE_URL asks for {url.drivername}, and its driver is not installed. "
+            "Tried is postgresql+pg8000 (`pip install 'mammo[postgres]'`), or SQLite without it."
+        ) from error
 
 
 def open_server(url: sa.URL, *, busy_seconds: float = BUSY_SECONDS) -> sa.Engine:
@@ -36,18 +45,11 @@ def open_server(url: sa.URL, *, busy_seconds: float = BUSY_SECONDS) -> sa.Engine
 
     A lock that others hold longer than ``busy_seconds`` is an error, and so is a
     server that says nothing for a second more: a cut cable closes no connection.
-    Raises SettingsInvalid where the driver of the URL is not installed.
     """
     arguments = {"timeout": busy_seconds + 1} if url.get_driver_name() == "pg8000" else {}
-    try:
-        engine = sa.create_engine(
-            url, pool_pre_ping=True, connect_args=arguments, pool_timeout=busy_seconds
-        )
-    except (ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
-        raise SettingsInvalid(
-            f"MAMMO_DATABASE_URL asks for {url.drivername}, and its driver is not installed. "
-            "Tried is postgresql+pg8000 (`pip install 'mammo[postgres]'`), or SQLite without it."
-        ) from error
+    engine = sa.create_engine(
+        url, pool_pre_ping=True, connect_args=arguments, pool_timeout=busy_seconds
+    )
     if url.get_backend_name() == "postgresql":
         sa.event.listen(engine, "connect", _PreparePostgres(busy_seconds))
     return engine
