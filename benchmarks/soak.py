@@ -49,10 +49,15 @@ class Soak:
     samples: list[Sample]
 
     @property
+    def fails(self) -> int:
+        """Attempts that did not end as they should have."""
+        fine = ("200", "again 200", "202", "job done")
+        return sum(number for name, number in self.attempts.items() if name not in fine)
+
+    @property
     def passed(self) -> bool:
         """True where memory is flat, every first attempt was answered and the books balance."""
-        only_answers = set(self.attempts) <= {"200", "again 200", "202", "job done"}
-        return self.growth.is_flat and only_answers and self.books.balance
+        return self.growth.is_flat and not self.fails and self.books.balance
 
 
 def run_soak(settings: Settings, requests: int, *, workers: int = WORKERS) -> Soak:

@@ -28,8 +28,8 @@ from benchmarks.chaos.served import make_installation, serve, wait_until
 from mammo.settings import Settings
 
 KILLS, WORKERS, CLIENTS = 100, 2, 4
-PAUSE_S = 2.6
-"""Mean time between kills: 100 take four and a half minutes."""
+PAUSE_S = 2.4
+"""Mean time between kills: 100 take four to five minutes."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -55,9 +55,15 @@ class Books:
         return asdict(self)
 
 
-def check_books(sent: Sequence[Sent], log_url: str) -> Books:
-    """Compare what was sent and answered with the log, which must be at rest."""
+def check_books(
+    sent: Sequence[Sent], log_url: str, ignored: Collection[str] = frozenset()
+) -> Books:
+    """Compare what was sent and answered with the log, which must be at rest.
+
+    Exams whose ids are ``ignored`` are no part of the books.
+    """
     rows = read_answers(log_url)
+    rows = rows[~rows["exam_id"].isin(list(ignored))]
     exams, breasts = (rows[rows["level"] == level] for level in ("exam", "breast"))
     by_exam = dict(iter(exams.groupby("exam_id")))
     sides = breasts.groupby("exam_id")["laterality"].agg(lambda found: tuple(sorted(found)))

@@ -6,12 +6,15 @@ import socket
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 from benchmarks.chaos.exams import SmallExam
 from benchmarks.chaos.fault import Bench, Fault, count
 from benchmarks.chaos.load import Sent
+from benchmarks.chaos.page import spell
 
 BOUNDARY = "chaos"
 
@@ -100,6 +103,46 @@ def client_leaves(bench: Bench, exams: int = 10) -> Fault:
         f"{exams} clients hang up 0 to {4 * (exams - 1)} ms after the last byte, and come again",
         f"sent again: {count(again)}; logged twice: {books.twice}",
         {"answered when they come again": set(again) == {"200"}, "books": books.balance},
+        {"books": books.to_json()},
+    )
+
+
+def same_key_at_once(bench: Bench, exams: int = 4, clients: int = 3) -> Fault:
+    """Send each exam from several connections at the same moment, under one key."""
+    statuses = list[str]()
+    with ThreadPoolExecutor(clients) as pool:
+        for one in [bench.new() for _ in range(exams)]:
+            statuses += pool.map(bench.send, [one] * clients)
+    books = bench.books()
+    return Fault(
+        "one key at once",
+        f"{clients} connections send the same exam under one key at the same moment",
+        f"{count(statuses)}; logged twice: {books.twice}; different answers: {books.changed}",
+        {"all are answered": set(statuses) == {"200"}, "books": books.balance},
+        {"books": books.to_json()},
+    )
+
+
+def same_job_at_once(bench: Bench, exams: int = 3, clients: int = 4) -> Fault:
+    """Ask at the same moment, under one key, that an exam be scored later; wait for the jobs."""
+    with ThreadPoolExecutor(clients) as pool:
+        for sent in [bench.new() for _ in range(exams)]:
+            asked = list(
+                pool.map(lambda one: bench.client.submit(one.exam, one.key), [sent] * clients)
+            )
+            sent.attempts += [status for status, _ in asked]
+            bench.client.wait_for(sent, {str(job.get("id")) for _, job in asked})
+    accepted = Counter(status for one in bench.sent[-exams:] for status in one.attempts)
+    books = bench.books()
+    return Fault(
+        "one job at once",
+        f"{clients} connections ask for the same exam, to be scored later, under one key",
+        f"{spell(dict(accepted))}; logged twice: {books.twice}",
+        {
+            "all are accepted": set(accepted) == {"202", "job done"},
+            "one job each": accepted["job done"] == exams,
+            "books": books.balance,
+        },
         {"books": books.to_json()},
     )
 

@@ -10,33 +10,59 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.chaos.client_faults import client_leaves, half_sent, slow_client
-from benchmarks.chaos.clock_faults import clock_jumps
+from benchmarks.chaos.client_faults import (
+    client_leaves,
+    half_sent,
+    same_job_at_once,
+    same_key_at_once,
+    slow_client,
+)
+from benchmarks.chaos.clock_faults import MovedClock, clock_jumps
 from benchmarks.chaos.fault import Bench, Fault
 from benchmarks.chaos.page import describe, write_run
 from benchmarks.chaos.release_faults import nan_release, refused_releases
 from benchmarks.chaos.served import make_installation, serve
-from benchmarks.chaos.storage_faults import database_gone, database_locked, disk_full
+from benchmarks.chaos.storage_faults import (
+    database_gone,
+    database_locked,
+    disk_full,
+    small_disk,
+)
 from tests.postgres import running_cluster
 
 
 def run_faults(folder: Path) -> Iterator[Fault]:
     """Bring about each fault and tell what was seen."""
-    yield disk_full(folder / "full")
     with running_cluster() as cluster:
         yield database_gone(folder / "gone", cluster)
-    yield clock_jumps(folder / "clock")
-    with serve(make_installation(folder / "home"), workers=1) as served:
-        bench = Bench(served)
+    with bench_of(folder) as (bench, clock):
         yield database_locked(bench)
+        yield same_key_at_once(bench)
+        yield same_job_at_once(bench)
         yield half_sent(bench)
         yield client_leaves(bench)
         yield slow_client(bench)
         yield refused_releases(bench)
         yield nan_release(bench)
+        yield clock_jumps(bench, clock)
+        yield disk_full(bench)
+
+
+@contextmanager
+def bench_of(folder: Path) -> Iterator[tuple[Bench, MovedClock]]:
+    """Serve from a small disk, with a clock that can be set.
+
+    Raises PermissionError where no small disk can be made, RuntimeError without a C compiler.
+    """
+    clock = MovedClock(folder)
+    with small_disk(folder / "home") as home:
+        settings = make_installation(home)
+        with serve(settings, environment=clock.environment) as served:
+            yield Bench(served), clock
 
 
 def write_faults(faults: list[Fault]) -> None:

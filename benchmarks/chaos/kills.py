@@ -12,13 +12,17 @@ import psutil
 
 from benchmarks.chaos.served import Served
 
+WORKER_SHARE = 0.3
+"""Of the kills; a worker takes its decoders with it, and its successor needs ten seconds."""
+
 
 @dataclass
 class Killer:
     """Kills workers and decoders at random moments.
 
     ``pause_s`` is the mean time between two kills, drawn evenly between half and
-    one and a half of it. A worker takes its two decoders with it.
+    one and a half of it. Only processes at work are drawn: a worker that still
+    starts has no request to lose.
     """
 
     served: Served
@@ -27,18 +31,19 @@ class Killer:
     killed: Counter[str] = field(default_factory=Counter)
 
     def kill(self, times: int) -> None:
-        """Kill so many processes, each drawn from those that live then."""
+        """Kill so many processes, each drawn from those that are at work then."""
         dice = random.Random(self.seed)
         while self.killed.total() < times:
             time.sleep(self.pause_s * dice.uniform(0.5, 1.5))
-            self._kill_one(dice)
+            while not self._kill_one(dice):
+                time.sleep(0.2)
 
-    def _kill_one(self, dice: random.Random) -> None:
-        kinds = {"worker": self.served.workers(), "decoder": self.served.decoders()}
-        living = [(kind, one) for kind, found in kinds.items() for one in found]
-        if not living:  # the server is about to start the next
-            return
-        kind, one = dice.choice(living)
+    def _kill_one(self, dice: random.Random) -> bool:
+        kind = "worker" if dice.random() < WORKER_SHARE else "decoder"
+        at_work = self.served.workers_at_work() if kind == "worker" else self.served.decoders()
+        if not at_work:
+            return False
         with contextlib.suppress(psutil.NoSuchProcess):
-            one.kill()
+            dice.choice(at_work).kill()
             self.killed[kind] += 1
+        return True

@@ -11,7 +11,7 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -92,6 +92,12 @@ class Client:
                 return None
             time.sleep(PAUSE_SECONDS)
         return None
+
+    def wait_for(self, sent: Sent, jobs: Collection[str]) -> None:
+        """Wait until these jobs of one exam are over and keep the answer."""
+        for job_id in jobs:
+            until = time.monotonic() + PATIENCE_SECONDS
+            sent.answer = self._wait_for(sent, until, job_id)
 
     def _wait_for(self, sent: Sent, until: float, job_id: str) -> dict[str, Any] | None:
         """Ask for a job until it is over; return its answer, None where it failed."""

@@ -13,6 +13,7 @@ from mammo.release import Release
 from mammo.screening import Screener
 from mammo.settings import Settings
 from tests.bentos.releases import write_release
+from tests.heat_release import write_graph
 
 BRIGHTER_THAN_EXAMS = 0.21
 """The golden image's mean is 0.24, those of the small phantoms are below 0.20."""
@@ -27,9 +28,12 @@ class NanOnDark(nn.Module):
 
 
 def write_good(settings: Settings, release_id: str, bias: float = 0.0) -> Path:
-    """Write a release signed by this installation; ``bias`` moves its scores."""
-    directory = write_release(settings.releases_dir, release_id, bias)
-    Release.read(directory).seal(directory, settings.keys_dir)
+    """Write a release with heat, signed by this installation; ``bias`` moves its scores."""
+    directory = write_release(settings.releases_dir, release_id)
+    release = Release.read(directory)
+    write_graph(directory / "model.onnx", bias)
+    write_golden(directory, Screener(release, directory))
+    release.seal(directory, settings.keys_dir)
     return directory
 
 

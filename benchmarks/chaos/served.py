@@ -53,14 +53,17 @@ class Served:
         """The living processes that answer requests."""
         return _children(self.server)
 
+    def workers_at_work(self) -> list[psutil.Process]:
+        """The workers that have their decoders, which start with them."""
+        return [one for one in self.workers() if len(_children(one)) >= DECODERS_PER_WORKER]
+
     def decoders(self) -> list[psutil.Process]:
         """The living processes that read files."""
         return [child for worker in self.workers() for child in _children(worker)]
 
     def is_ready(self, workers: int = 1) -> bool:
         """True when that many workers have their decoders and one of them can score."""
-        full = [one for one in self.workers() if len(_children(one)) >= DECODERS_PER_WORKER]
-        return len(full) >= workers and self.answers("/readyz")
+        return len(self.workers_at_work()) >= workers and self.answers("/readyz")
 
     def has_started(self, workers: int) -> bool:
         """True when so many workers can score, or with 0 when one lives.
