@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli_terminal import Json, reported, settings_from_environment, show, show_rows, tell
+from flows.cli_terminal import Json, reported, settings_from_environment, show, show_rows
 
 COLUMNS = ("seq", "at", "who", "action", "exam", "release", "result", "status")
 
@@ -46,10 +46,10 @@ def verify(
     if as_json:
         show(report.to_dict(), as_json=True)
     elif report.intact:
-        tell(f"intact: {report.lines} lines, {report.message}")
+        print(f"intact: {report.lines} lines, {report.message}")
         print(f"head {report.head}")
     else:
-        tell(f"broken at line {report.broken_line} ({report.how}): {report.message}")
+        print(f"broken at line {report.broken_line} ({report.how}): {report.message}")
     if not report.intact:
         raise typer.Exit(1)
 

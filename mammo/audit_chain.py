@@ -137,7 +137,7 @@ def _unreadable(head: Head, line: bytes) -> AuditReport:
             f"line {number} is half a line of {len(line)} bytes: its writer was killed, or the "
             "end was cut off",
         )
-    return _broken(head, "changed", f"line {number} is not what was written: it was changed")
+    return _broken(head, "changed", f"line {number} is not what was written")
 
 
 def _misplaced(head: Head, entry: dict[str, Any], rest: Iterator[bytes], key: bytes) -> AuditReport:
@@ -154,7 +154,8 @@ def _misplaced(head: Head, entry: dict[str, Any], rest: Iterator[bytes], key: by
         return _broken(
             head, "reordered", f"line {seq} stands where line {number} belongs, which comes later"
         )
-    lost = f"line {number}" if seq == number + 1 else f"lines {number} to {seq - 1}"
+    one = f"line {number} was"
+    lost = one if seq == number + 1 else f"lines {number} to {seq - 1} were"
     return _broken(head, "removed", f"{lost} removed: line {seq} follows line {head.seq}")
 
 
