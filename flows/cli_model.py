@@ -114,8 +114,22 @@ def predict(
     if as_json:
         show(answer, as_json=True)
         return
-    show({n: v for n, v in answer.items() if n not in ("breasts", "views")}, as_json=False)
-    show_rows(answer["breasts"], ("laterality", "probability", "recall", "threshold"), "Breasts")
+    apart = ("breasts", "views", "operating_point")
+    show({name: value for name, value in answer.items() if name not in apart}, as_json=False)
+    show_rows(answer["breasts"], ("laterality", "probability", "scale", "recall"), "Breasts")
+    views = [view | _told(view) for view in answer["views"]]
+    columns = ("laterality", "view", "probability", "logit", "pooled", "quality", "findings")
+    show_rows(views, columns, "Views; findings in pixels of the original")
+
+
+def _told(view: dict[str, Any]) -> dict[str, str]:
+    """Return a view's codes and boxes in words, each box with its part of the evidence."""
+    boxes = (
+        f"x {one['x_min']:.0f}-{one['x_max']:.0f}, y {one['y_min']:.0f}-{one['y_max']:.0f} "
+        f"({one['score']:.0%})"
+        for one in view.get("findings", [])
+    )
+    return {"quality": ", ".join(view["quality"]), "findings": "; ".join(boxes)}
 
 
 def list_files(paths: Sequence[Path]) -> list[Path]:

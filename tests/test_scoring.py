@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mammo.continual.golden import write_golden
 from mammo.errors import DeadlineExceeded, ScoreNotFinite
 from mammo.geometry import Geometry
 from mammo.heat_findings import MIN_LOGIT, HeatFinding, find_regions
@@ -134,6 +135,17 @@ def test_a_release_without_heat_has_no_findings(read: ReadExam, tmp_path: Path) 
     scoring = load(write_release(tmp_path, "r-plain")).score_read(read)
     assert scoring.heat is None and scoring.heat_map(0) is None
     assert [view.findings for view in scoring.report.views] == [()] * 4
+
+
+@pytest.mark.slow
+def test_the_heat_lies_where_the_release_measured_it(
+    read: ReadExam, screener: Screener, tmp_path: Path
+) -> None:
+    assert screener.score_read(read).grid == GRID  # nothing was measured: evenly
+    measured = Grid(-1.5, 5.6, 16.0, 16.0)
+    directory = write_heat_release(tmp_path, "r-measured")
+    write_golden(directory, load(directory), measured)
+    assert load(directory).score_read(read).grid == measured
 
 
 @pytest.mark.slow

@@ -6,12 +6,15 @@ can be checked anywhere without carrying a patient's image.
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mammo.continual.carry import carried_graph
 from mammo.export.tolerance import logit_tolerance
+from mammo.heat_map import Grid
 from mammo.preprocess import PreprocessConfig, StoredImage, prepare, to_tensor
 from mammo.screening import Screener
 
@@ -34,9 +37,14 @@ def golden_tensor(config: PreprocessConfig) -> np.ndarray:
     return to_tensor(prepare(stored, config).pixels, config)
 
 
-def write_golden(directory: Path, screener: Screener) -> None:
-    """Write golden.npz: pixels, bits, tensor, the logit of this release and its tolerance."""
+def write_golden(directory: Path, screener: Screener, grid: Grid | None = None) -> None:
+    """Write golden.npz: pixels, bits, tensor, the logit of this release and its tolerance.
+
+    With ``grid``, where the cells of the network's heat look, measured on the golden
+    image: the service has no PyTorch to measure it with.
+    """
     tensor = golden_tensor(screener.release.preprocess)
+    more: dict[str, Any] = {} if grid is None else {"grid": np.array(astuple(grid))}
     rounded = carried_graph(directory).endswith("int8")
 
     def score(images: np.ndarray) -> np.ndarray:
@@ -49,4 +57,5 @@ def write_golden(directory: Path, screener: Screener) -> None:
         tensor=tensor,
         logit=np.float64(score(tensor[np.newaxis])[0]),
         tolerance=np.float64(logit_tolerance(score, tensor, rounded=rounded)),
+        **more,
     )

@@ -17,7 +17,7 @@ from mammo.continual.card import write_card
 from mammo.continual.carry import carry_best, export_config
 from mammo.continual.checkpoints import write_weights
 from mammo.continual.folds import OutOfFold
-from mammo.continual.golden import write_golden
+from mammo.continual.golden import golden_tensor, write_golden
 from mammo.continual.heads import fit_head, has_head
 from mammo.continual.measure import exam_metrics, out_of_fold_metrics
 from mammo.continual.score import score_breast_logits, score_exams, score_views
@@ -29,6 +29,7 @@ from mammo.export.head import export_head
 from mammo.export.onnx import export_onnx
 from mammo.models.breast_net import FrozenEncoder, OutputsGraph, ViewNet
 from mammo.models.config import TrainConfig
+from mammo.models.heat import network_grid
 from mammo.release import HEAD, MEAN, Release, new_release_id, write_json
 from mammo.screening import Screener
 from mammo.settings import Settings
@@ -181,7 +182,8 @@ def _write_tables(
         held = pooled_views(estimate.rows, estimate.logits[0], config.aggregation)
         scores.append(view_scores(held, OUT_OF_FOLD, config.target))
     write_scores(draft, scores)
-    write_golden(draft, screener)
+    grid = network_grid(trained.net, golden_tensor(screener.release.preprocess))
+    write_golden(draft, screener, grid)
     parts.patients().to_parquet(draft / "patients.parquet", index=False)
     frames = {name: getattr(parts, name) for name in PARTS}
     labels = {name: target_values(one, config.target) for name, one in frames.items()}
