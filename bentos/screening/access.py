@@ -37,6 +37,7 @@ from bentos.screening.security_headers import SecurityHeaders
 from mammo.contract import PROBLEM
 from mammo.errors import (
     HostForeign,
+    JobUnknown,
     MammoError,
     OriginForeign,
     RoleMissing,
@@ -48,7 +49,16 @@ from mammo.errors import (
 from mammo.settings import Settings
 from mammo.tokens import ROLES, TokenStore
 
-__all__ = ["RULES", "Access", "Caller", "SecurityHeaders", "caller_of", "secure", "warn_of_access"]
+__all__ = [
+    "RULES",
+    "Access",
+    "Caller",
+    "SecurityHeaders",
+    "caller_of",
+    "require_own",
+    "secure",
+    "warn_of_access",
+]
 
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 PICKLES = ("pickle", "joblib", "dill", "python-object")
@@ -72,6 +82,16 @@ def caller_of(scope: Scope) -> Caller:
     """Return who asks, as `Access` found out."""
     found: Caller = scope.get("state", {}).get("caller", ANONYMOUS)
     return found
+
+
+def require_own(caller: Caller, asked_by: str) -> None:
+    """Raise JobUnknown unless a job is the caller's own, or the caller may read all.
+
+    The id of a job can be found from its caller's name and a guessed
+    Idempotency-Key, so that knowing it proves nothing.
+    """
+    if caller.name != asked_by and "read" not in caller.roles:
+        raise JobUnknown("No job of this caller has this id.")
 
 
 class Access:

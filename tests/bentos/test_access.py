@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from bentos.screening.access import (
     Caller,
     SecurityHeaders,
     caller_of,
+    require_own,
     secure,
     warn_of_access,
 )
 from bentos.screening.access_rules import RULES, is_loopback, roles_for
 from mammo.errors import (
     HostForeign,
+    JobUnknown,
     OriginForeign,
     RoleMissing,
     TokenInvalid,
@@ -317,6 +320,20 @@ def test_openapi_tells_which_routes_need_a_token(
     assert operation["security"] == expected
     assert sorted(operation["responses"]) == ["401", "403"]
     assert operation["responses"]["403"]["description"] == "The role predict is needed."
+
+
+@pytest.mark.parametrize(
+    ("caller", "seen"),
+    [
+        (Caller("pacs", frozenset({"predict"})), True),
+        (Caller("other", frozenset({"predict"})), False),
+        (Caller("other", frozenset({"predict", "read"})), True),
+        (Caller("local", frozenset(ROLES)), True),
+    ],
+)
+def test_who_may_only_predict_sees_no_job_of_others(caller: Caller, seen: bool) -> None:
+    with nullcontext() if seen else pytest.raises(JobUnknown, match="No job of this caller"):
+        require_own(caller, "pacs")
 
 
 def test_the_documents_tell_every_route_and_refusal() -> None:
