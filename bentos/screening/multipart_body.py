@@ -33,6 +33,7 @@ class Multipart:
     def __init__(self, content_type: str, max_file_bytes: int, max_files: int) -> None:
         self._max_file_bytes, self._max_files = max_file_bytes, max_files
         self._files: list[Arriving] = []
+        self._whole: list[Arriving] = []
         self._current: Arriving | None = None
         self._field = self._value = self._disposition = b""
         self._fields = self._field_bytes = 0
@@ -59,8 +60,13 @@ class Multipart:
 
     def spill(self) -> None:
         """Move the file that is coming to disk. Raises DiskFull."""
-        if self._files:
-            max(self._files, key=lambda one: one.held_bytes).spill()
+        if self._current is not None:
+            self._current.spill()
+
+    def whole(self) -> list[Arriving]:
+        """Return the files that became whole since the last call."""
+        whole, self._whole = self._whole, []
+        return whole
 
     def finish(self) -> list[Arriving]:
         """Return the files in order. Raises BodyIncomplete when the last boundary never came."""
@@ -84,6 +90,7 @@ class Multipart:
             "on_header_end": self._end_header,
             "on_headers_finished": self._end_headers,
             "on_part_data": self._add_data,
+            "on_part_end": self._end_part,
             "on_end": self._end,
         }
 
@@ -126,6 +133,11 @@ class Multipart:
         self._field_bytes += end - start
         if self._field_bytes > MAX_FIELD_BYTES:
             raise TooLarge("The multipart body's fields that are no files are above 1 MB.")
+
+    def _end_part(self) -> None:
+        if self._current is not None:
+            self._whole.append(self._current)
+        self._current = None
 
     def _end(self) -> None:
         self._ended = True

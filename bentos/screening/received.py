@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from tempfile import TemporaryFile
 from typing import IO
@@ -28,6 +29,11 @@ class ReceivedFile:
     name: str
     data: bytes
 
+    @cached_property
+    def sha256(self) -> bytes:
+        """Digest of the bytes; `receive_files` works it out while other files still come."""
+        return hashlib.sha256(self.data).digest()
+
 
 def looks_like_zip(start: bytes) -> bool:
     """True for a file's first 132 bytes that begin a ZIP and not a DICOM file.
@@ -50,6 +56,7 @@ class Arriving:
         self._max_bytes = max_bytes
         self._chunks: list[bytes] = []
         self._spilt: IO[bytes] | None = None
+        self._settled: ReceivedFile | None = None
         self.held_bytes = 0
 
     def write(self, chunk: bytes, what: str) -> None:
@@ -76,30 +83,31 @@ class Arriving:
             ) from error
         self._chunks, self.held_bytes = [], 0
 
+    def settle(self) -> None:
+        """Join and digest a file that is whole, in a thread, while others still come."""
+        if self._spilt is None and not looks_like_zip(self.start):
+            settled = ReceivedFile(self.name, b"".join(self._chunks))
+            assert settled.sha256
+            self._settled, self._chunks = settled, []
+
     def open(self) -> IO[bytes]:
         """Return the whole file for reading, once."""
         if self._spilt is None:
-            return BytesIO(self.take())
+            data, self._chunks = b"".join(self._chunks), []
+            return BytesIO(data)
         self.spill()
         self._spilt.seek(0)
         return self._spilt
 
-    def take(self) -> bytes:
-        """Return the whole file's bytes, once; the memory they came in is given back."""
-        if self._spilt is None:
-            data, self._chunks, self.held_bytes = _joined(self._chunks), [], 0
-            return data
-        return self.open().read()
+    def receive(self) -> ReceivedFile:
+        """Return the whole file, once; the memory it came in is given back."""
+        return self._settled or ReceivedFile(self.name, self.open().read())
 
     def close(self) -> None:
         """Throw everything away."""
         self._chunks, self.held_bytes = [], 0
         if self._spilt is not None:
             self._spilt.close()
-
-
-def _joined(chunks: Iterable[bytes]) -> bytes:
-    return b"".join(chunks)
 
 
 def above_limit(what: str, limit: int) -> str:

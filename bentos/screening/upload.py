@@ -9,6 +9,7 @@ byte above a limit ends the reading. A body that breaks off leaves nothing behin
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
@@ -102,11 +103,14 @@ async def _receive_parts(
     request: Request, chunks: AsyncIterator[bytes], max_file_mb: int
 ) -> list[Arriving]:
     form = Multipart(request.headers["content-type"], max_file_mb * MB, MAX_FILES)
+    loop, settling = asyncio.get_running_loop(), []
     try:
         async for chunk in chunks:
             form.feed(chunk)
+            settling += [loop.run_in_executor(None, one.settle) for one in form.whole()]
             if form.held_bytes > MEMORY_BYTES:
                 await anyio.to_thread.run_sync(form.spill)
+        await asyncio.gather(*settling)
         return form.finish()
     except BaseException:
         form.close()
@@ -140,7 +144,7 @@ def _unpack(arrived: list[Arriving], max_file_mb: int, max_total_mb: int) -> lis
             archive = Archive(one.open(), one.size, f"File {position}", max_file_mb * MB)
             found = archive.read(left, MAX_FILES - len(files))
         else:
-            found = [ReceivedFile(one.name, one.take())]
+            found = [one.receive()]
         files += found
         left -= sum(len(file.data) for file in found)
     if len(files) > MAX_FILES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import io
 import struct
 import zipfile
@@ -93,6 +94,13 @@ def test_files_do_not_depend_on_how_the_body_is_cut(step: int) -> None:
         ReceivedFile("0.dcm", DICOM[:300]),
         ReceivedFile("1.dcm", near),
         ReceivedFile("2.dcm", b""),
+    ]
+
+
+def test_digests_are_ready_when_the_files_are() -> None:
+    found = receive(MULTIPART, form(DICOM, b"other"))
+    assert [vars(one)["sha256"] for one in found] == [
+        hashlib.sha256(data).digest() for data in (DICOM, b"other")
     ]
 
 
