@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from bentos.screening.loading import require_signed
 from mammo.continual.carry import carried_graph
 from mammo.continual.exported import ExportedRelease, export_release
 from mammo.continual.fit import TrainedRelease, settle_config
@@ -39,10 +40,11 @@ def exported(installation: Settings, trained: TrainedRelease) -> ExportedRelease
 
 
 def test_child_is_whole_and_says_what_it_carries(
-    exported: ExportedRelease, trained: TrainedRelease
+    installation: Settings, exported: ExportedRelease, trained: TrainedRelease
 ) -> None:
     release = Release.read(exported.directory, verify=True)
     assert (release.kind, release.parent) == ("exported", trained.release.id)
+    require_signed(exported.directory, installation)
     assert release.trained_on == trained.release.trained_on
     record = json.loads((exported.directory / "export.json").read_text())
     assert record["chosen"] == carried_graph(exported.directory)

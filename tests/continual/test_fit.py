@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bentos.screening.loading import VerifiedLoad, require_signed
 from mammo.continual.calibrate import recalibrate_release
 from mammo.continual.fit import TrainedRelease, train_release
 from mammo.continual.judge import judge_candidates, judge_release
@@ -48,6 +49,7 @@ def test_release_states_what_it_is(installation: Settings, trained: TrainedRelea
     assert "patients" in release.trained_on
     assert (trained.directory / "card.md").read_text().count("Intended use") == 1
     assert trained.registered.version == "1"
+    require_signed(trained.directory, installation)
 
 
 def test_no_patient_is_in_two_parts_or_in_the_reference_twice(trained: TrainedRelease) -> None:
@@ -202,7 +204,7 @@ def test_recalibration_changes_one_scanner_only(moved: Settings, trained: Traine
     _log_exams(moved, trained.release.id, "New/Scanner", 40)
     parent = moved.releases_dir / trained.release.id
     release, directory = recalibrate_release(moved, parent, "New/Scanner")
-    Screener.load(directory)
+    VerifiedLoad(moved)(directory)
     before, after = trained.release.operating_points, release.operating_points
     assert {name: after[name] for name in before} == before
     assert set(after) - set(before) == {"New/Scanner"}
