@@ -109,10 +109,8 @@ class DurableLog:
             return 0
         done = 0
         with self.spool.draining() as mine:
-            while mine and self._reach() and (waiting := self.spool.oldest(BATCH)):
-                if not self._write(waiting):
-                    break
-                done += len(waiting)
+            while mine and not self.spool.empty and self._reach() and (moved := self._move()):
+                done += moved
         return done
 
     @property
@@ -139,24 +137,32 @@ class DurableLog:
             _log.warning("predictions are spooled: %s", refusal.message)
         self.refusal, self._made = refusal, False
 
-    def _write(self, waiting: list[Waiting]) -> bool:
+    def _move(self) -> int:
+        """Write a batch; the last one while nobody appends, or a busy spool were never empty."""
+        waiting = self.spool.oldest(BATCH)
+        if len(waiting) == BATCH:
+            return self._write(waiting)
+        with self.spool.held():
+            return self._write(self.spool.oldest(BATCH))
+
+    def _write(self, waiting: list[Waiting]) -> int:
         """Write a batch in one transaction, or each alone where one of them is at fault."""
         try:
             self.log.append_scorings([one.rows for one in waiting if one.rows is not None])
         except (LogUnavailable, DiskFull) as refusal:
             self._note(refusal)
-            return False
+            return 0
         except sa.exc.SQLAlchemyError:
             if len(waiting) == 1:
                 self._set_aside(waiting[0])
-                return True
-            return all(self._write([one]) for one in waiting)
+                return 1
+            return sum(self._write([one]) for one in waiting)
         for one in waiting:
             if one.rows is None:
                 self._set_aside(one)
         self.spool.settle([one for one in waiting if one.rows is not None])
         self.refusal = None
-        return True
+        return len(waiting)
 
     def _set_aside(self, one: Waiting) -> None:
         _log.error("a spooled scoring cannot be logged and was set aside: look at refused.jsonl")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,6 +55,21 @@ class Spool:
         self._refused = DurableLines(folder / "refused.jsonl")
         self._index = Index()
         self._settled_bytes = 0
+        self._thread, self._depth = threading.RLock(), 0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let nobody else read or append, neither thread nor process; may be nested."""
+        with self._thread:
+            if self._depth:
+                yield
+                return
+            with self._lines.locked():
+                self._depth = 1
+                try:
+                    yield
+                finally:
+                    self._depth = 0
 
     @property
     def empty(self) -> bool:
@@ -65,7 +81,7 @@ class Spool:
         """Number of scorings that wait."""
         if self.empty:
             return 0
-        with self._lines.locked():
+        with self.held():
             return sum(1 for _, line in self._whole_lines() if line.startswith(WAITING))
 
     @property
@@ -84,7 +100,7 @@ class Spool:
             The disk cannot take it either; nothing of it is kept.
         """
         line = write_line(rows)
-        with self._lines.locked():
+        with self.held():
             self._mend_end()
             if self.empty:
                 self._lines.append(b"%s %s\n" % (BEGINS, secrets.token_hex(16).encode()), line)
@@ -106,7 +122,7 @@ class Spool:
     def _found(self, choose: Callable[[Index], Iterable[int]]) -> list[dict[str, Any]]:
         if self.empty:
             return []
-        with self._lines.locked():
+        with self.held():
             self._mend_end()
             if self.empty:
                 return []
@@ -129,7 +145,7 @@ class Spool:
     def oldest(self, count: int) -> list[Waiting]:
         """Return up to ``count`` scorings that wait, oldest first; for the one that drains."""
         found: list[Waiting] = []
-        with self._lines.locked():
+        with self.held():
             self._mend_end()
             for offset, line in self._whole_lines(self._settled_bytes):
                 if line.startswith(WAITING):
@@ -139,8 +155,11 @@ class Spool:
         return found
 
     def settle(self, done: Sequence[Waiting]) -> None:
-        """Mark scorings that the database has; cut the file when none waits."""
-        with self._lines.locked():
+        """Mark scorings that the database has; cut the file when none waits.
+
+        Without any it does what one that was killed between the two has left to do.
+        """
+        with self.held():
             handle = os.open(self._lines.path, os.O_WRONLY)
             try:
                 for one in done:

@@ -82,6 +82,15 @@ def test_settled_lines_need_no_room_and_are_cut_at_the_end(tmp_path: Path) -> No
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_drainer_killed_before_the_cut(log: PredictionLog, tmp_path: Path) -> None:
+    spool, path = Spool(tmp_path), tmp_path / "waiting.jsonl"
+    spool.append(small("q-1"))
+    path.write_bytes(path.read_bytes().replace(b"\n- ", b"\n+ "))
+    assert (spool.empty, spool.waiting) == (False, 0)
+    assert DurableLog(log, spool).drain() == 0
+    assert spool.empty
+
+
 def test_one_drains_at_a_time(tmp_path: Path) -> None:
     with Spool(tmp_path).draining() as first, Spool(tmp_path).draining() as second:
         assert (first, second) == (True, False)
