@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
+from scipy.ndimage import binary_dilation, label
 
 from mammo.heat_map import HeatMap
 
@@ -51,7 +51,8 @@ class HeatFinding:
 def find_regions(heat: HeatMap) -> tuple[HeatFinding, ...]:
     """Return at most `MOST` findings, the strongest peak first; none where nothing speaks for it.
 
-    Regions that touch are one, unless the peak of one is more than twice the other's.
+    What touches a region is a part of its slope and no finding of its own: two places
+    so near are not told apart by the grid.
     """
     left = np.maximum(heat.heat, 0.0)
     total = float(left.sum())
@@ -61,7 +62,7 @@ def find_regions(heat: HeatMap) -> tuple[HeatFinding, ...]:
         logit = float(left[cells].sum())
         if logit < MIN_LOGIT or logit / total < MIN_SHARE:
             break
-        left[cells] = 0.0
+        left[binary_dilation(cells, np.ones((3, 3), bool))] = 0.0
         x_min, y_min, x_max, y_max = heat.box_of(cells)
         if x_min < x_max and y_min < y_max:  # else it is in the padding, beside the mammogram
             found.append(HeatFinding(x_min, y_min, x_max, y_max, logit / total, logit))
