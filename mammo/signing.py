@@ -23,7 +23,7 @@ import base64
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,8 @@ def sign_release(directory: Path, release_id: str, digest: str, keys_dir: Path) 
 def require_signature(directory: Path, release_id: str, digest: str, trusted: Trusted) -> Signature:
     """Return the release's signature when a trusted key made it over this id and digest.
 
+    What the file itself says of id and digest is for people, and not believed.
+
     ``digest`` must be one that was computed, not only read.
 
     Raises
@@ -100,7 +102,7 @@ def require_signature(directory: Path, release_id: str, digest: str, trusted: Tr
             f"Release {release_id} is not signed. If it was made here, `mammo sign {release_id}` "
             "signs it; MAMMO_REQUIRE_SIGNATURE=false serves unsigned releases."
         )
-    signature = _read(path, release_id)
+    signature = replace(_read(path, release_id), release=release_id, digest=digest)
     public = trusted.get(signature.key)
     if public is None:
         raise SignatureInvalid(

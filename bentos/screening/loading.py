@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mammo.errors import SignatureInvalid
 from mammo.reading import ViewReader
 from mammo.release import Release
 from mammo.screening import Screener
 from mammo.settings import Settings
-from mammo.signing import SIGNER, require_signature, trusted_keys
+from mammo.signing import SIGNER, Signature, require_signature, trusted_keys
 
 
 class VerifiedLoad:
@@ -37,13 +38,19 @@ class VerifiedLoad:
 
         Raises ReleaseNotFound, SignatureInvalid, DigestMismatch or ParityError.
         """
-        if self._settings.require_signature:
-            require_signed(directory, self._settings, self._embedded)
-        return Screener.load(directory, reader=self._reader)
+        if not self._settings.require_signature:
+            return Screener.load(directory, reader=self._reader)
+        signed = require_signed(directory, self._settings, self._embedded)
+        screener = Screener.load(directory, reader=self._reader)
+        if screener.release.digest != signed.digest:
+            raise SignatureInvalid(
+                f"Release {signed.release} was exchanged while it was loaded. Deploy it again."
+            )
+        return screener
 
 
-def require_signed(directory: Path, settings: Settings, embedded: Path | None = None) -> None:
-    """Raise SignatureInvalid unless a trusted key signed this very manifest.
+def require_signed(directory: Path, settings: Settings, embedded: Path | None = None) -> Signature:
+    """Return the signature of a trusted key over this very manifest, or raise SignatureInvalid.
 
     The digest is computed here, not taken from the manifest; that the files fit
     the manifest is for `Release.verify`.
@@ -51,4 +58,4 @@ def require_signed(directory: Path, settings: Settings, embedded: Path | None = 
     carried = embedded / SIGNER if embedded is not None and directory == embedded else None
     release = Release.read(directory)
     trusted = trusted_keys(settings.keys_dir, carried)
-    require_signature(directory, release.id, release.compute_digest(), trusted)
+    return require_signature(directory, release.id, release.compute_digest(), trusted)
