@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import pytest
 
 from mammo import errors
 from mammo.client import Screening
-from mammo.client_transport import RemoteError, Transport, retry_after_seconds
+from mammo.client_transport import RemoteError
 from mammo.contract import OutcomeIn, ScoredExam
 from mammo.exam import Laterality, Outcome
 
@@ -298,48 +296,3 @@ def test_outcomes_are_told(ask: Any) -> None:
         {"exam": "E-2", "cancer": False, "known_at": "2026-03-01T00:00:00Z",
          "source": "registry", "laterality": None},
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "127.0.0.1:3000", "", "http://host:port"])
-def test_what_is_no_address_is_told_at_once(url: str, pauses: list[float]) -> None:
-    with pytest.raises(errors.ServiceUnreachable, match="has the form http://host:3000"):
-        Screening(url).ready()
-    assert pauses == []
-
-
-@pytest.mark.parametrize("token", ["two words", "mammo_x\n", "Geheimnis-é", '"mammo_x"'])
-def test_what_is_no_token_is_not_sent_and_not_quoted(token: str) -> None:
-    with pytest.raises(errors.TokenInvalid) as refusal:
-        Screening("http://127.0.0.1:1", token)
-    assert token.strip() not in str(refusal.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "warned"),
-    [
-        ("http://10.0.0.5:3000", True),
-        ("https://10.0.0.5", False),
-        ("http://127.0.0.1:3000", False),
-        ("http://localhost:3000", False),
-    ],
-)
-def test_a_token_in_plain_text_is_warned_of(
-    caplog: pytest.LogCaptureFixture, url: str, warned: bool
-) -> None:
-    with caplog.at_level(logging.WARNING, "mammo.client"):
-        Transport(url, "mammo_secret", 1.0, 1, None).close()
-    assert ("plain text" in caplog.text) is warned
-    assert "mammo_secret" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("told", "expected"), [("5", 5.0), ("0", 0.0), ("", None), ("soon", None), ("²", None)]
-)
-def test_retry_after_in_seconds(told: str, expected: float | None) -> None:
-    assert retry_after_seconds({"retry-after": told}) == expected
-
-
-def test_retry_after_as_a_date() -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    assert 25 < (retry_after_seconds({"retry-after": soon}) or 0) <= 30
-    assert retry_after_seconds({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
