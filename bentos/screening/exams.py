@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from bentos.screening import schema
+from bentos.screening.access import require_own
 from bentos.screening.answering import Answered, Order
 from bentos.screening.asked import Asked, digest_files
 from bentos.screening.jobs import new_job
@@ -238,7 +239,8 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
         response_model=schema.Job,
         responses=schema.problems(404),
     )
-    async def get_job(job: str) -> schema.Job:
+    async def get_job(request: Request, job: str) -> schema.Job:
         stored = await service.run(service.jobs.read, job)
+        require_own(request.state.caller, stored.who)
         answer: schema.Job = await service.run(service.tell_job, stored)
         return answer
