@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -78,16 +79,22 @@ class WorkerFile:
         self._written = 0.0
 
     def tell(self, **following: Any) -> None:
-        """Write what this process follows, unless the file says so and is fresh."""
+        """Write what this process follows, unless the file says so and is fresh.
+
+        The first word also removes what workers that were killed have left. Raises
+        OSError; the next try is made with the next change or heartbeat.
+        """
         state = WorkerState.of_this_process(**following)
         fresh = time.monotonic() - self._written < HEARTBEAT_SECONDS
         if fresh and state.same_as(self._last):
             return
+        first, self._last, self._written = self._last is None, state, time.monotonic()
         self._folder.mkdir(parents=True, exist_ok=True)
         draft = self._folder / f".{state.pid}"
         draft.write_text(json.dumps(asdict(state)))
         draft.replace(self._path)
-        self._last, self._written = state, time.monotonic()
+        if first:
+            _sweep(self._folder)
 
     def remove(self) -> None:
         """Say that this process follows nothing any more."""
@@ -104,11 +111,20 @@ def live_workers(folder: Path) -> list[WorkerState]:
 
     A file that is gone by now, or that is no worker's, is passed over.
     """
-    found = []
+    found = [state for _, state in _read_all(folder) if state.alive]
+    return sorted(found, key=lambda one: one.pid)
+
+
+def _read_all(folder: Path) -> Iterator[tuple[Path, WorkerState]]:
     for path in folder.glob("[0-9]*.json"):
         with suppress(OSError, ValueError, TypeError):
-            found.append(WorkerState(**json.loads(path.read_text())))
-    return sorted((one for one in found if one.alive), key=lambda one: one.pid)
+            yield path, WorkerState(**json.loads(path.read_text()))
+
+
+def _sweep(folder: Path) -> None:
+    for path, state in _read_all(folder):
+        if not state.alive:
+            path.unlink(missing_ok=True)
 
 
 @cache

@@ -256,6 +256,29 @@ def test_dead_workers_and_other_files_are_ignored(tmp_path: Path) -> None:
     assert live_workers(folder) == [mine]
 
 
+def test_new_worker_sweeps_what_the_killed_have_left(settings: Settings) -> None:
+    folder, mine = settings.home / "workers", WorkerState.of_this_process()
+    folder.mkdir(parents=True)
+    for pid in (mine.pid + 1, mine.pid + 2):
+        write(folder, WorkerState(pid, mine.host, 0.0, at=mine.at))
+    rollout = follow(settings)
+    assert [path.name for path in folder.iterdir()] == [f"{mine.pid}.json"]
+    assert [one.release for one in rollout.workers()] == ["r-1"]
+
+
+def test_full_disk_stops_no_answers_and_is_told_once_a_heartbeat(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.home.mkdir()
+    (settings.home / "workers").write_text("no folder")
+    rollout = follow(settings)
+    for _ in range(5):
+        rollout.check()
+    assert rollout.require().release.id == "r-1"
+    told = [one for one in caplog.records if "worker's file cannot be written" in one.message]
+    assert len(told) == 2, "when it began to load, and when it served"
+
+
 def test_pid_that_was_given_to_another_process(tmp_path: Path) -> None:
     mine = WorkerState.of_this_process(release="r-1")
     write(tmp_path / "workers", WorkerState(mine.pid, mine.host, mine.started - 60, at=mine.at))
