@@ -83,7 +83,12 @@ def _wrap(app: FastAPI, service: Service) -> None:
     """Put the middlewares around the routes; the last is the outermost."""
     limit = service.settings.max_request_mb
     app.add_middleware(BodyLimit, exams_path=EXAMS, max_request_mb=limit)
-    app.add_middleware(Access, settings=service.settings, tokens=service.tokens)
+    app.add_middleware(
+        Access,
+        settings=service.settings,
+        tokens=service.tokens,
+        on_refused=lambda code, _caller, _scope: service.metrics.refusals.labels(code).inc(),
+    )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Watch, metrics=service.metrics)
 

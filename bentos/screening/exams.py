@@ -243,4 +243,6 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
         stored = await service.run(service.jobs.read, job)
         require_own(request.state.caller, stored.who)
         answer: schema.Job = await service.run(service.tell_job, stored)
+        if answer.exam is not None:
+            await service.note(request, "job", answer.exam.exam, answer.exam.release)
         return answer

@@ -16,6 +16,7 @@ from bentos.screening.app import create_app
 from mammo.audit import AuditLog
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
+from mammo.tokens import TokenStore
 from tests.bentos.conftest import FakeScreener, load_fake, open_client, point_to
 
 FOUR = [b"E-1|L CC", b"E-1|L MLO", b"E-1|R CC", b"E-1|R MLO"]
@@ -171,6 +172,28 @@ def test_accepted_exams_outlive_the_service(settings: Settings) -> None:
         wait_for(lambda: client.get(link).json()["status"] == "done")
     assert len(logged(settings)) == 1
     assert client.get("/v1/jobs/" + "0" * 32).json()["code"] == "JOB_UNKNOWN"
+
+
+def test_a_job_is_told_to_its_caller_or_a_reader_alone(settings: Settings) -> None:
+    store = TokenStore(settings.tokens_path)
+    tokens = {name: store.add(name, ["predict"]) for name in ("one", "other")}
+    tokens["reader"] = store.add("reader", ["read"])
+    shown = {name: {"Authorization": f"Bearer {secret}"} for name, secret in tokens.items()}
+    point_to(settings, "r-1")
+    with open_client(create_app(settings, load=load_fake)) as client:
+        files = [("files", ("a", b"E-1|L CC"))]
+        later = shown["one"] | {"Prefer": "respond-async", "Idempotency-Key": "1"}
+        link = client.post("/v1/exams", files=files, headers=later).headers["location"]
+        told = {name: client.get(link, headers=header) for name, header in shown.items()}
+        assert {name: one.status_code for name, one in told.items()} == {
+            "one": 200,
+            "other": 404,
+            "reader": 200,
+        }
+        assert told["other"].json()["code"] == "JOB_UNKNOWN"
+        assert client.get(link).status_code == 401
+        text = client.get("/metrics", headers=shown["reader"]).text
+        assert 'mammo_refusals_total{code="TOKEN_MISSING"} 1.0' in text
 
 
 def test_a_score_that_is_no_number_is_no_answer(client: TestClient, settings: Settings) -> None:
