@@ -1,7 +1,7 @@
 """One scoring as it is kept: the answer, the prepared images, the heat, and how they lie.
 
 A file is a ZIP without compression of its own: ``result.json``, ``heat.npy``,
-``view-N.png`` (the prepared image, 8 bits) and, where it was asked for,
+``view-N.jpg`` (the prepared image, 8 bits, to be looked at) and, where it was asked for,
 ``original_ids.json``, the only part that names the patient. Nothing in it is a
 pickle. From it come heat map, findings and report without reading a DICOM file
 again.
@@ -28,8 +28,9 @@ from mammo.heat_map import Grid, HeatMap
 from mammo.scoring import Scoring
 
 FORMAT = 1
-FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
-"""Level 1 takes a fifth of the time of the default, for a tenth more bytes."""
+JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
+"""The picture behind a heat map need not be exact, and an exam must not wait for it: an
+image of 1024 x 512 takes 0.8 ms and 64 KB, as the fastest PNG 5.8 ms and 117 KB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class KeptView:
     """One image of the scoring: what it is, its place in the original, and its pixels.
 
     ``facts`` are those of the answer's view; ``pixels`` is the prepared image
-    (height, width) uint8; ``heat`` None where the release does not tell it.
+    (height, width) uint8, to about a level; ``heat`` None where the release does not tell it.
     """
 
     facts: dict[str, Any]
@@ -90,7 +91,7 @@ class KeptResult:
             heat = np.load(BytesIO(archive.read("heat.npy")), allow_pickle=False)
         views = []
         for place, (facts, values) in enumerate(zip(told["views"], told["places"], strict=True)):
-            coded = np.frombuffer(archive.read(f"view-{place + 1}.png"), np.uint8)
+            coded = np.frombuffer(archive.read(f"view-{place + 1}.jpg"), np.uint8)
             pixels = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)
             geometry = Geometry.from_dict(values)
             of_view = None
@@ -168,7 +169,7 @@ def pack_result(
             archive.writestr("heat.npy", _npy(np.asarray(scoring.heat, np.float32)))
         for place, view in enumerate(scoring.views, start=1):
             shown = (view.prepared.pixels >> 8).astype(np.uint8)
-            archive.writestr(f"view-{place}.png", cv2.imencode(".png", shown, FAST_PNG)[1].data)
+            archive.writestr(f"view-{place}.jpg", cv2.imencode(".jpg", shown, JPEG)[1].data)
         ids = [view.original_ids for view in scoring.views]
         if all(one is not None for one in ids):
             archive.writestr("original_ids.json", json.dumps(ids))

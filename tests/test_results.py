@@ -72,7 +72,8 @@ def test_what_was_kept_comes_back(store: ResultStore, scoring: Scoring) -> None:
         "findings": [one.to_dict() for one in scoring.report.views[0].findings],
     }
     for place, view in enumerate(kept.views):
-        assert np.array_equal(view.pixels, scoring.views[place].prepared.pixels >> 8)
+        apart = np.abs(view.pixels - (scoring.views[place].prepared.pixels >> 8).astype(float))
+        assert apart.mean() < 1.0 and apart.max() < 24
         assert view.heat is not None and scoring.heat is not None
         assert np.array_equal(view.heat.heat, scoring.heat[place])
         assert view.geometry == scoring.views[place].prepared.geometry
