@@ -6,10 +6,13 @@ Loaded by schemathesis (``SCHEMATHESIS_HOOKS=benchmarks.chaos.openapi_hooks``).
 from __future__ import annotations
 
 import io
+import random
 import zipfile
+from typing import Any
 
 import schemathesis
 from hypothesis import strategies as st
+from schemathesis import Case, HookContext, Response
 
 from benchmarks.chaos.exams import ExamMaker
 
@@ -33,3 +36,22 @@ schemathesis.openapi.media_type("application/dicom", _views)
 schemathesis.openapi.media_type(
     "application/zip", st.sampled_from([archive(exam.files) for exam in _made])
 )
+
+_jobs: list[str] = []
+_dice = random.Random(1)
+
+
+@schemathesis.hook
+def before_call(_context: HookContext, case: Case, _kwargs: dict[str, Any]) -> None:
+    """Let every other exam be scored later, and ask for jobs that there are."""
+    if case.path == "/v1/exams" and _dice.random() < 0.5 and "Prefer" not in (case.headers or {}):
+        case.headers = {**(case.headers or {}), "Prefer": "respond-async"}
+    if case.path == "/v1/jobs/{job}" and _jobs and _dice.random() < 0.7:
+        case.path_parameters = {"job": _dice.choice(_jobs)}
+
+
+@schemathesis.hook
+def after_call(_context: HookContext, _case: Case, response: Response) -> None:
+    """Remember the jobs that were accepted."""
+    if response.status_code == 202:
+        _jobs.append(response.json()["id"])
