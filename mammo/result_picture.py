@@ -48,7 +48,8 @@ def lay_back(view: KeptView) -> NDArray[np.uint8]:
     shown = np.zeros((HEIGHT, max(1, round(place.columns * scale))), np.uint8)
     bottom = place.pad_y + max(1, round((place.y1 - place.y0) * place.scale))
     right = place.pad_x + max(1, round((place.x1 - place.x0) * place.scale))
-    cut = view.pixels[place.pad_y : bottom, place.pad_x : right]
+    up, down = place.pad_y // view.shrink, -(-bottom // view.shrink)
+    cut = view.pixels[up:down, place.pad_x // view.shrink : -(-right // view.shrink)]
     top, left = round(place.y0 * scale), round(place.x0 * scale)
     target = shown[top : round(place.y1 * scale), left : round(place.x1 * scale)]
     smaller = target.shape[0] < cut.shape[0]

@@ -180,6 +180,19 @@ def test_the_heat_map_is_in_the_frame_of_the_original(store: ResultStore, scorin
         assert near.max() > 0.8 * view.pixels.max()
 
 
+def test_a_large_image_is_kept_smaller_and_drawn_alike(
+    store: ResultStore, scoring: Scoring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = keep(store, scoring)
+    monkeypatch.setattr("mammo.kept_result.MOST_ROWS", 64)  # of 128
+    small = keep(store, scoring, "q-2")
+    for view, smaller in zip(whole.views, small.views, strict=True):
+        assert smaller.pixels.shape == tuple(side // 2 for side in view.pixels.shape)
+        shown, alike = (lay_back(one).astype(float) for one in (view, smaller))
+        assert np.abs(shown - alike).mean() < 4
+        assert np.corrcoef(shown.ravel(), alike.ravel())[0, 1] > 0.98
+
+
 def test_a_release_without_heat_has_no_map(
     store: ResultStore, files: list[tuple[str, bytes]], tmp_path: Path
 ) -> None:
