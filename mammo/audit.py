@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -71,23 +71,36 @@ class AuditLog:
         DiskFull
             The line cannot be kept; nothing of it is.
         """
-        entry: dict[str, Any] = {
+        return self.append_each([exam], who, roles, action, release, result, status, request_id)
+
+    def append_each(
+        self,
+        exams: Sequence[str | None],
+        who: str,
+        roles: Iterable[str],
+        action: str,
+        release: str | None = None,
+        result: str | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+    ) -> Head:
+        """Add a line for each exam, all or none, with one flush: for requests about many.
+
+        Raises what `append` raises.
+        """
+        common: dict[str, Any] = {
             "who": who,
             "roles": sorted(roles),
             "action": action,
-            "exam": exam,
             "release": release,
-            "result": result,
-            "status": status,
-            "request_id": request_id,
         }
+        common |= {"result": result, "status": status, "request_id": request_id}
+        entries = [common | {"exam": exam} for exam in exams]
         with self._lines.locked():
             key = self._key()
             half = self._lines.cut_half_line()
-            head = self._head(key)
-            if half:
-                head = self._add(_mended(len(half)), head, key)
-            return self._add(entry, head, key)
+            mended = [_mended(len(half))] if half else []
+            return self._add([*mended, *entries], self._head(key), key)
 
     def head(self) -> Head:
         """Return the end of the chain, to be kept where the service cannot write."""
@@ -119,10 +132,15 @@ class AuditLog:
             if entry is not None:
                 yield entry
 
-    def _add(self, entry: dict[str, Any], after: Head, key: bytes) -> Head:
-        signed = sign(entry | {"at": datetime.now(UTC).isoformat()}, after, key)
-        self._lines.append(to_line(signed))
-        return Head(signed["seq"], signed["hash"])
+    def _add(self, entries: Sequence[dict[str, Any]], head: Head, key: bytes) -> Head:
+        at, lines = datetime.now(UTC).isoformat(), []
+        for entry in entries:
+            signed = sign(entry | {"at": at}, head, key)
+            lines.append(to_line(signed))
+            head = Head(signed["seq"], signed["hash"])
+        if lines:
+            self._lines.append(*lines)
+        return head
 
     def _head(self, key: bytes) -> Head:
         last = self._lines.last_line()

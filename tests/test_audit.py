@@ -57,6 +57,14 @@ def test_what_a_line_holds(log: AuditLog) -> None:
     }
 
 
+def test_a_line_for_each_of_many_exams(log: AuditLog) -> None:
+    head = log.append_each([f"E-{n}" for n in range(500)], "registry", ["outcomes"], "outcome")
+    lines = list(log.entries())[10:]
+    assert (head.seq, len(lines), log.verify().head) == (510, 500, head)
+    assert [one["exam"] for one in lines] == [f"E-{n}" for n in range(500)]
+    assert log.append_each([], "registry", [], "outcome") == head, "no exam, no line"
+
+
 def test_files_are_the_owner_s_alone(log: AuditLog) -> None:
     modes = {one.name: one.stat().st_mode & 0o777 for one in log.path.parent.iterdir()}
     assert modes == {"audit.jsonl": 0o600, "audit.key": 0o600, "audit.lock": 0o600}
