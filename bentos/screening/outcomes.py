@@ -32,6 +32,7 @@ def add_outcomes(app: FastAPI, service: Service) -> None:
         """
         several = outcomes if isinstance(outcomes, list) else [outcomes]
         answer: schema.OutcomesAnswer = await service.run(service.store, several)
-        for exam in dict.fromkeys(one.exam for one in several):
-            await service.note(request, "outcome", exam, None)
+        await service.note_each(
+            request, "outcome", list(dict.fromkeys(one.exam for one in several))
+        )
         return answer

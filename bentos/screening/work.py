@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +75,20 @@ class Service:
         self, request: Request, action: str, exam: str | None, release: str | None
     ) -> None:
         """Put into the audit log that the caller saw, or told, something of an exam."""
+        await self.note_each(request, action, [exam], release)
+
+    async def note_each(
+        self,
+        request: Request,
+        action: str,
+        exams: Sequence[str | None],
+        release: str | None = None,
+    ) -> None:
+        """Put a line for each exam into the audit log."""
         caller = request.state.caller
-
-        def append() -> None:
-            self.audit.append(
-                who=caller.name, roles=tuple(sorted(caller.roles)), action=action, exam=exam,
-                release=release, result="ok", status=200, request_id=None,
-            )  # fmt: skip
-
+        append = partial(
+            self.audit.append_each, exams, caller.name, caller.roles, action, release, "ok", 200
+        )
         await self.run(append)
 
     def store(self, outcomes: list[schema.OutcomeIn]) -> schema.OutcomesAnswer:
