@@ -11,7 +11,7 @@ import pytest
 from mammo.abstention import ABSTENTION_CODES, abstention_codes
 from mammo.exam import OperatingPoint
 from mammo.exam_report import Refused, ViewScore
-from mammo.familiarity import FALSE_RATE, MIN_EXAMS, Familiarity
+from mammo.familiarity import FALSE_RATE, MIN_EXAMS, Familiarity, shrunk_covariance
 from mammo.preprocess import FEATURE_NAMES, PreprocessConfig
 from mammo.quality import QUALITY_CODES, REFUSALS
 from mammo.reference_exams import ReferenceExams
@@ -77,6 +77,17 @@ def test_leaving_one_out_is_what_fitting_without_it_gives() -> None:
         gap = points[place] - others.mean(axis=0)
         expected = gap @ np.linalg.inv(centred.T @ centred / 60) @ gap
         assert told[place] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("exams", [30, 100, 400])
+def test_the_covariance_is_ledoit_and_wolfs(exams: int) -> None:
+    from sklearn.covariance import ledoit_wolf
+
+    points, _ = reference(np.random.default_rng(6), exams)
+    told, shrinkage = shrunk_covariance(points)
+    expected, part = ledoit_wolf(points, assume_centered=True)
+    np.testing.assert_allclose(told, expected, rtol=1e-9, atol=1e-9)
+    assert shrinkage == pytest.approx(part)
 
 
 def test_few_or_damaged_references_judge_nobody() -> None:
