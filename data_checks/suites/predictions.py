@@ -127,9 +127,9 @@ def prediction_chunks(
     made = known_releases(settings, engine)
     last, given = 0, False
     with engine.connect() as connection:
-        twice = _scored_twice(connection)
+        twice, columns = _scored_twice(connection), _known_columns(connection)
         while True:
-            query = sa.select(PREDICTIONS).where(PREDICTIONS.c.id > last)
+            query = sa.select(*columns).where(PREDICTIONS.c.id > last)
             found = connection.execute(query.order_by(PREDICTIONS.c.id).limit(rows))
             frame = pd.DataFrame(found.mappings().all(), columns=list(found.keys()))
             if frame.empty and given:
@@ -193,6 +193,12 @@ def known_releases(settings: Settings, engine: sa.Engine) -> dict[str, datetime 
         {path.name: None for path in settings.releases_dir.glob("*") if path.name not in made}
     )
     return made
+
+
+def _known_columns(connection: sa.Connection) -> list[sa.ColumnElement[Any]]:
+    """Return the columns, empty where a log made by an earlier version lacks one."""
+    known = {one["name"] for one in sa.inspect(connection).get_columns(PREDICTIONS.name)}
+    return [one if one.name in known else sa.null().label(one.name) for one in PREDICTIONS.columns]
 
 
 def _scored_twice(connection: sa.Connection) -> set[int]:

@@ -167,3 +167,18 @@ def test_split_in_chunks_is_judged_as_a_whole() -> None:
     whole, cut = both(splits_suite(), pieces, 19)
     assert counts(cut) == counts(whole)
     assert len(cut.failed) == 1
+
+
+def test_log_made_before_requests_had_ids_can_be_checked(tmp_path: Path) -> None:
+    import sqlalchemy as sa
+
+    settings = broken_log.sound_log(Settings(home=tmp_path, _env_file=None))
+    engine = sa.create_engine(settings.log_url)
+    now = pd.concat(prediction_chunks(settings, engine, 1000))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX ix_predictions_request_id")
+        connection.exec_driver_sql("ALTER TABLE predictions DROP COLUMN request_id")
+    before = pd.concat(prediction_chunks(settings, engine, 1000))
+    assert before["request_id"].isna().all()
+    assert list(before["id"]) == list(now["id"])
+    engine.dispose()
