@@ -19,15 +19,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chaos.books import Books, check_books, count_attempts, longest_pause_s
+from benchmarks.chaos.books import (
+    Books,
+    check_books,
+    count_attempts,
+    count_unaudited,
+    longest_pause_s,
+)
 from benchmarks.chaos.exams import ExamMaker
-from benchmarks.chaos.kills import Killer
+from benchmarks.chaos.kills import LOCKED_S, Killer, locked_now_and_then
 from benchmarks.chaos.load import Load
 from benchmarks.chaos.page import describe, spell, write_run
 from benchmarks.chaos.served import make_installation, serve, wait_until
+from mammo.audit import AuditLog
+from mammo.prediction_log.spool import Spool
 from mammo.settings import Settings
 
 KILLS, WORKERS, CLIENTS = 100, 2, 4
+INTACT = "intact"
 PAUSE_S = 2.4
 """Mean time between kills: 100 take four to five minutes."""
 
@@ -42,12 +51,18 @@ class Chaos:
     longest_wait_s: float
     longest_pause_s: float
     whole_again_s: float
+    locked_s: list[float]
+    left_out: int
+    unaudited: int
+    audit: str
+    unexpected: list[str]
     books: Books
 
     @property
     def passed(self) -> bool:
-        """True when every exam was answered and the books balance."""
-        return self.books.balance and self.books.sent == self.books.answered
+        """True when every exam was answered and audited, the books balance and the chain holds."""
+        whole = self.books.balance and self.books.sent == self.books.answered
+        return whole and not self.unaudited and self.audit == INTACT
 
 
 def run_chaos(settings: Settings, kills: int, *, pause_s: float = PAUSE_S, seed: int = 1) -> Chaos:
@@ -57,10 +72,13 @@ def run_chaos(settings: Settings, kills: int, *, pause_s: float = PAUSE_S, seed:
         started = time.monotonic()
         with Load(served.url, maker, clients=CLIENTS) as load:
             killer = Killer(served, pause_s, seed)
-            killer.kill(kills)
+            with locked_now_and_then(settings.log_url) as locked_s:
+                killer.kill(kills)
             whole_again_s = wait_until(lambda: served.is_ready(WORKERS))
         seconds = time.monotonic() - started
+        wait_until(lambda: Spool(settings.spool_dir).waiting == 0)
         books = check_books(load.sent, settings.log_url)
+        audit = AuditLog(settings.audit_path).verify()
     return Chaos(
         killed=dict(killer.killed),
         seconds=seconds,
@@ -68,6 +86,11 @@ def run_chaos(settings: Settings, kills: int, *, pause_s: float = PAUSE_S, seed:
         longest_wait_s=max(one.seconds for one in load.sent),
         longest_pause_s=longest_pause_s(load.sent),
         whole_again_s=whole_again_s,
+        locked_s=locked_s,
+        left_out=sum(bool((one.answer or {}).get("refused")) for one in load.sent),
+        unaudited=count_unaudited(load.sent, settings.audit_path),
+        audit=INTACT if audit.intact else audit.message,
+        unexpected=[line for line in served.output.splitlines() if "unexpected" in line],
         books=books,
     )
 
@@ -89,6 +112,14 @@ def write_chaos(chaos: Chaos, run: dict[str, Any]) -> None:
         ["answered with another exam or score than logged", str(books.wrong)],
         ["logged without its breasts", str(books.torn)],
         ["another answer under the same key", str(books.changed)],
+        [
+            "answered without a file whose decoder was killed (`refused` says so)",
+            str(chaos.left_out),
+        ],
+        ["answered and not in the audit log", str(chaos.unaudited)],
+        ["audit chain", chaos.audit],
+        ["times the database was locked", f"{len(chaos.locked_s)}, {LOCKED_S:.0f} s each"],
+        ["unexpected errors in the service's log", str(len(chaos.unexpected))],
         ["longest time without any answer", f"{chaos.longest_pause_s:.1f} s"],
         ["longest wait of one client", f"{chaos.longest_wait_s:.1f} s"],
     ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -128,3 +130,10 @@ def longest_pause_s(sent: Sequence[Sent]) -> float:
     """Return the longest time in which no client at all got an answer, in seconds."""
     at = sorted(one.answered_at for one in sent if one.answer is not None)
     return max((later - sooner for sooner, later in pairwise(at)), default=0.0)
+
+
+def count_unaudited(sent: Sequence[Sent], audit_path: Path) -> int:
+    """Return how many answered exams have no line in the audit log."""
+    with audit_path.open() as lines:
+        audited = {json.loads(line)["request_id"] for line in lines}
+    return sum(one.answer is not None and one.answer["request"] not in audited for one in sent)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sqlite3
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import psutil
@@ -47,3 +51,35 @@ class Killer:
             dice.choice(at_work).kill()
             self.killed[kind] += 1
         return True
+
+
+LOCKED_S, FREE_S = 8.0, 25.0
+"""The service waits 5 s for a locked database before it spools."""
+
+
+@contextmanager
+def locked_now_and_then(log_url: str) -> Iterator[list[float]]:
+    """Hold SQLite's write lock for LOCKED_S every FREE_S while the block runs.
+
+    Gives the list of how long each time was, in seconds; killed workers then leave
+    half-done spools behind.
+    """
+    stop, held = threading.Event(), list[float]()
+
+    def lock() -> None:
+        path = log_url.removeprefix("sqlite:///")
+        while not stop.wait(FREE_S):
+            with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as other:
+                other.execute("BEGIN EXCLUSIVE")
+                started = time.monotonic()
+                stop.wait(LOCKED_S)
+                held.append(time.monotonic() - started)
+                other.execute("ROLLBACK")
+
+    thread = threading.Thread(target=lock)
+    thread.start()
+    try:
+        yield held
+    finally:
+        stop.set()
+        thread.join()

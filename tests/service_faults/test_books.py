@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.chaos.books import Books, check_books
+from benchmarks.chaos.books import Books, check_books, count_unaudited
 from benchmarks.chaos.exams import ExamMaker
 from benchmarks.chaos.load import Sent
 from benchmarks.chaos.memory import Sample, measure_growth
+from mammo.audit import AuditLog
 from mammo.prediction_log import PredictionLog
 from mammo.preprocess import PreprocessConfig
 from mammo.reading import read_view
@@ -123,3 +124,13 @@ def test_growth_is_measured(mib_per_request: float, flat: bool) -> None:
     growth = measure_growth(samples)
     assert growth.low <= 1000 * mib_per_request <= growth.high
     assert growth.is_flat is flat
+
+
+def test_answers_without_a_line_in_the_audit_log_are_counted(
+    tmp_path: Path, sent: list[Sent]
+) -> None:
+    audit = AuditLog(tmp_path / "audit.jsonl")
+    for one in sent[1:]:
+        audit.append("pacs", ("predict",), "predict", request_id=(one.answer or {})["request"])
+    assert count_unaudited(sent, audit.path) == 1
+    assert count_unaudited(sent[1:], audit.path) == 0
