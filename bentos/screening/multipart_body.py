@@ -75,12 +75,15 @@ class Multipart:
                 "The multipart body ends before its last boundary; nothing was scored. "
                 "Send it again."
             )
-        return self._files
+        files, self._files = self._files, []
+        return files
 
     def close(self) -> None:
-        """Throw away what came."""
+        """Throw away what is here still, and the parser, which calls this object: a cycle."""
         for one in self._files:
             one.close()
+        self._files, self._whole, self._current = [], [], None
+        self._parser.callbacks = {}
 
     def _callbacks(self) -> MultipartCallbacks:
         return {

@@ -105,7 +105,7 @@ class Arriving:
 
     def close(self) -> None:
         """Throw everything away."""
-        self._chunks, self.held_bytes = [], 0
+        self._chunks, self._settled, self.held_bytes = [], None, 0
         if self._spilt is not None:
             self._spilt.close()
 

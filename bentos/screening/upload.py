@@ -112,9 +112,8 @@ async def _receive_parts(
                 await anyio.to_thread.run_sync(form.spill)
         await asyncio.gather(*settling)
         return form.finish()
-    except BaseException:
+    finally:
         form.close()
-        raise
 
 
 async def _receive_whole(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import hashlib
 import io
 import struct
+import weakref
 import zipfile
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -102,6 +104,35 @@ def test_digests_are_ready_when_the_files_are() -> None:
     assert [vars(one)["sha256"] for one in found] == [
         hashlib.sha256(data).digest() for data in (DICOM, b"other")
     ]
+
+
+@pytest.mark.parametrize(
+    "body", [form(DICOM, b"other"), form(DICOM, DICOM)[:-20]], ids=["whole", "cut"]
+)
+def test_files_are_freed_with_the_last_that_holds_them(body: bytes) -> None:
+    """A cycle would keep 50 MB an exam until the garbage collector comes by."""
+    made = []
+    gc.disable()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(received.Arriving, "settle", _settle_noting(made))
+            found = receive(MULTIPART, body, b"")
+        del found
+        assert made
+        assert all(one() is None for one in made)
+    finally:
+        gc.enable()
+
+
+def _settle_noting(made: list[Any]) -> Any:
+    settle = received.Arriving.settle
+
+    def settle_noting(self: received.Arriving) -> None:
+        settle(self)
+        made.append(weakref.ref(self))
+        made.append(weakref.ref(self._settled))
+
+    return settle_noting
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
