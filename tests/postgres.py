@@ -70,6 +70,9 @@ class Cluster:
         if not self._made:
             self.execute(f"CREATE DATABASE {DATABASE}")
             self._made = True
+        # who still reads would hold the lock that dropping needs
+        others = f"WHERE datname = '{DATABASE}' AND pid <> pg_backend_pid()"
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity {others}")
         self.execute("DROP SCHEMA public CASCADE", DATABASE)
         self.execute("CREATE SCHEMA public", DATABASE)
         return self.url(DATABASE)
