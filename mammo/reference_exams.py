@@ -25,10 +25,14 @@ REFERENCE = "reference.parquet"
 
 @dataclass(frozen=True)
 class ReferenceExams:
-    """The scale and the familiarity of a release; None where it has too few exams."""
+    """The scale and the familiarity of a release; None where it has too few exams.
+
+    ``exams`` is their number.
+    """
 
     scale: DecileScale | None = None
     familiarity: Familiarity | None = None
+    exams: int = 0
 
     @classmethod
     def read(cls, directory: Path, release: Release) -> Self:
@@ -47,7 +51,8 @@ class ReferenceExams:
             for scanner, logit in zip(scanners, table["logit"].to_pylist(), strict=True)
             if logit is not None
         ]
-        return cls(DecileScale.fit(probabilities), _familiarity(table, scanners))
+        fitted = _familiarity(table, scanners)
+        return cls(DecileScale.fit(probabilities), fitted, len(scanners))
 
     def scale_of(self, probability: float) -> int | None:
         """Return the class of a calibrated probability, 1 to 10; None without a scale."""
