@@ -76,7 +76,7 @@ def answers(settings: Settings, path: str) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the service did not come up"
