@@ -9,13 +9,13 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-DATABASE = "mammo"
+DATABASE, PREFIX = "mammo", "mammo-postgres-"
 MEMORY, MEMORY_MB = Path("/dev/shm"), 300
 """A file system in memory, and what must be free there: thousands of small files go quickly."""
 OWNER = "postgres"
@@ -109,8 +109,9 @@ def running_cluster() -> Iterator[Cluster]:
         pytest.skip("no postgres server is installed (initdb and pg_ctl)")
     if os.getuid() == 0 and not _has_owner():
         pytest.skip(f"postgres refuses to run as root, and there is no account {OWNER}")
+    sweep_orphans(binaries)
     # the owner cannot enter pytest's folders
-    folder = Path(tempfile.mkdtemp(prefix="mammo-postgres-", dir=_place()))
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=_place()))
     cluster = Cluster(binaries, folder)
     try:
         cluster.init()
@@ -120,6 +121,28 @@ def running_cluster() -> Iterator[Cluster]:
         if (cluster.data / "postmaster.pid").exists():
             cluster.stop("immediate")
         shutil.rmtree(folder)
+
+
+def sweep_orphans(binaries: Path) -> None:
+    """Stop and remove the servers of test runs that were killed; their folders name the run."""
+    for folder in (_place() or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
+        run = folder.name.removeprefix(PREFIX).split("-")[0]
+        if run.isdigit() and not _lives(int(run)):
+            orphan = Cluster(binaries, folder)
+            with suppress(RuntimeError, FileNotFoundError):  # another run sweeps as well
+                if (orphan.data / "postmaster.pid").exists():
+                    orphan.stop("immediate")
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _place() -> Path | None:
