@@ -31,7 +31,7 @@ class ReceivedFile:
 
     @cached_property
     def sha256(self) -> bytes:
-        """Digest of the bytes; `receive_files` works it out while other files still come."""
+        """Digest of the bytes; worked out while other files still come where it will be asked."""
         return hashlib.sha256(self.data).digest()
 
 
@@ -83,12 +83,12 @@ class Arriving:
             ) from error
         self._chunks, self.held_bytes = [], 0
 
-    def settle(self) -> None:
-        """Join and digest a file that is whole, in a thread, while others still come."""
+    def settle(self, digest: bool) -> None:
+        """Join a file that is whole, in a thread, while others still come; digest it if asked."""
         if self._spilt is None and not looks_like_zip(self.start):
-            settled = ReceivedFile(self.name, b"".join(self._chunks))
-            assert settled.sha256
-            self._settled, self._chunks = settled, []
+            self._settled, self._chunks = ReceivedFile(self.name, b"".join(self._chunks)), []
+            if digest:
+                assert self._settled.sha256
 
     def open(self) -> IO[bytes]:
         """Return the whole file for reading, once."""

@@ -103,11 +103,13 @@ async def _receive_parts(
     request: Request, chunks: AsyncIterator[bytes], max_file_mb: int
 ) -> list[Arriving]:
     form = Multipart(request.headers["content-type"], max_file_mb * MB, MAX_FILES)
+    # a digest tells whether a request that comes again is the same; others need none
+    digest = any(name in request.headers for name in ("idempotency-key", "prefer"))
     loop, settling = asyncio.get_running_loop(), []
     try:
         async for chunk in chunks:
             form.feed(chunk)
-            settling += [loop.run_in_executor(None, one.settle) for one in form.whole()]
+            settling += [loop.run_in_executor(None, one.settle, digest) for one in form.whole()]
             if form.held_bytes > MEMORY_BYTES:
                 await anyio.to_thread.run_sync(form.spill)
         await asyncio.gather(*settling)

@@ -66,22 +66,27 @@ def overlapping(names: int, megabytes: int) -> bytes:
     return kernel[:start] + entry * names + bytes(end)
 
 
-async def _receive(kind: str, messages: Sequence[Message], max_file_mb: int) -> list[ReceivedFile]:
+async def _receive(
+    kind: str, messages: Sequence[Message], max_file_mb: int, more: Sequence[tuple[bytes, bytes]]
+) -> list[ReceivedFile]:
     left = list(messages)
 
     async def receive() -> Message:
         return left.pop(0)
 
-    scope = {"type": "http", "headers": [(b"content-type", kind.encode())]}
+    headers = [(b"content-type", kind.encode()), *more]
+    scope = {"type": "http", "headers": headers}
     return await receive_files(Request(scope, receive), max_file_mb, max_total_mb=3)
 
 
-def receive(kind: str, *chunks: bytes, cut: bool = False, max_file_mb: int = 1) -> Any:
+def receive(
+    kind: str, *chunks: bytes, cut: bool = False, more: Sequence[tuple[bytes, bytes]] = ()
+) -> Any:
     """Return the files, or the code that the request is refused with."""
     messages = [{"type": "http.request", "body": one, "more_body": True} for one in chunks]
     end = {"type": "http.disconnect"} if cut else {"type": "http.request", "body": b""}
     try:
-        return asyncio.run(_receive(kind, [*messages, end], max_file_mb))
+        return asyncio.run(_receive(kind, [*messages, end], 1, more))
     except MammoError as error:
         return error.code
 
@@ -99,11 +104,15 @@ def test_files_do_not_depend_on_how_the_body_is_cut(step: int) -> None:
     ]
 
 
-def test_digests_are_ready_when_the_files_are() -> None:
-    found = receive(MULTIPART, form(DICOM, b"other"))
-    assert [vars(one)["sha256"] for one in found] == [
-        hashlib.sha256(data).digest() for data in (DICOM, b"other")
-    ]
+@pytest.mark.parametrize("header", [b"idempotency-key", b"prefer"])
+def test_digests_are_ready_where_they_are_asked_for(header: bytes) -> None:
+    body = form(DICOM, b"other")
+    digests = [hashlib.sha256(data).digest() for data in (DICOM, b"other")]
+    found = receive(MULTIPART, body, more=[(header, b"x")])
+    assert [vars(one)["sha256"] for one in found] == digests
+    plain = receive(MULTIPART, body)
+    assert not any("sha256" in vars(one) for one in plain)
+    assert [one.sha256 for one in plain] == digests
 
 
 @pytest.mark.parametrize(
@@ -127,8 +136,8 @@ def test_files_are_freed_with_the_last_that_holds_them(body: bytes) -> None:
 def _settle_noting(made: list[Any]) -> Any:
     settle = received.Arriving.settle
 
-    def settle_noting(self: received.Arriving) -> None:
-        settle(self)
+    def settle_noting(self: received.Arriving, digest: bool) -> None:
+        settle(self, digest)
         made.append(weakref.ref(self))
         made.append(weakref.ref(self._settled))
 
