@@ -11,6 +11,7 @@ Exit status 1 where they do not balance, or where an exam was never answered.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -138,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         settings = make_installation(Path(folder) / "home")
         chaos = run_chaos(settings, given.kills, pause_s=given.pause, seed=given.seed)
-    print(chaos)
+    print(json.dumps(asdict(chaos), indent=1))
     if given.kills >= KILLS:
         write_chaos(chaos, describe("python -m benchmarks.chaos"))
     return 0 if chaos.passed else 1

@@ -73,8 +73,10 @@ class Client:
             accepted = self._until(sent, until, "202", lambda: self.submit(exam, key))
             if accepted is not None:
                 sent.answer = self._wait_for(sent, until, str(accepted["id"]))
-        else:
-            sent.answer = self._until(sent, until, "200", lambda: self.send(exam, key))
+            if sent.answer is None:  # a job that failed stays failed: send it anew
+                sent.key = f"{key}-anew"
+        if sent.answer is None:
+            sent.answer = self._until(sent, until, "200", lambda: self.send(exam, sent.key))
         sent.answered_at = time.monotonic()
         sent.seconds = sent.answered_at - started
         return sent

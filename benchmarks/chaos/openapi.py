@@ -29,7 +29,7 @@ from benchmarks.chaos.page import describe, spell, write_run
 from benchmarks.chaos.served import ROOT, Served, make_installation, serve
 from mammo.tokens import ROLES, TokenStore
 
-EXAMPLES, SEED = 100, 1
+EXAMPLES, SEED = 50, 1
 OTHERS = "other methods and paths"
 HOOKS = "benchmarks.chaos.openapi_hooks"
 
