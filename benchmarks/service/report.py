@@ -38,11 +38,12 @@ def write_page(found: dict[str, Any]) -> None:
 
 
 def _told(run: dict[str, Any]) -> str:
-    machine = run["machine"]
+    machine, load = run["machine"], run["load_average"]
+    busy = "not noted, others were at work" if load is None else f"{load:g}"
     return (
         f"Commit {run['commit']}, {run['date']}; {run['cores']} cores, {machine['processor']} "
         f"({', '.join(machine['instructions'])}); onnxruntime {machine['onnxruntime']}. "
-        f"{run['turns']} turns. Load average before the run: {run['load_average']:g}."
+        f"{run['turns']} turns. Load average before the run: {busy}."
     )
 
 
