@@ -58,17 +58,23 @@ def write_report(result: KeptResult) -> bytes:
     Raises
     ------
     ResultUnknown
-        The identity of the originals was not kept, or they have no UIDs; a report needs
-        the study.
+        The identity of the originals was not kept, or it is malformed, as without UIDs;
+        a report needs the study.
     """
     if result.original_ids is None:
         raise ResultUnknown(
             "The ids of the original images were not kept with this scoring, and a report "
             "belongs into their study. Send the exam again where they are kept."
         )
-    images = [_evidence(one) for one in result.original_ids]
-    stream = BytesIO()
-    _build(result, images).save_as(stream, enforce_file_format=True)
+    try:
+        images = [_evidence(one) for one in result.original_ids]
+        stream = BytesIO()
+        _build(result, images).save_as(stream, enforce_file_format=True)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ResultUnknown(
+            f"The ids of the original images are malformed ({type(error).__name__}): no report "
+            "can be written with them. Correct the images in the archive and send them again."
+        ) from None  # the cause quotes values that name the patient
     return stream.getvalue()
 
 

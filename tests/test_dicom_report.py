@@ -171,6 +171,15 @@ def test_an_image_without_uids_has_no_report(kept: KeptResult) -> None:
         replace(kept, original_ids=(broken, *kept.original_ids[1:])).report_dcm()
 
 
+def test_malformed_ids_give_a_refusal_that_quotes_nothing(kept: KeptResult) -> None:
+    assert kept.original_ids is not None
+    strange = {"vr": "SQ", "Value": ["Doe^Jane"]}
+    broken = kept.original_ids[0] | {"00081032": strange, "00280010": strange}
+    with pytest.raises(ResultUnknown, match="are malformed") as caught:
+        replace(kept, original_ids=(broken, *kept.original_ids[1:])).report_dcm()
+    assert "Doe" not in str(caught.value) and caught.value.__suppress_context__
+
+
 def test_a_malformed_value_is_left_out_of_the_ids(original: list[Dataset]) -> None:
     image = Dataset()
     image.update({element.tag: element for element in original[0] if element.keyword != "Rows"})
