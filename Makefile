@@ -60,11 +60,14 @@ bench-models: $(VENV)/.dev  ## exported graphs against eager PyTorch (quarter of
 	$(BIN)/python -m pytest benchmarks/test_export.py -q --turns 9
 	$(BIN)/python -m benchmarks.export_report
 
-bench-service: $(VENV)/.dev  ## the service against the same call in process (8 minutes, a quiet machine)
+bench-service: $(VENV)/.dev  ## the service against the same call in process (7 minutes, a quiet machine)
 	$(BIN)/python -m benchmarks.service
 
-chaos: $(VENV)/.dev  ## kill workers and decoders a hundred times under load, then every other fault
+chaos: $(VENV)/.dev  ## break the served service on purpose, check its books (twelve minutes)
 	$(BIN)/python -m benchmarks.chaos
+	$(BIN)/python -m benchmarks.chaos.faults
+	$(BIN)/python -m benchmarks.chaos.rollout
+	$(BIN)/python -m benchmarks.chaos.openapi
 
 soak: $(VENV)/.dev  ## ten thousand requests: is the memory flat? (ten minutes)
 	$(BIN)/python -m benchmarks.soak

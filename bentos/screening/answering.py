@@ -236,7 +236,12 @@ class Answering:
         challenger = scored.route.shadow
         if challenger is None:
             return
-        unhurried = replace(order, patience=Patience(self.settings.exam_seconds))
+        alike = challenger.screener.same_preparation(scored.reader.screener)
+        unhurried = replace(
+            order,
+            patience=Patience(self.settings.exam_seconds),
+            files=[] if alike else order.files,  # a file is held only while it may be read again
+        )
 
         def work() -> None:
             scoring = self._score_by(
