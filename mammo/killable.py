@@ -27,6 +27,8 @@ from mammo.killable_process import Limits, WorkerLost, WorkerProcess
 from mammo.killable_worker import Parts, pack_task
 
 __all__ = ["PRELOAD", "KillablePool", "Limits"]
+ATTEMPTS = 3
+"""Workers that a task may have, where each was killed by somebody."""
 PRELOAD = ("mammo.preprocess", "mammo.dicom.read")
 
 
@@ -178,12 +180,13 @@ class _Slot:
         """Of the task that runs; None when nobody waits for it any more."""
 
     def run(self, task: _Task) -> tuple[Any, Exception | None]:
-        """Do a task, by another worker where the first was killed while idle."""
+        """Do a task, by another worker where somebody killed the first, a few times."""
         self._want(task.future)
         try:
-            value, error = self._filled().run(task.parts)
-            if isinstance(error, WorkerLost) and self._wanted is not None:
+            for _ in range(ATTEMPTS):
                 value, error = self._filled().run(task.parts)
+                if not isinstance(error, WorkerLost) or self._wanted is None:
+                    break
         finally:
             self._want(None)
         return value, error

@@ -54,7 +54,11 @@ class Limits:
 
 
 class WorkerLost(DecoderCrashed):
-    """The worker was dead before it began the task (killed while idle): try another."""
+    """Somebody killed the worker, at work, idle or starting, and no file did: try another.
+
+    A codec that fails dies by another signal than SIGKILL; the kernel's, when memory is
+    short, is told by the worker's size.
+    """
 
 
 class WorkerProcess:
@@ -101,8 +105,9 @@ class WorkerProcess:
             return None, self._too_slow()
         except (EOFError, OSError):
             self._wait(GRACE_SECONDS)  # it is dying: its own status says of what
+            by_itself = self._process.poll() is not None
             self.end()
-            return None, self._death()
+            return None, self._death(by_itself)
         if last or kind == "memory":
             self.end()
         if kind == "memory":
@@ -181,10 +186,14 @@ class WorkerProcess:
             return False
         return True
 
-    def _death(self) -> Exception:
-        """Return why the worker is dead: memory, a crash, or it never started."""
+    def _death(self, by_itself: bool) -> Exception:
+        """Return why the worker is dead: memory, a crash, or it never started.
+
+        Not ``by_itself``, we killed it, for it spoke nonsense.
+        """
         status, said = self._process.returncode, self._said.decode(errors="replace")
-        if self._state == "starting":
+        killed = by_itself and status == -signal.SIGKILL
+        if self._state == "starting" and not killed:
             return RuntimeError(f"the worker process could not start (status {status}): {said}")
         if status == EXIT_MEMORY or any(words in said.casefold() for words in OUT_OF_MEMORY):
             return self._too_much()
@@ -193,7 +202,7 @@ class WorkerProcess:
         if self._largest_kb > self._inherited_kb and used_mb > 0.75 * self.limits.memory_mb:
             return self._too_much()
         how = f"died by {signal.Signals(-status).name}" if status < 0 else f"exited with {status}"
-        kind = DecoderCrashed if self._state == "busy" else WorkerLost
+        kind = WorkerLost if killed or self._state != "busy" else DecoderCrashed
         return kind(f"the process that read the file {how}; the file is left out")
 
     def _too_slow(self) -> Exception:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -181,6 +182,40 @@ def test_a_worker_killed_while_idle_is_replaced_silently(
     before = pool.submit(tasks.worker_id).result()
     os.kill(before, number)
     assert pool.submit(tasks.worker_id).result() != before
+
+
+def test_a_worker_that_somebody_kills_at_work_fails_no_task(
+    pool: KillablePool, tmp_path: Path
+) -> None:
+    """As the kernel does when another process has taken the memory."""
+    note = tmp_path / "ids"
+    future = pool.submit(tasks.sleep_at_first, str(note))
+    while not note.exists() or not note.read_text().endswith(" "):
+        time.sleep(0.01)
+    os.kill(int(note.read_text()), signal.SIGKILL)
+    assert future.result(timeout=30) == 2, "another worker did it"
+
+
+def test_a_task_that_kills_its_worker_is_given_up(pool: KillablePool) -> None:
+    with pytest.raises(DecoderCrashed, match="died by SIGKILL"):
+        pool.submit(tasks.kill_worker).result(timeout=30)
+    assert pool.submit(tasks.add, 1, 2).result() == 3
+
+
+def test_workers_killed_as_they_start_fail_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, killed = subprocess.Popen, list[int]()
+
+    def kill_two(*arguments: Any, **named: Any) -> Any:
+        process = real(*arguments, **named)
+        if len(killed) < 2:
+            process.kill()
+            killed.append(process.pid)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", kill_two)
+    with KillablePool(1, preload=()) as pool:
+        assert pool.submit(tasks.add, 1, 2).result(timeout=30) == 3
+    assert len(killed) == 2
 
 
 def test_ctrl_c_is_the_parents(pool: KillablePool) -> None:
