@@ -244,16 +244,9 @@ class Screener:
         pixels = np.stack([view.prepared.pixels for view in read.views])
         tensors = to_tensor(pixels, self.release.preprocess)
         found = self.infer_views(tensors, heat=True, patience=patience, side_by_side=side_by_side)
-        require_finite(
-            self.release.id,
-            logits=found.logits,
-            embeddings=found.embeddings,
-            features=found.features,
-            heat=found.heat,
-        )
+        require_finite(self.release.id, **found._asdict())
         grid = self._grid(found.heat)
-        report = self._report(read, found, grid)
-        return Scoring(report, read.views, found.heat, grid, role)
+        return Scoring(self._report(read, found, grid), read.views, found.heat, grid, role)
 
     def _grid(self, heat: np.ndarray | None) -> Grid | None:
         if heat is None:
