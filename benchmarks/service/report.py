@@ -15,6 +15,7 @@ from benchmarks.written import markdown_table, write_between
 
 PAGE = Path(__file__).parents[2] / "docs/service_speed.md"
 RESULTS = Path(__file__).with_name("speed.json")
+STAGES = ("receive", "read", "score", "log", "keep")
 GRAPH_NAMES = {"onnx_fp32": "lite0, float32", "onnx_int8": "lite0, int8"}
 
 
@@ -57,7 +58,7 @@ def _mark(value: float, missed: bool, digits: int = 2) -> str:
 
 def _overhead(found: dict[str, Any]) -> str:
     head = ["model", "exam", "MB", "in process, ms", "over HTTP, ms", "wall, times"]
-    head += [f"at most {BAR:g}", "medians, times", "CPU, times", "receive", "score", "log"]
+    head += [f"at most {BAR:g}", "medians, times", "CPU, times", *STAGES]
     rows = [
         [
             model,
@@ -69,7 +70,7 @@ def _overhead(found: dict[str, Any]) -> str:
             "missed" if row["wall_ratio"] > BAR else "yes",
             f"{row['median_ratio']:.3f}",
             f"{row['cpu_ratio']:.3f}",
-            *(f"{row['stages_ms'].get(name, 0):g}" for name in ("receive", "score", "log")),
+            *(f"{row['stages_ms'].get(name, 0):g}" for name in STAGES),
         ]
         for model, rows in _graphs(found, "overhead")
         for row in rows
