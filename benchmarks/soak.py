@@ -87,7 +87,7 @@ def draw(soak: Soak) -> None:
         values = [getattr(one, f"{name}_mib") for one in soak.samples]
         axes.plot(requests, values, color=colour, label=name)
     axes.plot(requests, [one.total_mib for one in soak.samples], color=INK, label="together")
-    axes.set(xlabel="requests answered", ylabel="memory (PSS), MiB", ylim=(0, None))
+    axes.set(xlabel="requests answered", ylabel="private memory (USS), MiB", ylim=(0, None))
     axes.grid(color=GRID)
     axes.legend(frameon=False, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)

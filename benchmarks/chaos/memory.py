@@ -21,7 +21,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Sample:
-    """Memory after ``requests`` answers: proportional set sizes in MiB, shared pages divided."""
+    """Memory after ``requests`` answers: private memory (USS) in MiB."""
 
     requests: int
     seconds: float
@@ -63,15 +63,15 @@ class Sampler:
                 Sample(
                     self._requests(),
                     time.monotonic() - self._started,
-                    sum(map(_pss_mib, workers)),
-                    sum(map(_pss_mib, decoders)),
+                    sum(map(_uss_mib, workers)),
+                    sum(map(_uss_mib, decoders)),
                 )
             )
 
 
-def _pss_mib(process: psutil.Process) -> float:
+def _uss_mib(process: psutil.Process) -> float:
     with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
-        return float(process.memory_full_info().pss) / MIB
+        return float(process.memory_full_info().uss) / MIB
     return 0.0
 
 
