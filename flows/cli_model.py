@@ -126,7 +126,7 @@ def _told(view: dict[str, Any]) -> dict[str, str]:
     """Return a view's codes and boxes in words, each box with its part of the evidence."""
     boxes = (
         f"x {one['x_min']:.0f}-{one['x_max']:.0f}, y {one['y_min']:.0f}-{one['y_max']:.0f} "
-        f"({one['score']:.0%})"
+        f"({one['share']:.0%})"
         for one in view.get("findings", [])
     )
     return {"quality": ", ".join(view["quality"]), "findings": "; ".join(boxes)}

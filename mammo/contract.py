@@ -91,7 +91,11 @@ class FindingAnswer(BaseModel):
     x_max: float
     y_max: float
     kind: str = "region"
-    score: float = Field(description="how strongly the region speaks for cancer, in [0, 1]")
+    share: float = Field(
+        description="the region's part, in (0, 1], of all that speaks for cancer in this image: "
+        "where the evidence lies, not how likely cancer is"
+    )
+    logit: float | None = Field(default=None, description="what it adds to the image's logit")
     source: str = Field(default="heat", description="heat: a peak of the heat map; no detector")
 
 

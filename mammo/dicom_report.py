@@ -210,7 +210,7 @@ def _region(
     # a closed polyline in columns and rows of the image (PS3.3 C.18.6)
     corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
     source = SourceImageForRegion.from_source_image(image)
-    share = Measurement(own_code("EVIDENCE"), percent(finding["score"]), codes.UCUM.Percent)
+    share = Measurement(own_code("EVIDENCE"), percent(finding["share"]), codes.UCUM.Percent)
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(result, name),
         referenced_region=ImageRegion("POLYLINE", np.array(corners), source),

@@ -27,7 +27,7 @@ KIND = "region"
 class HeatFinding:
     """A half-open box in pixels of the original image (x right, y down).
 
-    ``score`` in (0, 1] is the region's part of all heat of the view that speaks for
+    ``share`` in (0, 1] is the region's part of all heat of the view that speaks for
     the target: how much of the evidence lies here, not how likely cancer is.
     ``logit`` is what it adds to the view's logit.
     """
@@ -36,7 +36,7 @@ class HeatFinding:
     y_min: float
     x_max: float
     y_max: float
-    score: float
+    share: float
     logit: float
     kind: str = KIND
     source: str = "heat"

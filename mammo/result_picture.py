@@ -66,7 +66,7 @@ def _row(result: KeptResult, view: KeptView, heat: HeatMap) -> HeatRow:
     boxes = [
         Finding(
             one["x_min"], one["y_min"], one["x_max"], one["y_max"],
-            f"{one['score']:.0%} of the evidence", one["score"],
+            f"{one['share']:.0%} of the evidence", one["share"],
         )
         for one in facts["findings"]
     ]  # fmt: skip

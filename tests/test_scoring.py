@@ -53,7 +53,7 @@ def test_boxes_lie_around_the_heat(
     assert [(one.x_min, one.y_min, one.x_max, one.y_max) for one in found] == boxes
     total = sum(max(value, 0.0) for value in cells.values())
     for one in found:
-        assert one.score == pytest.approx(one.logit / total)
+        assert one.share == pytest.approx(one.logit / total)
 
 
 def test_a_box_is_in_pixels_of_the_original_and_within_the_crop() -> None:

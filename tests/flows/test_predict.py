@@ -40,7 +40,7 @@ def test_json_is_the_answer_of_the_service(release: Path, exam: Path) -> None:
     assert answer["operating_point"]["threshold"] == answer["threshold"]
     assert [view["view"] for view in answer["views"]] == ["CC", "MLO"] * 2
     box = next(view for view in answer["views"] if view["findings"])["findings"][0]
-    assert box["x_min"] < box["x_max"] and box["source"] == "heat" and 0 < box["score"] <= 1
+    assert box["x_min"] < box["x_max"] and box["source"] == "heat" and 0 < box["share"] <= 1
 
 
 def test_the_tables_hold_every_view_with_its_boxes(release: Path, exam: Path) -> None:
