@@ -50,14 +50,14 @@ class Order:
     """An exam to be scored: for whom, under which id, from which files, until when.
 
     ``repeatable`` says that the same id may come again; ``files_sha256`` is of
-    the contents (`asked.digest_files`).
+    the contents (`asked.digest_files`), None where it may not.
     """
 
     request_id: str
     who: str
     roles: tuple[str, ...]
     files: list[ReceivedFile]
-    files_sha256: str
+    files_sha256: str | None
     patience: Patience
     repeatable: bool = False
 

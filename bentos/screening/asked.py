@@ -50,7 +50,7 @@ class Asked:
 
 def digest_files(files: Sequence[ReceivedFile]) -> str:
     """Return the SHA-256 of the contents of files, whatever their order and names."""
-    digests = sorted(hashlib.sha256(one.data).digest() for one in files)
+    digests = sorted(one.sha256 for one in files)
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 

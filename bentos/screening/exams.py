@@ -110,12 +110,13 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
                 files = await receive_files(request, limits.max_file_mb, limits.max_request_mb)
             require_some(files)
             request.state.file_names = [one.name for one in files]
-            digest = await service.run(digest_files, files)
+            named = asked.repeatable or asked.later  # else nobody will ask whether it is the same
+            digest: str = await service.run(digest_files, files) if named else ""
             if asked.later:
                 job = new_job(asked.request_id, caller.name, sorted(caller.roles), files, digest)
                 return await _accept(service, job, files)
             order = Order(
-                asked.request_id, caller.name, tuple(sorted(caller.roles)), files, digest,
+                asked.request_id, caller.name, tuple(sorted(caller.roles)), files, digest or None,
                 Patience(asked.seconds), asked.repeatable,
             )  # fmt: skip
             with service.admission.enter():
