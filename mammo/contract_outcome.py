@@ -26,7 +26,11 @@ def _iso_text(value: Any) -> Any:
 
 
 Instant = Annotated[datetime, BeforeValidator(_iso_text)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+SEEN = r"[^\s\x00-\x1f\x7f-\xa0\ufeff]"
+"""Something that is no blank by anybody's count: the document and the service mean the same."""
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=SEEN)
+]
 
 
 class OutcomeIn(BaseModel):

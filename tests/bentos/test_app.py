@@ -174,6 +174,8 @@ def test_outcomes_are_idempotent(client: TestClient, settings: Settings) -> None
         (OUTCOME | {"cancer": "0"}, "cancer: Input should be a valid boolean"),
         (OUTCOME | {"cancer": 1}, "cancer: Input should be a valid boolean"),
         (OUTCOME | {"exam": " "}, "exam: String should have at least 1 character"),
+        (OUTCOME | {"source": "\x1f\x85"}, "source: String should match pattern"),
+        (OUTCOME | {"source": "\ufeff"}, "source: String should match pattern"),
         (OUTCOME | {"laterality": "B"}, "laterality: Input should be 'L' or 'R'"),
         (OUTCOME | {"name": "Doe"}, "name: Extra inputs are not permitted"),
         ([OUTCOME, {"exam": "E-2"}], "1.cancer: Field required"),
