@@ -6,10 +6,10 @@ nobody waits for it any more (``RunOptions.terminate``, between two nodes of the
 graph).
 
 Views are run one by one, as many side by side as there are cores, each on one
-thread: a run's maps stay in the cache, and threads within a run spend a third of
-their time waiting for each other. The numbers are the same to the last bit, and
-an exam of four views takes 0.35 s of CPU time instead of 0.54
-(docs/service_speed.md).
+thread. The numbers are the same to the last bit; it costs no more than one run of
+four views on two threads, and less on a busy machine, where the threads of a run
+wait for each other (docs/service_speed.md). And a run ends sooner that nobody
+waits for.
 """
 
 from __future__ import annotations
