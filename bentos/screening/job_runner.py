@@ -41,15 +41,19 @@ class JobRunner:
         """Score jobs until cancelled; what a dead worker left is found within seconds."""
         while True:
             self._woken.clear()
-            try:
-                for job_id in await self._run(lambda: list(self.jobs.open_ids())):
-                    await self._take(job_id)
-            except OSError as error:
-                _log.error("the jobs cannot be read: %s", type(error).__name__)
+            for job_id in await self._open_ids():
+                await self._take(job_id)
             try:
                 await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
             except TimeoutError:
                 continue
+
+    async def _open_ids(self) -> list[str]:
+        try:
+            return list(await self._run(lambda: list(self.jobs.open_ids())))
+        except OSError as error:
+            _log.error("the jobs cannot be listed: %s", type(error).__name__)
+            return []
 
     async def _take(self, job_id: str) -> None:
         try:
@@ -58,6 +62,8 @@ class JobRunner:
                     await self._do(job)
         except JobUnknown:  # swept between two looks
             return
+        except Exception as error:  # noqa: BLE001 - a spoilt job must not hold up all others
+            _log.error("a job could not be done: %s", type(error).__name__)
 
     async def _do(self, job: StoredJob) -> None:
         if job.attempts >= MOST_ATTEMPTS:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from bentos.screening.access import warn_of_access
 from bentos.screening.memory import reuse_memory
-from mammo.errors import MammoError
 
 if TYPE_CHECKING:
     from bentos.screening.work import Service
@@ -50,7 +49,12 @@ async def live(service: Service) -> AsyncIterator[None]:
 
 def _open_log(service: Service) -> None:
     """Make the tables; while the database is away, predictions are spooled."""
-    if not service.durable.open():
+    try:
+        opened = service.durable.open()
+    except Exception as error:  # noqa: BLE001 - a log that cannot be opened must end no service
+        _log.error("open the log: %s", type(error).__name__)
+        opened = False
+    if not opened:
         _log.error("the log cannot be opened yet: predictions go to the spool")
     head = service.audit.head()
     _log.info("the audit log ends at %d:%s", head.seq, head.hash)
@@ -60,7 +64,7 @@ async def _every(seconds: float, work: Callable[[Service], object], service: Ser
     while True:
         try:
             await asyncio.to_thread(work, service)
-        except (MammoError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - what fails once must be tried again for ever
             _log.error("%s: %s", work.__name__.strip("_"), type(error).__name__)
         await asyncio.sleep(seconds)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from bentos.screening import running
 from bentos.screening.app import create_app
 from mammo.audit import AuditLog
 from mammo.prediction_log import PredictionLog
@@ -172,6 +173,35 @@ def test_accepted_exams_outlive_the_service(settings: Settings) -> None:
         wait_for(lambda: client.get(link).json()["status"] == "done")
     assert len(logged(settings)) == 1
     assert client.get("/v1/jobs/" + "0" * 32).json()["code"] == "JOB_UNKNOWN"
+
+
+def test_a_spoilt_job_holds_up_no_other(settings: Settings) -> None:
+    point_to(settings, "r-1")
+    spoilt = settings.jobs_dir / ("0" * 32)
+    spoilt.mkdir(parents=True)
+    (spoilt / "1.dcm").write_bytes(b"E-9|L CC")
+    (spoilt / "job.json").write_text("{")
+    with open_client(create_app(settings, load=load_fake)) as client:
+        link = post(client, *FOUR, Prefer="respond-async").headers["location"]
+        wait_for(lambda: client.get(link).json()["status"] == "done")
+
+
+@pytest.mark.parametrize("work", ["drain", "sweep"])
+def test_house_is_kept_on_after_a_failure(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    monkeypatch.setattr(running, f"{work.upper()}_SECONDS", 0.01)
+    point_to(settings, "r-1")
+    app, calls = create_app(settings, load=load_fake), list[int]()
+
+    def fail() -> int:
+        calls.append(1)
+        raise RuntimeError("nobody thought of this")
+
+    owner = {"drain": app.state.service.durable, "sweep": app.state.service.results}[work]
+    monkeypatch.setattr(owner, work, fail)
+    with open_client(app):
+        wait_for(lambda: len(calls) > 2)
 
 
 def test_a_job_is_told_to_its_caller_or_a_reader_alone(settings: Settings) -> None:
