@@ -31,8 +31,9 @@ from mammo.audit_chain import (
     sign,
     to_line,
 )
-from mammo.durable_lines import DurableLines, storing, sync_folder
+from mammo.durable_lines import DurableLines, storing
 from mammo.errors import AuditKeyMissing
+from mammo.folder_entries import sync_folder
 
 KEY_BYTES = 32
 KEY_NAME = "audit.key"

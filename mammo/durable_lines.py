@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mammo.errors import DiskFull, StoreReadOnly
+from mammo.folder_entries import sync_folder
 
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 READ_ONLY = frozenset((errno.EROFS, errno.EACCES, errno.EPERM))
@@ -137,18 +138,6 @@ class DurableLines:
                     break
                 before = start
         return found
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to the disk, so that a new file keeps its name."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems have no such thing
-            raise
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -28,6 +28,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from mammo.folder_entries import sync_folder
+
 
 def read_pointer(path: Path) -> dict[str, Any] | None:
     """Return the pointer, or None when no release was ever put into service."""
@@ -50,18 +52,10 @@ def write_pointer(path: Path, pointer: dict[str, Any]) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     draft.replace(path)
-    _flush_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def remove_pointer(path: Path) -> None:
     """Take every release out of service, as durably as `write_pointer` puts one in."""
     path.unlink(missing_ok=True)
-    _flush_folder(path.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(path.parent)

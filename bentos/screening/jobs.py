@@ -27,6 +27,7 @@ from typing import Any, Literal
 
 from bentos.screening.upload import ReceivedFile
 from mammo.errors import DiskFull, JobUnknown, Overloaded
+from mammo.folder_entries import sync_folder
 from mammo.release import write_json
 
 RECORD, LOCK = "job.json", "lock"
@@ -91,7 +92,7 @@ class JobStore:
         try:
             self._write(draft, job, files)
             draft.rename(self.folder / job.id)
-            _sync(self.folder)
+            sync_folder(self.folder)
         except OSError as error:
             shutil.rmtree(draft, ignore_errors=True)
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # the same request came twice
@@ -111,7 +112,7 @@ class JobStore:
                 stream.flush()
                 os.fsync(stream.fileno())
         write_json(draft / RECORD, asdict(job))
-        _sync(draft)
+        sync_folder(draft)
 
     def read(self, job_id: str) -> StoredJob:
         """Return a job. Raises JobUnknown."""
@@ -192,12 +193,3 @@ def _modified(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return time.time()
-
-
-def _sync(folder: Path) -> None:
-    """Make a folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

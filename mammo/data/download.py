@@ -21,8 +21,9 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from mammo.data.download_retry import Passing, Patience
-from mammo.data.durable import make_folder, storing, sync_folder, write_file, write_text
+from mammo.data.durable import make_folder, storing, write_file, write_text
 from mammo.errors import ChecksumMismatch, DiskFull, DownloadInterrupted, SourceInvalid
+from mammo.folder_entries import sync_folder
 
 WORK = ".download"
 """Hidden folder below the data set's: part files, the journal, the listing."""

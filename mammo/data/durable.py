@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mammo.errors import DataError, DiskFull, MammoError, StoreReadOnly
+from mammo.folder_entries import sync_folder
 
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 READ_ONLY = frozenset((errno.EROFS, errno.EACCES, errno.EPERM))
@@ -97,18 +98,6 @@ def replace_by_link(path: Path, original: Path, drafts: Path) -> None:
     with storing(path.parent):
         link.hardlink_to(original)
         link.replace(path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems have no such thing
-            raise
-    finally:
-        os.close(handle)
 
 
 def sweep_drafts(drafts: Path) -> None:

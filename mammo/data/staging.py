@@ -22,12 +22,12 @@ from mammo.data.durable import (
     move_file,
     storing,
     sweep_drafts,
-    sync_folder,
     write_text,
 )
 from mammo.data.quarantine import FindKnown, QuarantineRecord, is_for_good
 from mammo.data.shards import Pixels, shard_digest, write_shard
 from mammo.errors import SourceInvalid
+from mammo.folder_entries import sync_folder
 from mammo.settings import Settings
 
 ABANDONED_DAYS = 7

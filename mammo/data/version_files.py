@@ -17,7 +17,6 @@ from mammo.data.durable import (
     make_folder,
     replace_by_link,
     storing,
-    sync_folder,
     write_file,
     write_text,
 )
@@ -37,6 +36,7 @@ from mammo.data.version import (
     store_dir,
 )
 from mammo.errors import ChecksumMismatch, IndexMissing, VersionUnknown
+from mammo.folder_entries import sync_folder
 from mammo.settings import Settings
 
 
