@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     queue_jobs: int = Field(default=1000, ge=0)
     exam_seconds: float = Field(default=120.0, gt=0)
     result_days: float = Field(default=30.0, ge=0)
+    keep_original_ids: bool = True
     data_remote: str | None = None
     data_remote_endpoint: str | None = None
 

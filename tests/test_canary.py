@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from fastapi.testclient import TestClient
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate, generate_fragments
 
@@ -29,6 +28,7 @@ from mammo.dicom.phantom import write_phantoms
 from mammo.dicom.read import decode_image, read_file
 from mammo.models.config import read_config
 from mammo.settings import Settings
+from tests.bentos.conftest import open_client
 from tests.bentos.releases import write_release
 from tests.canary import (
     EVERYTHING,
@@ -266,15 +266,18 @@ def test_a_deidentified_file_holds_no_token_and_the_same_pixels(planted: Path) -
         assert np.array_equal(read.pixels, again.pixels)
 
 
+@pytest.mark.parametrize("keep", [False, True], ids=["without ids", "with ids for reports"])
 def test_the_service_says_and_stores_no_token(
     planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, keep: bool,
 ) -> None:  # fmt: skip
+    """Nothing names the patient but, where they are asked for, what the reports are made of."""
     caplog.set_level("DEBUG", logger="bentos")
     settings = Settings(home=tmp_path / "home", _env_file=None)
+    settings = settings.model_copy(update={"keep_original_ids": keep})
     release = write_release(settings.releases_dir, "r-1")
     answers = []
-    with TestClient(create_app(settings, embedded=release)) as client:
+    with open_client(create_app(settings, embedded=release)) as client:
         for path in sorted(planted.rglob("*.dcm")):
             sent = {"files": ("image.dcm", path.read_bytes())}
             answers.append(client.post("/v1/exams", files=sent))
@@ -286,4 +289,5 @@ def test_the_service_says_and_stores_no_token(
         "out": out, "err": err, "log": caplog.text,
     }  # fmt: skip
     assert {name: found for name, text in texts.items() if (found := find_tokens(text))} == {}
-    assert search_tree(settings.home) == {}
+    named = search_tree(settings.home)
+    assert {Path(name).parts[0] for name in named} == ({"results"} if keep else set())

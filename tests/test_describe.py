@@ -15,6 +15,7 @@ from PIL import Image
 
 import mammo
 from mammo import errors, quality
+from mammo.abstention import ABSTENTION_CODES
 from mammo.data.sources.dicom_folder import cbis_sample_files
 from mammo.describe import describe_file, inspect_file, read_whole
 from mammo.describe_folder import describe_folder
@@ -235,7 +236,7 @@ def test_every_code_that_is_given_is_described() -> None:
     given = set().union(*map(_codes_given, MODULES))
     given |= {*view_codes.MODIFIER_CODES.values(), *view_texts._MODIFIERS.values()}
     assert {"SYNTHETIC_2D", "VIEW_UNKNOWN", "MISSING_VIEW", "ROLLED"} <= given
-    assert given - {*quality.QUALITY_CODES, *quality.REFUSALS} == set()
+    assert given - {*quality.QUALITY_CODES, *quality.REFUSALS, *ABSTENTION_CODES} == set()
 
 
 def test_every_code_that_is_described_is_given() -> None:

@@ -201,7 +201,7 @@ class Answering:
             key=self.settings.pseudonym_key(),
             site=self.settings.site,
             patience=order.patience,
-            identity=True,
+            identity=self.settings.keep_original_ids,
         )
 
     def _note_canary(self, route: Route, error: Exception) -> None:
