@@ -149,3 +149,19 @@ class OwnRoutes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Leave to the server what is not a request: its own start and end."""
         await (self._app if scope["type"] == "lifespan" else self._own)(scope, receive, send)
+
+
+class Untimed:
+    """ASGI middleware in the place of BentoML's time limit, which is not wanted here.
+
+    That one starts a timer with each request and lets it run out although the
+    request was answered: 3 to 6 KB each, kept for the whole limit. It also counts the
+    upload. An exam has a deadline of its own (`mammo.patience`), and a body its pace.
+    """
+
+    def __init__(self, app: ASGIApp, timeout: float) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        await self._app(scope, receive, send)

@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 
 import bentoml
+from bentoml._internal.server.http import traffic
 
 from bentos.screening.app import create_app
-from bentos.screening.edge import OwnRoutes
+from bentos.screening.edge import OwnRoutes, Untimed
 from mammo.settings import read_settings
 
 SETTINGS = read_settings()
@@ -24,6 +25,7 @@ EMBEDDED = Path(__file__).resolve().parents[2] / "release"
 """The release inside a Bento; in a checkout there is none."""
 
 app = create_app(SETTINGS, embedded=EMBEDDED)
+traffic.TimeoutMiddleware = Untimed  # type: ignore[assignment,misc]
 
 
 def log_to_stderr() -> None:
@@ -40,7 +42,6 @@ def log_to_stderr() -> None:
 @bentoml.service(
     name="screening",
     workers=SETTINGS.service_workers,
-    traffic={"timeout": 600},
     metrics={"enabled": False},  # ours are at /metrics
     logging={"access": {"enabled": False}},  # it would log paths as they were asked for
 )
