@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bentos.screening.asked import require_same
 from bentos.screening.metrics import Metrics
 from bentos.screening.rollout import InService, Rollout, Route
 from bentos.screening.shadow import ShadowScorer
@@ -25,7 +26,6 @@ from mammo.contract import ScoredExam
 from mammo.errors import (
     DeadlineExceeded,
     DiskFull,
-    IdempotencyConflict,
     LogUnavailable,
     MammoError,
     RequestCancelled,
@@ -136,7 +136,7 @@ class Answering:
         """Return the answer that was given under this request id, or None."""
         with suppress(ResultUnknown):
             kept = self.results.of_request(order.request_id)
-            self._require_same(order, kept.answer.get(FILES_DIGEST))
+            require_same(kept.answer.get(FILES_DIGEST), order.files_sha256)
             return self._replayed(order, kept.answer)
         try:
             row = self.durable.scoring(order.request_id)
@@ -250,13 +250,6 @@ class Answering:
             self.durable.append(order.request_id, scoring.report.to_log_rows("shadow"))
 
         self.shadow.offer(work)
-
-    def _require_same(self, order: Order, files_sha256: str | None) -> None:
-        if files_sha256 not in (None, order.files_sha256):
-            raise IdempotencyConflict(
-                "This Idempotency-Key was used for other files. A key names one request: "
-                "send these files under a new one."
-            )
 
     def _replayed(self, order: Order, answer: dict[str, Any]) -> Answered:
         body = {name: value for name, value in answer.items() if name != FILES_DIGEST}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 
 from bentos.screening.upload import ReceivedFile
-from mammo.errors import HeaderInvalid
+from mammo.errors import HeaderInvalid, IdempotencyConflict
 
 KEY_HEADER, PREFER_HEADER = "idempotency-key", "prefer"
 MAX_KEY = 200
@@ -52,6 +52,15 @@ def digest_files(files: Sequence[ReceivedFile]) -> str:
     """Return the SHA-256 of the contents of files, whatever their order and names."""
     digests = sorted(one.sha256 for one in files)
     return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def require_same(before: str | None, now: str | None) -> None:
+    """Raise IdempotencyConflict when a key names other files now than before; None is unknown."""
+    if before not in (None, now):
+        raise IdempotencyConflict(
+            "This Idempotency-Key was used for other files. A key names one request: "
+            "send these files under a new one."
+        )
 
 
 def _name(caller: str, key: str) -> str:

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from bentos.screening import schema
 from bentos.screening.access import require_own
 from bentos.screening.answering import Answered, Order
-from bentos.screening.asked import Asked, digest_files
+from bentos.screening.asked import Asked, digest_files, require_same
 from bentos.screening.jobs import new_job
 from bentos.screening.upload import receive_files, require_some
 from mammo.errors import ExamUnknown, ResultUnknown
@@ -131,7 +131,7 @@ def _stated_bytes(request: Request) -> int:
 
 async def _accept(service: Service, job: Any, files: list[Any]) -> Response:
     kept = await service.run(service.jobs.accept, job, files)
-    service.require_same(kept, job)
+    require_same(kept.files_sha256, job.files_sha256)
     service.runner.wake()
     answer = await service.run(service.tell_job, kept)
     headers = {"Location": f"{JOBS}/{kept.id}", "Preference-Applied": "respond-async"}

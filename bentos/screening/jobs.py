@@ -23,9 +23,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bentos.screening.upload import ReceivedFile
+from mammo.contract import JobStatus
 from mammo.errors import DiskFull, JobUnknown, Overloaded
 from mammo.folder_entries import sync_folder
 from mammo.release import write_json
@@ -33,7 +34,6 @@ from mammo.release import write_json
 RECORD, LOCK = "job.json", "lock"
 DAY_SECONDS = 86_400.0
 RETRY_AFTER_SECONDS = 30
-Status = Literal["queued", "running", "done", "failed"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class StoredJob:
     names: tuple[str, ...]
     files_sha256: str
     accepted_at: str
-    status: Status = "queued"
+    status: JobStatus = "queued"
     exam: str | None = None
     problem: dict[str, Any] | None = None
     attempts: int = 0
@@ -156,7 +156,7 @@ class JobStore:
             job = self.read(job_id)
             yield None if job.is_over else job
 
-    def set(self, job: StoredJob, status: Status, **more: Any) -> StoredJob:
+    def set(self, job: StoredJob, status: JobStatus, **more: Any) -> StoredJob:
         """Write a job's new status; one that is over loses its files."""
         changed = replace(job, status=status, **more)
         folder = self.folder / job.id

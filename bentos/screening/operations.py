@@ -51,7 +51,7 @@ def _add_health(app: FastAPI, service: Service) -> None:
         rollout = service.rollout
         return schema.ReadyAnswer(
             release=rollout.require().release.id,
-            refused=schema.refused_release(rollout.refused or rollout.challenger_refused),
+            refused=schema.RefusedRelease.of(rollout.refused or rollout.challenger_refused),
         )
 
     @app.get("/metrics", tags=["health"], summary="For Prometheus", response_class=Response)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bentos.screening.rollout import Refusal, Rollout
+from bentos.screening.rollout import Rollout
 from bentos.screening.workers import WorkerState
 from mammo.contract import (
     PROBLEM,
@@ -48,7 +48,6 @@ __all__ = [
     "logged_exam",
     "name_refused",
     "problems",
-    "refused_release",
     "release_answer",
 ]
 
@@ -70,11 +69,6 @@ def logged_exam(row: Mapping[str, Any], answer: Mapping[str, Any] | None) -> Log
     return LoggedExam.of(dict(row), **more)
 
 
-def refused_release(refusal: Refusal | None) -> RefusedRelease | None:
-    """Return the rollout's note of a release that would not load."""
-    return None if refusal is None else RefusedRelease(**vars(refusal))
-
-
 def release_answer(rollout: Rollout, workers: Sequence[WorkerState]) -> ReleaseAnswer:
     """Return what is said of the release in service. Raises NotReady."""
     current = rollout.require()
@@ -86,7 +80,7 @@ def release_answer(rollout: Rollout, workers: Sequence[WorkerState]) -> ReleaseA
             "bento_tag": current.bento_tag,
             "previous": current.previous,
             "in_service_since": current.since,
-            "refused": refused_release(rollout.refused),
+            "refused": RefusedRelease.of(rollout.refused),
             "challenger": _challenger(rollout),
             "workers": [_worker(one) for one in workers],
         }
@@ -94,7 +88,7 @@ def release_answer(rollout: Rollout, workers: Sequence[WorkerState]) -> ReleaseA
 
 
 def _challenger(rollout: Rollout) -> dict[str, Any] | None:
-    tried, refused = rollout.challenger, refused_release(rollout.challenger_refused)
+    tried, refused = rollout.challenger, RefusedRelease.of(rollout.challenger_refused)
     if tried is None:
         return None if refused is None else {"release": refused.release, "refused": refused}
     return {

@@ -21,7 +21,7 @@ from bentos.screening.metrics import Metrics
 from bentos.screening.rollout import Load, Rollout
 from bentos.screening.shadow import ShadowScorer
 from mammo.audit import AuditLog
-from mammo.errors import IdempotencyConflict, ResultUnknown
+from mammo.errors import ResultUnknown
 from mammo.prediction_log import PredictionLog
 from mammo.prediction_log.durable import DurableLog
 from mammo.prediction_log.spool import Spool
@@ -132,14 +132,6 @@ class Service:
                 "links": links,
             }
         )
-
-    def require_same(self, kept: StoredJob, asked: StoredJob) -> None:
-        """Raise IdempotencyConflict when a job of this key has other files."""
-        if kept.files_sha256 != asked.files_sha256:
-            raise IdempotencyConflict(
-                "This Idempotency-Key was used for other files. A key names one request: "
-                "send these files under a new one."
-            )
 
 
 def _call(work: Callable[[], None]) -> None:
