@@ -182,9 +182,10 @@ def monitor(via_prefect: ViaPrefect = False, as_json: Json = False) -> None:
         show(_run("monitor/monitor", {}), as_json=as_json, title="Monitor")
         return
     from flows.stack import supervisor_alive
+    from monitoring.policy import read_policy
     from monitoring.run import run_monitor
 
-    report = run_monitor(settings).to_dict()
+    report = run_monitor(settings, config=read_policy(settings)).to_dict()
     if supervisor_alive(settings):
         _tell(settings, report["episodes_opened"])
     show(report, as_json=as_json, title="Monitor")

@@ -16,6 +16,7 @@ from flows.retries import unforeseen
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings, read_settings
 from monitoring.episodes import abandoned_updates
+from monitoring.policy import read_policy
 from monitoring.run import run_monitor
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @task(retries=2, retry_delay_seconds=10, retry_condition_fn=unforeseen)
 def watch(settings: Settings) -> dict[str, Any]:
     """Read the log since the watermark, test, open episodes, write the report."""
-    return run_monitor(settings).to_dict()
+    return run_monitor(settings, config=read_policy(settings)).to_dict()
 
 
 @task(retries=2, retry_delay_seconds=10)
