@@ -2,11 +2,16 @@
 
     score                the logit
     recall               1 if the exam was recalled
-    missing              1 if a view is missing or a file of the exam was refused
+    missing              1 if a view of the exam is missing
+    refused              1 if a file of the exam was refused
     quality              1 if the image itself has a quality code
     embedding_1, _2      projections on the first principal axes of the reference
     embedding_distance   Mahalanobis distance with a shrunk covariance (SD, >= 0)
-    <image feature>      f_<name>: mean intensity, contrast, sharpness, noise
+    <image feature>      f_<name>: mean intensity, contrast, sharpness, noise, breast fraction
+    <header feature>     f_<name>: thickness, compression force, kVp, exposure
+    age_years            f_age_years
+
+Two more are made of blocks of exams: ``score_ks`` and ``embedding_mmd``.
 
 A value is only ever compared by rank with the reference's values, so scale and
 distribution do not matter. Distances of reference exams are cross-fitted: an
@@ -16,69 +21,58 @@ monitor calibrated on such distances alarms on everything.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from mammo.quality import FAULT_CODES
 from monitoring.config import MonitorConfig
 from monitoring.conformal import Floats
+from monitoring.embedding import FEATURES, EmbeddingMap, cross_fitted_distances
 
-FOLDS = 10
-INCOMPLETE_CODES = frozenset({"MISSING_VIEW", "FILE_REFUSED"})
+FLAGS = {
+    "missing": frozenset({"MISSING_VIEW"}),
+    "refused": frozenset({"FILE_REFUSED"}),
+    "quality": FAULT_CODES,
+}
+DECISIONS = ("score", "recall", "missing", "refused", "quality")
+EMBEDDING = ("embedding_1", "embedding_2", "embedding_distance")
+HEADER = ("thickness_mm", "compression_n", "kvp", "exposure_mas")
+POPULATION = ("age_years",)
+BLOCKS = ("score_ks", "embedding_mmd")
 GROUPS = {
     "score": "score",
     "recall": "recall",
     "missing": "missing",
+    "refused": "missing",
     "quality": "image",
-    "embedding_1": "embedding",
-    "embedding_2": "embedding",
-    "embedding_distance": "embedding",
+    "score_ks": "score",
+    "embedding_mmd": "embedding",
+    **dict.fromkeys(EMBEDDING, "embedding"),
+    **dict.fromkeys(HEADER, "header"),
+    **dict.fromkeys(POPULATION, "population"),
 }
+MIN_KNOWN = 20
+"""Reference exams that have a value of the channel (or half of them, where there are few)."""
+
+Columns = Mapping[str, Floats]
 
 
 def channel_group(channel: str) -> str:
-    """Return ``score``, ``recall``, ``missing``, ``embedding`` or ``image``."""
+    """Return what a channel is of.
+
+    One of ``score``, ``recall``, ``missing``, ``embedding``, ``image``, ``header``
+    and ``population``.
+    """
     return GROUPS.get(channel, "image")
 
 
 @dataclass(frozen=True)
-class EmbeddingMap:
-    """Axes and metric of the reference's embeddings, (d,) with d = 32."""
-
-    center: Floats
-    axes: Floats
-    whitener: Floats
-
-    @classmethod
-    def fit(cls, vectors: Floats) -> Self:
-        """Fit on (n, d): mean, two principal axes, covariance shrunk by d / (n + d)."""
-        n, width = vectors.shape
-        center = vectors.mean(axis=0)
-        covariance = np.cov(vectors, rowvar=False, ddof=1) if n > 1 else np.eye(width)
-        shrink = width / (n + width)
-        level = max(float(np.trace(covariance)) / width, 1e-12)
-        values, basis = np.linalg.eigh((1 - shrink) * covariance + shrink * level * np.eye(width))
-        axes = basis[:, ::-1][:, :2].T
-        # eigenvectors have no sign of their own; fix one, so that reruns agree
-        axes = axes * np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])[:, None]
-        return cls(center, axes, basis / np.sqrt(values))
-
-    def project(self, vectors: Floats) -> Floats:
-        """Return projections on the axes, (n, 2)."""
-        return np.asarray((vectors - self.center) @ self.axes.T)
-
-    def distance(self, vectors: Floats) -> Floats:
-        """Return distances from the center in SD, (n,)."""
-        return np.asarray(np.linalg.norm((vectors - self.center) @ self.whitener, axis=1))
-
-
-@dataclass(frozen=True)
 class ChannelMap:
-    """From exam frames to channel values (n, C), as one release's reference defines them."""
+    """From exams to channel values (n, C), as one release's reference defines them."""
 
     names: tuple[str, ...]
     embedding: EmbeddingMap | None
@@ -89,15 +83,25 @@ class ChannelMap:
 
         Channels that the reference does not have are left out.
         """
-        vectors = embeddings(reference)
+        return cls.fit_columns(channel_columns(reference, config), embeddings(reference), config)
+
+    @classmethod
+    def fit_columns(
+        cls, columns: Columns, vectors: Floats, config: MonitorConfig
+    ) -> tuple[Self, Floats]:
+        """Fit on arrays, as `fit`: scalar channels (n,) by name and embeddings (n, d).
+
+        A channel that fewer than 20 exams have (or half of them) is left out, and
+        all of the embedding where no two exams have one.
+        """
         known = np.isfinite(vectors).all(axis=1) if vectors.shape[1] else np.zeros(0, bool)
-        embedding = EmbeddingMap.fit(vectors[known]) if known.sum() > 2 else None
-        found = [name for name in config.image_features if _has(reference, f"f_{name}")]
-        names = ["score", "recall", "missing", "quality"]
-        names += ["embedding_1", "embedding_2", "embedding_distance"] if embedding else []
-        names += found[: config.max_image_features]
+        embedding = EmbeddingMap.fit(vectors[known], config.seed) if known.sum() > 2 else None
+        names = [name for name in DECISIONS if name in columns]
+        names += EMBEDDING if embedding else ()
+        further = (*config.image_features, *HEADER, *POPULATION)
+        names += [name for name in further if name in columns and _is_known(columns[name])]
         channels = cls(tuple(names), embedding)
-        values = channels.values(reference)
+        values = channels.values_of(columns, vectors)
         if embedding:
             column = names.index("embedding_distance")
             values[known, column] = cross_fitted_distances(vectors[known])
@@ -105,21 +109,43 @@ class ChannelMap:
 
     def values(self, frame: pd.DataFrame) -> Floats:
         """Return the channels of each exam, (n, C) float64; NaN where one is missing."""
-        columns = _decisions(frame)
-        if self.embedding:
-            vectors = embeddings(frame)
-            if vectors.shape[1] != len(self.embedding.center):
-                vectors = np.full((len(frame), len(self.embedding.center)), np.nan)
+        return self.values_of(_frame_columns(frame, self.names), embeddings(frame))
+
+    def values_of(self, columns: Columns, vectors: Floats) -> Floats:
+        """Return the same of arrays: scalar channels (n,) by name and embeddings (n, d).
+
+        What is not given, not finite or, of embeddings, not of the reference's width
+        is NaN: it says nothing, and is never taken for a number.
+        """
+        count = len(vectors)
+        parts = dict(columns) | self._embedded(vectors)
+        values = np.full((count, len(self.names)), np.nan)
+        for at, name in enumerate(self.names):
+            if name in parts:
+                values[:, at] = parts[name]
+        values[~np.isfinite(values)] = np.nan
+        return values
+
+    def phi(self, vectors: Floats) -> Floats:
+        """Return the kernel's random features of embeddings (n, d), (n, D).
+
+        Rows of NaN where an exam has none, or where the reference or the width gives none.
+        """
+        if self.embedding is None or not self._fits(vectors):
+            return np.full((len(vectors), FEATURES), np.nan)
+        with np.errstate(invalid="ignore"):  # an infinite embedding is none
+            return self.embedding.phi(vectors)
+
+    def _embedded(self, vectors: Floats) -> dict[str, Floats]:
+        if self.embedding is None or not self._fits(vectors):
+            return {}
+        with np.errstate(invalid="ignore"):
             first, second = self.embedding.project(vectors).T
             distance = self.embedding.distance(vectors)
-            columns |= {
-                "embedding_1": first,
-                "embedding_2": second,
-                "embedding_distance": distance,
-            }
-        parts = [columns.get(name, _column(frame, f"f_{name}")) for name in self.names]
-        values = np.column_stack(parts).astype(float).reshape(len(frame), len(self.names))
-        return np.where(np.isfinite(values), values, np.nan)
+        return dict(zip(EMBEDDING, (first, second, distance), strict=True))
+
+    def _fits(self, vectors: Floats) -> bool:
+        return self.embedding is not None and vectors.shape[1] == len(self.embedding.center)
 
 
 def embeddings(frame: pd.DataFrame) -> Floats:
@@ -128,21 +154,19 @@ def embeddings(frame: pd.DataFrame) -> Floats:
     return frame[names].to_numpy(dtype=float)
 
 
-def cross_fitted_distances(vectors: Floats) -> Floats:
-    """Return each exam's distance by a map fitted on the other folds, (n,)."""
-    n = len(vectors)
-    fold = np.arange(n) % min(FOLDS, n)
-    distances = np.empty(n)
-    for one in np.unique(fold):
-        held = fold == one
-        distances[held] = EmbeddingMap.fit(vectors[~held]).distance(vectors[held])
-    return distances
+def channel_columns(frame: pd.DataFrame, config: MonitorConfig) -> dict[str, Floats]:
+    """Return the scalar channels that an exam frame has, (n,) each, by their names."""
+    return _frame_columns(frame, (*DECISIONS, *config.image_features, *HEADER, *POPULATION))
 
 
-def quality_codes(frame: pd.DataFrame) -> list[set[str]]:
-    """Return each exam's quality codes."""
-    texts = frame["quality"] if "quality" in frame else pd.Series([""] * len(frame))
-    return [{code for code in str(text or "").split("|") if code} for text in texts]
+def quality_flags(frame: pd.DataFrame, codes: frozenset[str]) -> Floats:
+    """Return 1.0 for exams that have one of the quality codes, else 0.0, (n,)."""
+    if "quality" not in frame:
+        return np.zeros(len(frame))
+    # few different texts among many exams: each is read once
+    place, texts = pd.factorize(frame["quality"].fillna("").astype(str))
+    flags = np.array([float(bool(codes & set(text.split("|")))) for text in texts])
+    return flags[place] if len(texts) else np.zeros(len(frame))
 
 
 def robust_z(values: Floats, reference: Floats) -> Floats:
@@ -159,19 +183,15 @@ def robust_z(values: Floats, reference: Floats) -> Floats:
         return np.where(values == center, 0.0, (values - center) / scale)
 
 
-def _decisions(frame: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
-    codes = quality_codes(frame)
-    return {
-        "score": frame["logit"].to_numpy(dtype=float),
-        "recall": frame["recall"].to_numpy(dtype=float),
-        "missing": np.array([float(bool(one & INCOMPLETE_CODES)) for one in codes]),
-        "quality": np.array([float(bool(one & FAULT_CODES)) for one in codes]),
-    }
+def _frame_columns(frame: pd.DataFrame, names: tuple[str, ...]) -> dict[str, Floats]:
+    """Return those of the scalar channels that the frame has."""
+    features = {name: f"f_{name}" for name in names if f"f_{name}" in frame}
+    features |= {"score": "logit"} if "score" in names else {}
+    features |= {"recall": "recall"} if "recall" in names else {}
+    found = {name: frame[column].to_numpy(dtype=float) for name, column in features.items()}
+    flags = {name: quality_flags(frame, codes) for name, codes in FLAGS.items() if name in names}
+    return found | flags
 
 
-def _has(frame: pd.DataFrame, name: str) -> bool:
-    return name in frame.columns and bool(frame[name].notna().any())
-
-
-def _column(frame: pd.DataFrame, name: str) -> Floats:
-    return frame[name].to_numpy(dtype=float) if name in frame else np.full(len(frame), np.nan)
+def _is_known(values: Floats) -> bool:
+    return int(np.isfinite(values).sum()) >= max(1, min(MIN_KNOWN, len(values) // 2))
