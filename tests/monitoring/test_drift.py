@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from monitoring.config import MonitorConfig
-from monitoring.drift import compare
+from monitoring.drift import METHODS, compare
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +51,15 @@ def test_methods_and_thresholds_are_pinned(method, threshold, shift, moved):
     assert set(verdict.moved) == set(moved)
     assert verdict.drifted == (len(moved) >= 2)
     assert verdict.share == len(moved) / 4, "constant and empty columns are left out"
+
+
+@pytest.mark.parametrize(("method", "kind"), METHODS.items())
+def test_what_each_method_returns_is_read_rightly(method, kind):
+    """A small p-value is drift, a small distance is none."""
+    config = replace(CONFIG, evidently_method=method, evidently_threshold=0.01)
+    far = compare(channels(150, 2.0)[["score"]], channels(150, seed=1)[["score"]], config)
+    assert far.moved == ("score",)
+    assert (far.columns["score"] < 0.01) == (kind == "p-value")
 
 
 def test_the_page_needs_no_network(tmp_path):
