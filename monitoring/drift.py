@@ -18,7 +18,7 @@ import pandas as pd
 from mammo.settings import TELEMETRY_OFF
 from monitoring.config import MonitorConfig
 
-CATEGORICAL = ("recall", "missing", "quality")
+CATEGORICAL = ("recall", "missing", "refused", "quality")
 METHODS = {
     "ks": "p-value",
     "anderson": "p-value",

@@ -1,4 +1,4 @@
-"""The picture of the control, as SVG: every stratum's CUSUM and e-process over its exams.
+"""The picture of the control, as SVG: every node's CUSUM and e-process over its exams.
 
 Written by hand rather than by a plotting library: a run of the monitor takes a
 few seconds, and importing one would double them.
@@ -7,46 +7,91 @@ few seconds, and importing one would double them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol
 
 import numpy as np
 
-from monitoring.config import MonitorConfig
 from monitoring.conformal import Floats
 from monitoring.features import channel_group
-from monitoring.watch import Watch, WatchedStratum
+from monitoring.pictures import COLORS, GREY, INK, RED, text
+from monitoring.words import STATES, channel_words
 
-COLORS = {
-    "score": "#1b5fa8",
-    "recall": "#57a0d3",
-    "missing": "#8e44ad",
-    "image": "#d98e04",
-    "embedding": "#3a7d44",
-}
-RED, GREY, INK = "#b23a48", "#8a97a5", "#1c2733"
 MOST_PANELS = 12
 WIDTH, HEIGHT = 680, 250
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 44, 38
+QUIET = "#5a6a7a"
+SHORT = {"population": "age", "embedding": "embedding"}
 
 
-def plot_control(watch: Watch, path: Path) -> Path | None:
-    """Draw the strata, those in alarm first; None when nothing was tested yet.
+class WatchedNode(Protocol):
+    """What is drawn of a node of the programme: a version, a scanner, a site, or all.
+
+    ``trace`` is (m, 2 + C): the exam's number at this node, each channel's highest
+    CUSUM as a part of its threshold (1 raises the alert), and the e-process as a part of its
+    own (1 confirms). ``lead`` is the channel that alerted, or that is highest.
+    """
+
+    @property
+    def name(self) -> str:
+        """What people read of it."""
+
+    @property
+    def codes(self) -> Sequence[str]:
+        """What is special about what it is compared with."""
+
+    @property
+    def state(self) -> str:
+        """One of ``learning``, ``in_control``, ``alert`` and ``confirmed``."""
+
+    @property
+    def channels(self) -> Sequence[str]:
+        """Names of the C channels."""
+
+    @property
+    def lead(self) -> str | None:
+        """The channel that alerted."""
+
+    @property
+    def alert_at(self) -> int | None:
+        """Number of the exam that raised the alert."""
+
+    @property
+    def change_at(self) -> int | None:
+        """Number of the last exam before the change."""
+
+    @property
+    def confirmed_at(self) -> int | None:
+        """Number of the exam that confirmed."""
+
+    @property
+    def evidence(self) -> float:
+        """The e-process as a part of its threshold."""
+
+    @property
+    def trace(self) -> Floats:
+        """What is drawn, (m, 2 + C)."""
+
+
+def plot_nodes(
+    nodes: Sequence[WatchedNode], path: Path, title: str = "Control", most: int = MOST_PANELS
+) -> Path | None:
+    """Draw the nodes, those in alarm first; None when nothing was tested yet.
 
     CUSUM and log e-process are drawn as parts of their thresholds: 1 is the alarm.
     """
-    tested = [one for one in watch.strata.values() if one.control.trace]
-    tested.sort(key=lambda one: (one.control.confirmed_at is None, -one.control.cusum.max()))
-    shown = tested[:MOST_PANELS]
+    tested = sorted((one for one in nodes if len(one.trace)), key=_urgency)
+    shown = tested[:most]
     if not shown:
         return None
     columns = 1 if len(shown) == 1 else 2
     rows = -(-len(shown) // columns)
-    left_out = f" ({len(tested) - len(shown)} quieter strata left out)" if tested != shown else ""
-    parts = [_text(LEFT, 20, f"Control of {watch.release_id}{left_out}", size=14), *_legend()]
-    for number, one in enumerate(shown):
-        x, y = WIDTH * (number % columns), 48 + HEIGHT * (number // columns)
-        parts.append(f"<g transform='translate({x},{y})'>{_panel(one, watch.config)}</g>")
+    left_out = f" ({len(tested) - len(shown)} quieter ones left out)" if tested != shown else ""
+    parts = [text(LEFT, 20, f"{title}{left_out}", size=14), *_legend(shown)]
+    for place, one in enumerate(shown):
+        x, y = WIDTH * (place % columns), 48 + HEIGHT * (place // columns)
+        parts.append(f"<g transform='translate({x},{y})'>{_panel(one)}</g>")
     width, height = max(WIDTH, WIDTH * columns), 56 + HEIGHT * rows
     path.write_text(
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' "
@@ -56,27 +101,54 @@ def plot_control(watch: Watch, path: Path) -> Path | None:
     return path
 
 
-def _panel(one: WatchedStratum, config: MonitorConfig) -> str:
+def plot_control(watch: Any, path: Path) -> Path | None:
+    """Draw every node of a watch, those in alarm first; None when nothing was tested yet."""
+    nodes = watch.nodes() if hasattr(watch, "nodes") else [_node(o) for o in watch.strata.values()]
+    return plot_nodes(nodes, path, f"Control of {watch.release_id}")
+
+
+def _node(one: Any) -> Any:
     control = one.control
-    trace = np.array(control.trace, dtype=float)
-    exams, paths = trace[:, 0], trace[:, 1:-1] / control.threshold
-    evidence = trace[:, -1]
-    lead = control.lead[1] if control.lead else int(paths[-1].argmax())
+    trace = np.array(control.trace, dtype=float).reshape(-1, len(control.channels) + 2)
+    trace[:, 1:-1] /= control.threshold
+    return SimpleNamespace(
+        name=one.stratum.name,
+        codes=one.codes,
+        state="confirmed" if control.confirmed_at is not None else "in_control",
+        channels=control.channels,
+        lead=control.channels[control.lead[1]] if control.lead else None,
+        alert_at=control.alert_at,
+        change_at=control.change_at,
+        confirmed_at=control.confirmed_at,
+        evidence=float(trace[-1, -1]) if len(trace) else 0.0,
+        trace=trace,
+    )
+
+
+def _urgency(one: WatchedNode) -> tuple[bool, float]:
+    peak = float(np.asarray(one.trace)[-1, 1:-1].max())
+    return one.confirmed_at is None, -max(peak, one.evidence)
+
+
+def _panel(one: WatchedNode) -> str:
+    trace = np.asarray(one.trace, dtype=float)
+    exams, paths, evidence = trace[:, 0], trace[:, 1:-1], trace[:, -1]
+    names = list(one.channels)
+    lead = names.index(one.lead) if one.lead in names else int(paths[-1].argmax())
     top = float(np.clip(1.1 * max(paths.max(), evidence.max()), 1.35, 4.0))
     scale = _Scale(exams[0] - 1, max(exams[-1], exams[0] + 20), top)
     lines = [*_axes(scale)]
-    for column in [*(c for c in range(paths.shape[1]) if c != lead), lead]:
-        color = COLORS[channel_group(control.channels[column])]
+    for column in [*(c for c in range(len(names)) if c != lead), lead]:
+        color = COLORS[channel_group(names[column])]
         lines.append(scale.line(exams, paths[:, column], color, 2.2 if column == lead else 0.9))
     lines.append(scale.line(exams, evidence, INK, 1.3, dash="5 3"))
     lines += _events(one, scale)
     codes = f" [{', '.join(one.codes)}]" if one.codes else ""
-    state = control.state(config).replace("_", " ")
-    leader = control.channels[lead].replace("_", " ")
+    told = f"{STATES.get(one.state, one.state)}; highest: {channel_words(names[lead]).lower()}"
     return "".join(
         [
-            _text(LEFT, 14, f"{one.stratum.name}{codes}", size=12),
-            _text(LEFT, 30, f"{state}; highest channel: {leader}", size=11, color="#5a6a7a"),
+            text(LEFT, 14, f"{one.name}{codes}", size=12),
+            text(LEFT, 30, told, size=11, color=QUIET),
             *lines,
         ]
     )
@@ -110,22 +182,22 @@ def _axes(scale: _Scale) -> list[str]:
     parts = [
         f"<path d='M{LEFT} {TOP}V{base}H{right}' fill='none' stroke='{GREY}'/>",
         f"<path d='M{LEFT} {scale.y(1):.1f}H{right}' stroke='{RED}' stroke-width='1.2'/>",
-        _text(right, scale.y(1) - 4, "threshold", size=10, color=RED, anchor="end"),
-        _text(LEFT - 6, scale.y(1) + 3, "1", size=10, anchor="end"),
-        _text(LEFT - 6, base + 3, "0", size=10, anchor="end"),
-        _text(right, base + 30, "exam of this stratum", size=10, color="#5a6a7a", anchor="end"),
+        text(right, scale.y(1) - 4, "threshold", size=10, color=RED, anchor="end"),
+        text(LEFT - 6, scale.y(1) + 3, "1", size=10, anchor="end"),
+        text(LEFT - 6, base + 3, "0", size=10, anchor="end"),
+        text(right, base + 30, "exam here", size=10, color="#5a6a7a", anchor="end"),
     ]
     ticks = _ticks(scale.first, scale.last)
-    return parts + [_text(scale.x(at), base + 15, f"{at}", 10, anchor="middle") for at in ticks]
+    return parts + [text(scale.x(at), base + 15, f"{at}", 10, anchor="middle") for at in ticks]
 
 
-def _events(one: WatchedStratum, scale: _Scale) -> list[str]:
-    control, parts = one.control, []
+def _events(one: WatchedNode, scale: _Scale) -> list[str]:
+    parts = []
     for row, (at, word, color) in enumerate(
         (
-            (control.change_at, "change after", "#5a6a7a"),
-            (control.alert_at, "alert", "#b06f00"),
-            (control.confirmed_at, "confirmed", RED),
+            (one.change_at, "change after", QUIET),
+            (one.alert_at, "alert", "#b06f00"),
+            (one.confirmed_at, "confirmed", RED),
         )
     ):
         if at is None or at < scale.first:
@@ -137,7 +209,7 @@ def _events(one: WatchedStratum, scale: _Scale) -> list[str]:
         )
         place = (x - 4, "end") if late else (x + 4, "start")
         label = f"{word} {at}"
-        parts.append(_text(place[0], TOP + 10 + 13 * row, label, 10, color, place[1]))
+        parts.append(text(place[0], TOP + 10 + 13 * row, label, 10, color, place[1]))
     return parts
 
 
@@ -146,21 +218,15 @@ def _ticks(first: float, last: float) -> Sequence[int]:
     return range(int(-(-first // step)) * step, int(last) + 1, step)
 
 
-def _legend() -> list[str]:
+def _legend(nodes: Sequence[WatchedNode]) -> list[str]:
+    """Name the groups that are drawn, in the order of the palette."""
+    drawn = {channel_group(name) for one in nodes for name in one.channels}
+    entries = [(SHORT.get(w, w), c, "") for w, c in COLORS.items() if w in drawn]
     parts, x = [], LEFT
-    for word, color, dash in [(w, c, "") for w, c in COLORS.items()] + [("e-process", INK, "5 3")]:
+    for word, color, dash in [*entries, ("e-process", INK, "5 3")]:
         parts.append(
-            f"<path d='M{x} 36h22' stroke='{color}' stroke-width='2' stroke-dasharray='{dash}'/>"
+            f"<path d='M{x} 36h20' stroke='{color}' stroke-width='2' stroke-dasharray='{dash}'/>"
         )
-        parts.append(_text(x + 27, 40, word, size=11))
-        x += 100
+        parts.append(text(x + 24, 40, word, size=11))
+        x += 30 + 7 * len(word) + 12
     return parts
-
-
-def _text(
-    x: float, y: float, text: str, size: int = 11, color: str = INK, anchor: str = "start"
-) -> str:
-    return (
-        f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}' fill='{color}' "
-        f"text-anchor='{anchor}'>{escape(text)}</text>"
-    )
