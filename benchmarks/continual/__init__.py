@@ -1,0 +1,1 @@
+"""Simulated years of a screening programme, and how soon each rule sees what changed."""

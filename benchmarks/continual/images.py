@@ -1,0 +1,144 @@
+"""What scanners make of the women: image features, header values, and the score.
+
+Every channel is a sum of hidden factors (density, thickness, detector) and a heavy-tailed
+rest, in SD within a stratum; then the scanner's own level, gain and unit are put on.
+All sizes are choices that follow physics in sign (thick breasts need more exposure, dense
+ones are brighter, more exposure makes less noise).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.continual.events import CHANNELS, EMBEDDING_WIDTH, HEADER_CHANNELS, Effects
+from benchmarks.continual.volumes import Floats, Ints, list_machines
+from benchmarks.continual.women import Women
+
+TAIL_FREEDOM = 6.0
+"""Degrees of freedom of the rests: multivariate t, as implants and odd exams are odd in all."""
+LOADS = np.array(
+    [  # density, thickness, detector
+        [0.55, -0.15, 0.25],  # mean_intensity
+        [-0.30, 0.10, 0.20],  # contrast
+        [0.20, -0.30, 0.45],  # sharpness
+        [0.15, 0.45, -0.45],  # noise
+        [-0.10, 0.45, 0.00],  # breast_fraction
+        [0.00, 0.95, 0.00],  # thickness_mm
+        [0.00, 0.30, 0.00],  # compression_n
+        [0.10, 0.90, 0.00],  # kvp
+        [0.40, 0.65, 0.10],  # exposure_mas
+    ]
+)
+DETECTOR_DAY, DETECTOR_SEASON = 0.05, 0.03
+"""A scanner's state differs from day to day (calibration) and with the room's temperature."""
+SCANNER_SPREAD, VERSION_SPREAD = 0.7, 0.15
+"""How far scanners, and versions of one, lie apart in each channel, in SD."""
+UNITS: dict[str, tuple[float, float, bool]] = {
+    # middle, SD (relative where logarithmic), logarithmic
+    "mean_intensity": (0.45, 0.05, False),
+    "contrast": (0.15, 0.15, True),
+    "sharpness": (0.05, 0.20, True),
+    "noise": (0.010, 0.25, True),
+    "breast_fraction": (0.40, 0.08, False),
+    "thickness_mm": (58.0, 13.0, False),
+    "compression_n": (105.0, 0.25, True),
+    "kvp": (28.5, 1.4, False),
+    "exposure_mas": (85.0, 0.30, True),
+}
+LIMITS = {
+    "mean_intensity": (0.0, 1.0),
+    "breast_fraction": (0.05, 0.95),
+    "thickness_mm": (15.0, 120.0),
+    "compression_n": (20.0, 250.0),
+    "kvp": (22.0, 40.0),
+}
+WHOLE = ("thickness_mm", "compression_n", "kvp")
+FORCE_NOT_WRITTEN = "machine 210"
+"""A choice: one scanner writes no compression force, as some do not."""
+HEADER_LOST = 0.005
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How each of S strata looks: level and gain (S, 9) of the channels, level of the score
+    (S,), of the embedding (S, 32), rates (S,) of exams with a missing view, a refused file,
+    an image quality code."""
+
+    level: Floats
+    gain: Floats
+    score: Floats
+    embedding: Floats
+    missing: Floats
+    refused: Floats
+    quality: Floats
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Appearance:
+        """Draw the fleet; versions of one machine lie near to each other."""
+        names = [(machine.site, machine.name) for machine in list_machines()]
+        machine = np.array([sorted(set(names)).index(name) for name in names])
+        wide = rng.standard_normal((machine.max() + 1, len(CHANNELS) + 1 + EMBEDDING_WIDTH))
+        near = rng.standard_normal((len(machine), wide.shape[1]))
+        drawn = SCANNER_SPREAD * wide[machine] + VERSION_SPREAD * near
+        rates = np.exp(0.3 * rng.standard_normal((3, len(machine))))
+        return cls(
+            level=drawn[:, : len(CHANNELS)],
+            gain=np.exp(0.1 * rng.standard_normal((len(machine), len(CHANNELS)))),
+            score=0.3 * drawn[:, len(CHANNELS)],
+            embedding=drawn[:, len(CHANNELS) + 1 :],
+            missing=0.012 * rates[0],
+            refused=0.003 * rates[1],
+            quality=0.02 * rates[2],
+        )
+
+
+def draw_tail(rng: np.random.Generator, n: int) -> Floats:
+    """Draw each exam's oddness, (n,): a rest times it is multivariate t with SD 1."""
+    return np.asarray(np.sqrt((TAIL_FREEDOM - 2) / rng.chisquare(TAIL_FREEDOM, n)))
+
+
+def draw_detector(rng: np.random.Generator, day: Ints, stratum: Ints, strata: int) -> Floats:
+    """Draw the detector's factor, (n,): the exam's own, the scanner's of the day, the season's."""
+    since = day - day[0] if len(day) else day
+    daily = rng.standard_normal((strata, int(since[-1]) + 1 if len(day) else 1))
+    season = DETECTOR_SEASON * np.sin(2 * np.pi * day / 365)
+    own = rng.standard_normal(len(day))
+    return np.asarray(own + DETECTOR_DAY * daily[stratum, since] + season)
+
+
+def draw_channels(
+    rng: np.random.Generator,
+    women: Women,
+    detector: Floats,
+    stratum: Ints,
+    appearance: Appearance,
+    effects: Effects,
+) -> dict[str, Floats]:
+    """Draw image features and header values in their units, each (n,)."""
+    factors = np.stack([women.density, women.thickness, detector])
+    n = len(stratum)
+    tail = draw_tail(rng, n)
+    rest = rng.standard_normal((len(CHANNELS), n))
+    lost = rng.random(n) < HEADER_LOST
+    columns = {}
+    for place, name in enumerate(CHANNELS):
+        own = np.sqrt(max(1 - (LOADS[place] ** 2).sum(), 0.05))
+        z = LOADS[place] @ factors + own * tail * rest[place]
+        z = appearance.level[stratum, place] + appearance.gain[stratum, place] * z
+        columns[name] = to_unit(name, z + effects.channels.get(name, 0.0))
+    for name in HEADER_CHANNELS:
+        columns[name][lost] = np.nan
+    silent = [machine.name == FORCE_NOT_WRITTEN for machine in list_machines()]
+    columns["compression_n"][np.array(silent)[stratum]] = np.nan
+    return columns
+
+
+def to_unit(name: str, z: Floats) -> Floats:
+    """Return a channel in its unit, (n,), from SD; within limits, whole where headers are."""
+    middle, spread, logarithmic = UNITS[name]
+    values = middle * np.exp(spread * z) if logarithmic else middle + spread * z
+    if name in LIMITS:
+        values = np.clip(values, *LIMITS[name])
+    return np.rint(values) if name in WHOLE else values
