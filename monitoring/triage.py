@@ -1,208 +1,153 @@
-"""From what moved to what it means and what is done: one table, read from the top.
+"""From what moved to what it means and what is done.
 
-| what is seen | cause | action |
-|---|---|---|
-| most exams incomplete, channels missing, impossible images | data_fault | quarantine |
-| embedding, image features or quality moved | acquisition | recalibrate_and_retrain |
-| a scanner new to the reference scores differently | acquisition | recalibrate_and_retrain |
-| more views missing or files refused, images as before | data_fault | quarantine |
-| outcomes show a loss of AUC, inputs as before | concept | retrain |
-| score or recall moved, images as before | prevalence | note |
-| a new software version, nothing moved yet | software_version | note |
+| cause | action |
+|---|---|
+| data_fault: images, views or values do not arrive as they are | quarantine |
+| prevalence: more or fewer cancers, or other women | note |
+| acquisition: the images are made otherwise | recalibrate_and_retrain |
+| concept: cancers look otherwise, or are ranked lower | retrain |
+| software_version: a new version, nothing moved yet | note |
+| mixed: two of the first four at once | quarantine if data are broken, else retrain |
 
-The first row that holds decides. A note starts nothing; every other action does.
+The probabilities come from the table in `monitoring.causes`. An action is taken when
+its causes together are `CERTAIN`, the retraining flow started when they are `LIKELY`;
+otherwise, or where the data themselves are in doubt, a person is asked and nothing
+starts (docs/triage.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Cause = Literal["data_fault", "acquisition", "prevalence", "concept", "software_version"]
-Action = Literal["quarantine", "note", "recalibrate_and_retrain", "retrain"]
+from monitoring.causes import (
+    CAUSES,
+    SIGNS,
+    Cause,
+    Hypothesis,
+    posterior,
+    read_signs,
+    weight_of,
+)
+from monitoring.evidence import Evidence
+from monitoring.reasons import DOUBTS, reason_for
 
+__all__ = ["ACTIONS", "CERTAIN", "Action", "Cause", "Evidence", "Triage", "decide"]
 
-@dataclass(frozen=True)
-class Evidence:
-    """What is known about a stratum since its change point.
+Action = Literal["quarantine", "note", "recalibrate_and_retrain", "retrain", "ask"]
+CERTAIN = 0.8
+"""Probability that the causes of an action must have together before it is taken.
 
-    ``moved`` maps channel groups (score, recall, missing, embedding, image) to the
-    channels that moved; ``shifts`` are mean normal scores by channel (SD of the
-    reference), ``robust`` median robust z by channel. Rates are in [0, 1], per exam.
-    """
+A wrong question costs a person some minutes, a wrong action days in quarantine or an
+operating point that hides cancers.
+"""
+LIKELY = 0.6
+"""The same for starting the retraining flow: the gate judges what comes of it."""
 
-    moved: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    shifts: dict[str, float] = field(default_factory=dict)
-    robust: dict[str, float] = field(default_factory=dict)
-    exams: int = 0
-    incomplete_rate: float = 0.0
-    incomplete_rate_reference: float = 0.0
-    absent_rate: float = 0.0
-    scanner_new: bool = False
-    version_new: bool = False
-    auc_loss: bool = False
-    extreme_z: float = 12.0
-    refusal_rate: float = 0.5
-
-    @property
-    def extremes(self) -> tuple[str, ...]:
-        """Image features of a size that no scanner makes (twice as far for a new one)."""
-        limit = self.extreme_z * (2 if self.scanner_new else 1)
-        names = self.moved.get("image", ())
-        return tuple(name for name in names if abs(self.robust.get(name, 0.0)) >= limit)
-
-    @property
-    def images_moved(self) -> tuple[str, ...]:
-        """Embedding and image channels that moved."""
-        return (*self.moved.get("embedding", ()), *self.moved.get("image", ()))
-
-    @property
-    def scores_moved(self) -> tuple[str, ...]:
-        """Score and recall, if they moved."""
-        return (*self.moved.get("score", ()), *self.moved.get("recall", ()))
+ACTIONS: dict[Hypothesis, Action] = {
+    ("data_fault",): "quarantine",
+    ("acquisition",): "recalibrate_and_retrain",
+    ("prevalence",): "note",
+    ("concept",): "retrain",
+    ("software_version",): "note",
+    # nothing may be learnt while data are broken, and what else there is cannot be seen
+    ("data_fault", "acquisition"): "quarantine",
+    ("data_fault", "prevalence"): "quarantine",
+    ("data_fault", "concept"): "quarantine",
+    # laying the scores onto the reference's would hide that there are more cancers
+    ("acquisition", "prevalence"): "retrain",
+    ("acquisition", "concept"): "recalibrate_and_retrain",
+    ("prevalence", "concept"): "retrain",
+}
 
 
 @dataclass(frozen=True)
 class Triage:
-    """Cause, action, and the reason in words for the person who is alerted."""
+    """Cause, action, and the reason in words for the person who is alerted.
+
+    ``probabilities`` are of each cause, ``mixed`` among them, and sum to one.
+    ``weights`` list what was seen with its weight of evidence for each single cause, in
+    nats (`monitoring.causes.weight_of`), the heaviest first.
+    """
 
     cause: Cause
     action: Action
     reason: str
+    probabilities: dict[Cause, float] = field(default_factory=dict)
+    weights: list[tuple[str, dict[str, float]]] = field(default_factory=list)
 
     @property
     def acts(self) -> bool:
-        """True when the action starts something; a note does not."""
+        """True when somebody has to act, a run or a person; a note asks nothing."""
         return self.action != "note"
+
+    @property
+    def starts_run(self) -> bool:
+        """True when the retraining flow is started."""
+        return self.action in ("recalibrate_and_retrain", "retrain")
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able data."""
-        return {"cause": self.cause, "action": self.action, "reason": self.reason}
-
-
-@dataclass(frozen=True)
-class _Rule:
-    cause: Cause
-    action: Action
-    holds: Callable[[Evidence], bool]
-    reason: Callable[[Evidence], str]
+        return {
+            "cause": self.cause,
+            "action": self.action,
+            "reason": self.reason,
+            "probabilities": {name: round(p, 4) for name, p in self.probabilities.items()},
+            "weights": [
+                {"seen": seen, "weights": {name: round(w, 2) for name, w in row.items()}}
+                for seen, row in self.weights
+            ],
+        }
 
 
 def decide(evidence: Evidence) -> Triage | None:
-    """Return the first row of the table that holds, or None when nothing moved."""
-    for rule in RULES:
-        if rule.holds(evidence):
-            return Triage(rule.cause, rule.action, rule.reason(evidence))
-    return None
+    """Return cause, action and their grounds; None when nothing was seen."""
+    if not evidence.anything:
+        return None
+    answers = read_signs(evidence)
+    chances = posterior(answers)
+    probabilities = by_cause(chances)
+    cause = max(probabilities, key=lambda one: probabilities[one])
+    action = choose_action(chances, evidence)
+    pair = max((one for one in chances if len(one) > 1), key=lambda one: chances[one])
+    reason = reason_for(evidence, cause, action, pair, probabilities)
+    return Triage(cause, action, reason, probabilities, weigh(answers))
 
 
-def _most_incomplete(evidence: Evidence) -> bool:
-    limit = max(evidence.refusal_rate, 2 * evidence.incomplete_rate_reference)
-    return evidence.incomplete_rate >= limit and "missing" in evidence.moved
+def by_cause(chances: Mapping[Hypothesis, float]) -> dict[Cause, float]:
+    """Return P(cause); every two at once count as ``mixed``."""
+    found: dict[Cause, float] = {one: chances[(one,)] for one in CAUSES}
+    found["mixed"] = sum(value for one, value in chances.items() if len(one) > 1)
+    return found
 
 
-def _is_data_fault(evidence: Evidence) -> bool:
-    absent = evidence.absent_rate >= evidence.refusal_rate
-    return _most_incomplete(evidence) or bool(evidence.extremes) or absent
+def choose_action(chances: Mapping[Hypothesis, float], evidence: Evidence) -> Action:
+    """Return the action whose causes together are `CERTAIN`, else ``ask``.
+
+    Causes that start the retraining flow add up: whichever of them it is, the flow is
+    started, from `LIKELY` on and always when outcomes show that cancers rank lower. An
+    operating point is set without outcomes only where the causes of that are certain.
+    """
+    if any(code in DOUBTS for code in evidence.codes):
+        return "ask"
+    chance: dict[Action, float] = dict.fromkeys(ACTIONS.values(), 0.0)
+    for one, value in chances.items():
+        chance[ACTIONS[one]] += value
+    certain: tuple[Action, ...] = ("quarantine", "recalibrate_and_retrain", "note")
+    for action in certain:
+        if chance[action] >= CERTAIN:
+            return action
+    starts = chance["retrain"] + chance["recalibrate_and_retrain"]
+    return "retrain" if starts >= LIKELY or evidence.ranks_lower else "ask"
 
 
-def _say_data_fault(evidence: Evidence) -> str:
-    if evidence.extremes:
-        worst = max(evidence.extremes, key=lambda name: abs(evidence.robust[name]))
-        return (
-            f"{_listed(evidence.extremes)}: the median exam lies "
-            f"{abs(evidence.robust[worst]):.0f} SD from the reference, further than scanners "
-            "differ. Look at the images and how they are sent before anything is learnt from them."
-        )
-    if evidence.absent_rate >= evidence.refusal_rate:
-        return (
-            f"{evidence.absent_rate:.0%} of the channel values are missing: "
-            "features or embeddings do not arrive. Look at the service's log."
-        )
-    return _say_incomplete(evidence)
-
-
-def _say_incomplete(evidence: Evidence) -> str:
-    return (
-        f"{evidence.incomplete_rate:.0%} of exams lack a view or had a file refused; "
-        f"in the reference {evidence.incomplete_rate_reference:.0%}. "
-        "Look at what the sender leaves out."
-    )
-
-
-def _say_acquisition(evidence: Evidence) -> str:
-    scores = ""
-    if evidence.scores_moved:
-        scores = f", and with them {_shifted(evidence, evidence.scores_moved)}"
-    who = "A scanner that the release has not met: its" if evidence.scanner_new else "The"
-    return (
-        f"{who} images differ ({_shifted(evidence, evidence.images_moved)}){scores}. "
-        "Its operating point is recalibrated at once and a candidate is trained."
-    )
-
-
-def _say_new_scanner(evidence: Evidence) -> str:
-    return (
-        "A scanner that the release has not met scores differently "
-        f"({_shifted(evidence, evidence.scores_moved)}). Its operating point is recalibrated "
-        "at once and a candidate is trained."
-    )
-
-
-def _say_prevalence(evidence: Evidence) -> str:
-    return (
-        f"Scores moved ({_shifted(evidence, evidence.scores_moved)}) while the images look as "
-        "before: more or fewer cancers, or another group of women. Outcomes will tell; "
-        "nothing is retrained."
-    )
-
-
-def _shifted(evidence: Evidence, names: tuple[str, ...]) -> str:
-    ordered = sorted(names, key=lambda name: -abs(evidence.shifts.get(name, 0.0)))[:4]
-    return ", ".join(
-        f"{name.replace('_', ' ')} {evidence.shifts.get(name, 0.0):+.1f} SD" for name in ordered
-    )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(name.replace("_", " ") for name in names).capitalize()
-
-
-RULES: tuple[_Rule, ...] = (
-    _Rule("data_fault", "quarantine", _is_data_fault, _say_data_fault),
-    _Rule(
-        "acquisition",
-        "recalibrate_and_retrain",
-        lambda evidence: bool(evidence.images_moved),
-        _say_acquisition,
-    ),
-    _Rule(
-        "acquisition",
-        "recalibrate_and_retrain",
-        lambda evidence: evidence.scanner_new and bool(evidence.scores_moved),
-        _say_new_scanner,
-    ),
-    _Rule(
-        "data_fault", "quarantine", lambda evidence: "missing" in evidence.moved, _say_incomplete
-    ),
-    _Rule(
-        "concept",
-        "retrain",
-        lambda evidence: evidence.auc_loss,
-        lambda evidence: (
-            "Outcomes show that the release ranks exams worse than on its reference, with no "
-            "change of the images that explains it."
-        ),
-    ),
-    _Rule("prevalence", "note", lambda evidence: bool(evidence.scores_moved), _say_prevalence),
-    _Rule(
-        "software_version",
-        "note",
-        lambda evidence: evidence.version_new,
-        lambda evidence: (
-            "The scanner's software version is new to the release. Nothing has moved yet; "
-            "the scanner is watched."
-        ),
-    ),
-)
+def weigh(answers: Mapping[str, str]) -> list[tuple[str, dict[str, float]]]:
+    """Return what was seen, in words, and its weight for each cause; the heaviest first."""
+    rows: list[tuple[str, dict[str, float]]] = []
+    for name, answer in answers.items():
+        weights: dict[str, float] = {
+            str(one): value for one, value in weight_of(name, answer).items()
+        }
+        rows.append((f"{SIGNS[name].question}: {answer}", weights))
+    return sorted(rows, key=lambda row: -max(abs(weight) for weight in row[1].values()))

@@ -1,0 +1,272 @@
+"""The table of triage: how probable each sign is under each cause, for people to read.
+
+Every sign has answers; a row gives P(answer | cause) for the causes in the order of
+`CAUSES`, and each column sums to one. The figures are judgements about screening
+programmes, written before the simulated years were run and not fitted to them; they are
+kept round so that nobody takes them for measurements. A sign that is not known (no
+outcomes yet, no header in the log) has no answer and counts for nothing. Signs are taken
+as independent given the cause (naive Bayes), except where one explains another: most
+exams incomplete explain moved images, and older women explain images that moved less.
+
+Two causes at once (``mixed``) are a hypothesis of their own for every pair: a sign stays
+quiet only if both leave it quiet (noisy-OR; Pearl 1988, ch. 4.3).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal, get_args
+
+from monitoring.evidence import Evidence
+
+Single = Literal["data_fault", "acquisition", "prevalence", "concept", "software_version"]
+Cause = Literal["data_fault", "acquisition", "prevalence", "concept", "mixed", "software_version"]
+CAUSES: tuple[Single, ...] = get_args(Single)
+Hypothesis = tuple[Single, ...]
+"""One cause, or two at once."""
+
+PRIOR: dict[Single, float] = {
+    "data_fault": 0.24, "acquisition": 0.31, "prevalence": 0.30, "concept": 0.05,
+    "software_version": 0.05,
+}  # fmt: skip
+"""Before anything is seen but that something is confirmed; the rest, 0.05, is for two at once."""
+PAIRS: tuple[Hypothesis, ...] = tuple(combinations(CAUSES[:4], 2))
+FEW, MOST = 1 / 3, 2 / 3
+"""Shares of the strata that carry a change: up to the first are few, from the second most."""
+
+
+@dataclass(frozen=True)
+class Sign:
+    """A question to the evidence, and P(answer | cause) for each answer, causes as in `CAUSES`.
+
+    ``read`` returns the answer, or None where it is not known. The last answer is the
+    quiet one. ``is_change`` is False for what says where and how a change came about:
+    that of two causes is the mean of both.
+    """
+
+    question: str
+    answers: dict[str, tuple[float, float, float, float, float]]
+    read: Callable[[Evidence], str | None]
+    is_change: bool = True
+
+    def likelihood(self, answer: str, hypothesis: Hypothesis) -> float:
+        """Return P(answer | hypothesis), in (0, 1]."""
+        rows = [self._of(one) for one in hypothesis]
+        if len(rows) == 1:
+            return rows[0][answer]
+        mean = {name: sum(row[name] for row in rows) / len(rows) for name in self.answers}
+        if not self.is_change:
+            return mean[answer]
+        quiet = tuple(self.answers)[-1]
+        silent = math.prod(row[quiet] for row in rows)
+        return silent if answer == quiet else (1 - silent) * mean[answer] / (1 - mean[quiet])
+
+    def _of(self, cause: Single) -> dict[str, float]:
+        return {name: row[CAUSES.index(cause)] for name, row in self.answers.items()}
+
+
+def _arrival(evidence: Evidence) -> str:
+    if evidence.values_absent:
+        return "values are missing in most exams"
+    if evidence.mostly_incomplete:
+        return "most exams lack views or had files refused"
+    if evidence.extremes:
+        return "images further off than scanners differ"
+    if "missing" in evidence.moved:
+        return "views missing or files refused more often"
+    return "exams as before"
+
+
+def _images(evidence: Evidence) -> str | None:
+    if evidence.extremes or evidence.mostly_incomplete or evidence.values_absent:
+        return None  # the mean of fewer views is another one: that says nothing of the scanner
+    if not evidence.images_moved:
+        return "as before"
+    return "no more than age" if evidence.explained_by_age(evidence.images_moved) else "moved"
+
+
+def _header(evidence: Evidence) -> str | None:
+    names = evidence.moved.get("header", ())
+    watched = bool(names) or bool(HEADER & evidence.shifts.keys())
+    if not watched or evidence.mostly_incomplete:
+        return None
+    if not names:
+        return "as before"
+    return "no more than age" if evidence.explained_by_age(names) else "moved"
+
+
+def _women(evidence: Evidence) -> str | None:
+    if evidence.moved.get("population"):
+        return "moved"
+    return "as before" if "age_years" in evidence.shifts else None
+
+
+def _scores(evidence: Evidence) -> str:
+    return "moved" if evidence.scores_moved else "as before"
+
+
+def _cancers(evidence: Evidence) -> str | None:
+    if evidence.ranks_lower:
+        return "lower"
+    return None if evidence.outcome is None else "not shown"
+
+
+def _rate(evidence: Evidence) -> str | None:
+    if evidence.outcome is None:
+        return None
+    ratio = evidence.rate_ratio
+    if ratio is None:
+        return "not shown"
+    return "more" if ratio > 1 else "fewer"
+
+
+def _spread(evidence: Evidence) -> str | None:
+    if evidence.strata_watched < 2:
+        return "most" if evidence.level == "programme" and evidence.moved else None
+    share = evidence.strata_moved / evidence.strata_watched
+    return "few" if share <= FEW else "most" if share >= MOST else "some"
+
+
+def _machine(evidence: Evidence) -> str:
+    if evidence.scanner_new:
+        return "a new scanner"
+    return "a new software version" if evidence.version_new else "known"
+
+
+HEADER = frozenset({"thickness_mm", "compression_n", "kvp", "exposure_mas"})
+
+# P(answer | cause):              fault  acquis. preval. concept version
+SIGNS: dict[str, Sign] = {
+    "arrival": Sign(
+        "What arrives",
+        {
+            "values are missing in most exams":        (0.15, 0.005, 0.002, 0.002, 0.002),
+            "most exams lack views or had files refused": (0.35, 0.005, 0.001, 0.001, 0.001),
+            "images further off than scanners differ": (0.25, 0.005, 0.001, 0.001, 0.001),
+            "views missing or files refused more often": (0.12, 0.040, 0.010, 0.010, 0.010),
+            "exams as before":                         (0.13, 0.945, 0.986, 0.986, 0.986),
+        },
+        _arrival,
+    ),
+    "images": Sign(
+        "The images (features, embedding) moved",
+        {
+            "moved":            (0.40, 0.900, 0.010, 0.020, 0.010),
+            "no more than age": (0.03, 0.020, 0.200, 0.020, 0.010),
+            "as before":        (0.57, 0.080, 0.790, 0.960, 0.980),
+        },
+        _images,
+    ),
+    "header": Sign(
+        "Exposure, kVp, compression or thickness moved",
+        {
+            "moved":            (0.05, 0.400, 0.020, 0.015, 0.010),
+            "no more than age": (0.01, 0.030, 0.200, 0.020, 0.010),
+            "as before":        (0.94, 0.570, 0.780, 0.965, 0.980),
+        },
+        _header,
+    ),
+    "women": Sign(
+        "The women's age moved",
+        {
+            "moved":     (0.02, 0.030, 0.250, 0.040, 0.010),
+            "as before": (0.98, 0.970, 0.750, 0.960, 0.990),
+        },
+        _women,
+    ),
+    "scores": Sign(
+        "Scores or recall moved",
+        {
+            "moved":     (0.50, 0.700, 0.750, 0.250, 0.010),
+            "as before": (0.50, 0.300, 0.250, 0.750, 0.990),
+        },
+        _scores,
+    ),
+    "cancers": Sign(
+        "Among outcomes, cancers rank lower than they did",
+        {
+            "lower":     (0.10, 0.150, 0.010, 0.500, 0.005),
+            "not shown": (0.90, 0.850, 0.990, 0.500, 0.995),
+        },
+        _cancers,
+    ),
+    "rate": Sign(
+        "Among outcomes, cancers per exam",
+        {
+            "more":      (0.01, 0.020, 0.250, 0.010, 0.005),
+            "fewer":     (0.05, 0.100, 0.250, 0.150, 0.010),
+            "not shown": (0.94, 0.880, 0.500, 0.840, 0.985),
+        },
+        _rate,
+    ),
+    "spread": Sign(
+        "How many of the scanners and versions carry it",
+        {
+            "few":  (0.60, 0.850, 0.150, 0.100, 0.900),
+            "some": (0.15, 0.100, 0.200, 0.200, 0.070),
+            "most": (0.25, 0.050, 0.650, 0.700, 0.030),
+        },
+        _spread,
+        is_change=False,
+    ),
+    "machine": Sign(
+        "The scanner is",
+        {
+            "a new scanner":          (0.03, 0.300, 0.002, 0.005, 0.010),
+            "a new software version": (0.05, 0.200, 0.010, 0.015, 0.980),
+            "known":                  (0.92, 0.500, 0.988, 0.980, 0.010),
+        },
+        _machine,
+        is_change=False,
+    ),
+    "onset": Sign(
+        "It came",
+        {
+            "abrupt":  (0.95, 0.750, 0.300, 0.300, 0.950),
+            "gradual": (0.05, 0.250, 0.700, 0.700, 0.050),
+        },
+        lambda evidence: evidence.onset or None,
+        is_change=False,
+    ),
+}  # fmt: skip
+
+
+def hypotheses() -> dict[Hypothesis, float]:
+    """Return the prior of every cause and of every two at once; they sum to one."""
+    single: dict[Hypothesis, float] = {(cause,): PRIOR[cause] for cause in CAUSES}
+    rest = 1 - sum(single.values())
+    return single | dict.fromkeys(PAIRS, rest / len(PAIRS))
+
+
+def read_signs(evidence: Evidence) -> dict[str, str]:
+    """Return the answer of every sign that is known, by the sign's name."""
+    answers = {name: sign.read(evidence) for name, sign in SIGNS.items()}
+    return {name: answer for name, answer in answers.items() if answer is not None}
+
+
+def posterior(answers: dict[str, str]) -> dict[Hypothesis, float]:
+    """Return P(hypothesis | answers) by Bayes' rule; the values sum to one."""
+    joint = {
+        one: prior * math.prod(SIGNS[name].likelihood(a, one) for name, a in answers.items())
+        for one, prior in hypotheses().items()
+    }
+    total = sum(joint.values())
+    return {one: value / total for one, value in joint.items()}
+
+
+def weight_of(name: str, answer: str) -> dict[Single, float]:
+    """Return the weight of evidence of an answer for each cause, in nats.
+
+    ln P(answer | cause) / P(answer | any other cause), the others by their priors
+    (Good, 1950): above 0 it speaks for the cause, and 2.3 is ten to one.
+    """
+    row = dict(zip(CAUSES, SIGNS[name].answers[answer], strict=True))
+    weights = {}
+    for cause in CAUSES:
+        others = {one: PRIOR[one] for one in CAUSES if one != cause}
+        rest = sum(row[one] * prior for one, prior in others.items()) / sum(others.values())
+        weights[cause] = math.log(row[cause] / rest)
+    return weights
