@@ -49,10 +49,12 @@ UNITS: dict[str, tuple[float, float, bool]] = {
 }
 LIMITS = {
     "mean_intensity": (0.0, 1.0),
+    "contrast": (0.02, 0.45),
     "breast_fraction": (0.05, 0.95),
     "thickness_mm": (15.0, 120.0),
     "compression_n": (20.0, 250.0),
     "kvp": (22.0, 40.0),
+    "exposure_mas": (5.0, 400.0),
 }
 WHOLE = ("thickness_mm", "compression_n", "kvp")
 FORCE_NOT_WRITTEN = "machine 210"
@@ -133,6 +135,22 @@ def draw_channels(
     silent = [machine.name == FORCE_NOT_WRITTEN for machine in list_machines()]
     columns["compression_n"][np.array(silent)[stratum]] = np.nan
     return columns
+
+
+def draw_flags(
+    rng: np.random.Generator, stratum: Ints, appearance: Appearance, effects: Effects
+) -> dict[str, Floats]:
+    """Draw what is missing, refused or of bad quality, each (n,) of 0.0 and 1.0."""
+    luck = rng.random((3, len(stratum)))
+    rates = {
+        "missing": appearance.missing[stratum] + effects.missing,
+        "refused": appearance.refused[stratum],
+        "quality": appearance.quality[stratum] + effects.quality,
+    }
+    return {
+        name: (part < rate).astype(float)
+        for part, (name, rate) in zip(luck, rates.items(), strict=True)
+    }
 
 
 def to_unit(name: str, z: Floats) -> Floats:

@@ -1,77 +1,24 @@
 """The scenarios: which events a year holds, where, and how large.
 
-Days are uniform over the open days of 90 to 180, so that a rule has a quiet quarter
-before, and half a year after. What is changed on a closed day shows on the next
-open one; counting from there keeps weekends out of the delay. A small
-scanner is drawn more often than its share (square root), so that years test them too.
-Sizes vary by `SIZES` from year to year: upgrades are not all alike.
+Sizes are choices, in SD among one stratum's exams, and vary from year to year (`lot`).
+A score that moves alone (``shift_*``) is the classical trial of a rule's delay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri
 
-from benchmarks.continual.events import CHANNELS, EMBEDDING_WIDTH, Change
-from benchmarks.continual.volumes import Floats, is_open, measure_shares
+from benchmarks.continual.events import CHANNELS, Change
+from benchmarks.continual.lot import Lot
 from monitoring.strata import Stratum
 
-EVENT_DAYS = (90, 180)
-SIZES = (0.7, 1.3)
-WATCHABLE_SHARE = 0.01
-"""Scanners below this part of all exams (2 of RSNA's 10) have no event of their own."""
 AGEING_DAYS = 180
 POPULATION_DAYS = 90
 AUCS = (0.90, 0.82)
 """Before and after the concept change."""
-
-
-@dataclass(frozen=True)
-class Lot:
-    """Draws where and how large: ``strata`` are the fleet's."""
-
-    rng: np.random.Generator
-    strata: Sequence[Stratum]
-
-    def day(self) -> int:
-        """Draw an open day."""
-        days = np.arange(*EVENT_DAYS)
-        return int(self.rng.choice(days[is_open(days)]))
-
-    def size(self) -> float:
-        """Draw how large an event of one kind is."""
-        return float(self.rng.uniform(*SIZES))
-
-    def sign(self) -> float:
-        """Draw up or down."""
-        return float(self.rng.choice([-1.0, 1.0]))
-
-    def scanner(self, other_than: Sequence[int] = ()) -> tuple[int, ...]:
-        """Draw a scanner; return all of its strata."""
-        one = self.strata[self.stratum(other_than)]
-        same = [(s.site, s.scanner) == (one.site, one.scanner) for s in self.strata]
-        return tuple(int(place) for place in np.flatnonzero(same))
-
-    def stratum(self, other_than: Sequence[int] = ()) -> int:
-        """Draw a stratum that is large enough, by the square root of its share."""
-        shares = measure_shares()
-        weights = np.sqrt(shares) * (shares >= WATCHABLE_SHARE)
-        weights[list(other_than)] = 0.0
-        return int(self.rng.choice(len(shares), p=weights / weights.sum()))
-
-    def site(self) -> tuple[int, ...]:
-        """Draw a site; return its strata."""
-        names = sorted({stratum.site for stratum in self.strata})
-        name = names[self.rng.integers(len(names))]
-        return tuple(i for i, stratum in enumerate(self.strata) if stratum.site == name)
-
-    def direction(self, length: float) -> Floats:
-        """Draw a displacement of the embedding, (32,), so many SD long."""
-        vector = self.rng.standard_normal(EMBEDDING_WIDTH)
-        return np.asarray(length * vector / np.linalg.norm(vector))
 
 
 Plan = Callable[[Lot], list[Change]]

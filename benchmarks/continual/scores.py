@@ -100,16 +100,22 @@ def _solve(levels: Floats, weights: Floats) -> float:
 
 
 def mix_embedding(rng: np.random.Generator) -> Floats:
-    """Draw how the factors show in the embedding: (7, 32), the rows of unit length.
+    """Draw how the factors show in the embedding: (6, 32), rows of unit length.
 
-    Rows: age, density, thickness, detector, score, cancer, and a direction for nothing.
+    Rows: age, density, thickness, detector, score, cancer.
     """
-    rows = rng.standard_normal((7, EMBEDDING_WIDTH))
+    rows = rng.standard_normal((6, EMBEDDING_WIDTH))
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 EMBEDDING_SIZES = np.array([0.6, 1.6, 1.2, 0.8, 1.5, 1.0])
 """Choices: SD that each factor adds along its direction; a cancer moves by the last."""
+
+
+def stack_factors(women: Women, detector: Floats, score: Floats) -> Floats:
+    """Return what shows in the embedding, (6, n), in the order of `mix_embedding`."""
+    body = [women.age, women.density, women.thickness]
+    return np.stack([*body, detector, score, women.cancer])
 
 
 def draw_embedding(
@@ -124,7 +130,7 @@ def draw_embedding(
     n = factors.shape[1]
     rest = rng.standard_normal((n, EMBEDDING_WIDTH), dtype=np.float32)
     rest *= draw_tail(rng, n).astype(np.float32)[:, None]
-    weights = (EMBEDDING_SIZES[:, None] * mixing[:6]).astype(np.float32)
+    weights = (EMBEDDING_SIZES[:, None] * mixing).astype(np.float32)
     rest += factors.T.astype(np.float32) @ weights
     rest += levels.astype(np.float32)[stratum]
     for weight, displacement in effects.embedding:

@@ -28,9 +28,9 @@ AGE_THICKNESS, DENSITY_THICKNESS = 0.15, -0.35
 """Choices: dense breasts are thinner under compression, those of older women thicker."""
 CASE_MIX_SEASON, CASE_MIX_WEEKDAY = 0.03, 0.03
 """Choices: a true season and weekday of age and thickness, in SD, which no rule may call drift."""
-REPEATS = 0.02
-"""A choice: exams that a woman has again within days, as technical repeats in programmes are
-held below 3 %. Her density, thickness and truth are the same."""
+REPEATS = 0.04
+"""A choice: exams proposed as a woman's second within days; half are, the others would be at
+the other site. Programmes hold technical repeats below 3 %. Her body and truth are the same."""
 REPEAT_WITHIN_EXAMS = 750
 
 
@@ -91,6 +91,8 @@ def draw_first(rng: np.random.Generator, site: Ints) -> Ints:
     """Return the index of each woman's first exam, (n,), at the same site."""
     place = np.arange(len(site))
     back = place - rng.integers(1, REPEAT_WITHIN_EXAMS, len(site))
-    again = (rng.random(len(site)) < REPEATS) & (back >= 0) & (site == site[back])
-    again &= ~again[back]  # no more than twice
+    again = (rng.random(len(site)) < REPEATS) & (back >= 0)
+    back = np.maximum(back, 0)
+    again &= site == site[back]
+    again &= ~again[back]  # a repeat is never of a repeat
     return np.where(again, back, place)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,19 @@ from benchmarks.continual.events import (
     list_truth,
     rename_strata,
 )
-from benchmarks.continual.images import Appearance, draw_channels, draw_detector
+from benchmarks.continual.images import (
+    Appearance,
+    draw_channels,
+    draw_detector,
+    draw_flags,
+)
 from benchmarks.continual.outcomes_delay import Flags, draw_outcome_days
 from benchmarks.continual.scenarios import plan_changes
 from benchmarks.continual.scores import (
     draw_embedding,
     draw_scores,
     mix_embedding,
+    stack_factors,
     to_logit,
     tune_operating_points,
 )
@@ -46,7 +53,7 @@ from benchmarks.continual.volumes import (
     list_strata,
     mean_volume,
 )
-from benchmarks.continual.women import Women, draw_women
+from benchmarks.continual.women import draw_women
 from monitoring.strata import Stratum
 
 
@@ -107,7 +114,7 @@ class World:
         """Draw the release's reference: about 12,000 exams of the year before, all matured."""
         days = np.arange(-7 * 52, 0)
         volume = REFERENCE_EXAMS / mean_volume(days).sum()
-        return SimExams(**self._draw(rng, days, volume, [], np.inf))
+        return SimExams(**self._draw(rng, days, volume, [], np.inf, rng))
 
     def year(
         self, rng: np.random.Generator, scenario: str = "none", days: int = DAYS_IN_YEAR
@@ -118,6 +125,7 @@ class World:
         """
         rng, rng_events = rng.spawn(2)
         changes = plan_changes(self.strata, rng_events, scenario)
+        changes = [change for change in changes if change.day < days]
         parts = self._draw(rng, np.arange(days), self.exams_per_open_day, changes, days, rng_events)
         truth = list_truth(changes, parts["strata"])
         return SimYear(**parts, scenario=scenario, days=days, truth=truth)
@@ -129,63 +137,44 @@ class World:
         volume: float,
         changes: Sequence[Change],
         horizon: float,
-        rng_events: np.random.Generator | None = None,
-    ) -> dict:
+        rng_events: np.random.Generator,
+    ) -> dict[str, Any]:
+        """Return the fields of `SimExams`; draws of ``rng`` do not depend on ``changes``."""
         day, stratum = draw_schedule(rng, days, volume)
-        effects = Effects.of(changes, day, stratum, rng_events or rng)
+        effects = Effects.of(changes, day, stratum, rng_events)
         women = draw_women(rng, day, stratum, self._site[stratum], effects)
         detector = draw_detector(rng, day, stratum, len(self.strata))
         columns = draw_channels(rng, women, detector, stratum, self.appearance, effects)
+        columns |= draw_flags(rng, stratum, self.appearance, effects)
         score = draw_scores(rng, women, detector, effects)
-        columns |= self._draw_flags(rng, stratum, effects)
-        embedding = self._draw_embedding(rng, women, detector, score, stratum, effects)
+        # a change of the score alone (a fault behind the encoder) does not show in the embedding
+        factors = stack_factors(women, detector, score - effects.score)
+        embedding = draw_embedding(
+            rng, factors, stratum, self.appearance.embedding, self.mixing, effects
+        )
         logit = to_logit(score, self.appearance.score[stratum])
-        logged, strata, untuned = rename_strata(changes, day, stratum, self.strata)
-        threshold = self.thresholds[stratum]
-        threshold[np.isin(logged, untuned)] = self.programme_threshold
-        recall = logit >= threshold
-        outcome_day = draw_outcome_days(rng, day, recall, women.cancer)
+        decided = self._decide(logit, day, stratum, changes)
+        outcome_day = draw_outcome_days(rng, day, decided["recall"], women.cancer)
         outcome_day = delay_outcomes(changes, outcome_day)
         outcome_day[outcome_day > horizon] = np.inf
-        columns |= {"score": logit, "recall": recall.astype(float), "age_years": women.age_years}
-        return {
+        columns |= {"score": logit, "recall": decided["recall"].astype(float)}
+        columns |= {"age_years": women.age_years}
+        return decided | {
             "day": day,
-            "stratum": logged,
-            "strata": strata,
             "columns": columns,
             "embedding": embedding,
             "cancer": women.cancer,
-            "recall": recall,
             "logit": logit,
-            "threshold": threshold,
             "outcome_day": outcome_day,
             "outcome_known_cancer": women.cancer & np.isfinite(outcome_day),
             "patient": women.first,
         }
 
-    def _draw_flags(
-        self, rng: np.random.Generator, stratum: Ints, effects: Effects
-    ) -> dict[str, Floats]:
-        luck, look = rng.random((3, len(stratum))), self.appearance
-        return {
-            "missing": (luck[0] < look.missing[stratum] + effects.missing).astype(float),
-            "refused": (luck[1] < look.refused[stratum]).astype(float),
-            "quality": (luck[2] < look.quality[stratum] + effects.quality).astype(float),
-        }
-
-    def _draw_embedding(
-        self,
-        rng: np.random.Generator,
-        women: Women,
-        detector: Floats,
-        score: Floats,
-        stratum: Ints,
-        effects: Effects,
-    ) -> NDArray[np.float32]:
-        # a change of the score alone (a fault behind the encoder) does not show in the embedding
-        seen = score - effects.score
-        factors = np.stack(
-            [women.age, women.density, women.thickness, detector, seen, women.cancer]
-        )
-        levels = self.appearance.embedding
-        return draw_embedding(rng, factors, stratum, levels, self.mixing, effects)
+    def _decide(
+        self, logit: Floats, day: Ints, stratum: Ints, changes: Sequence[Change]
+    ) -> dict[str, Any]:
+        logged, strata, untuned = rename_strata(changes, day, stratum, self.strata)
+        threshold = self.thresholds[stratum]
+        threshold[np.isin(logged, untuned)] = self.programme_threshold
+        recall = logit >= threshold
+        return {"stratum": logged, "strata": strata, "threshold": threshold, "recall": recall}
