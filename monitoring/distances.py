@@ -9,20 +9,24 @@ properties of the population stability index*).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from monitoring.conformal import Floats
+from monitoring.strata import Stratum
 
 BINS = 10
 """Bins of the PSI, each with as many reference exams; few distinct values are a bin each."""
 EMPTY_SHARE = 1e-4
 """What an empty bin counts as, as in Evidently: the logarithm of 0 is nothing to add."""
 CHANCE = 0.95
+LEAST = 20
+"""Reference exams that a node's own part needs to be compared with."""
 PICTURE_BINS = 24
 TAIL = 0.005
 """Share of the values that the picture's last bins gather on either side."""
@@ -141,11 +145,19 @@ def _histogram(now: Floats, before: Floats) -> Histogram:
         edges = np.concatenate([[distinct[0] - 0.5], middles, [distinct[-1] + 0.5]])
     else:
         distinct = distinct[:0]
-        low = min(np.quantile(one, TAIL) for one in (now, before))
-        high = max(np.quantile(one, 1 - TAIL) for one in (now, before))
-        edges = np.linspace(low, high, PICTURE_BINS + 1)
+        edges = _even_edges(now, before)
     shares = [_shares(one, edges) for one in (before, now)]
     return Histogram(_rounded(edges), shares[0], shares[1], _rounded(distinct))
+
+
+def _even_edges(now: Floats, before: Floats) -> Floats:
+    """Return edges of bins of one width; whole numbers get bins of whole numbers."""
+    low = min(float(np.quantile(one, TAIL)) for one in (now, before))
+    high = max(float(np.quantile(one, 1 - TAIL)) for one in (now, before))
+    if not all(np.array_equal(one, np.round(one)) for one in (now, before)):
+        return np.linspace(low, high, PICTURE_BINS + 1)
+    width = max(np.ceil((high - low + 1) / PICTURE_BINS), 1.0)
+    return np.arange(np.floor(low) - 0.5, high + 0.5 + width, width)
 
 
 def _shares(values: Floats, edges: Floats) -> tuple[float, ...]:
@@ -163,3 +175,35 @@ def _mean(values: Floats) -> float | None:
 
 def _missing(values: Floats) -> float:
     return round(float(1 - np.isfinite(values).mean()), 4) if len(values) else 0.0
+
+
+def shift_nodes(
+    recent: Floats,
+    recent_strata: Sequence[Stratum],
+    reference: Floats,
+    reference_strata: Sequence[Stratum],
+    names: Sequence[str],
+    nodes: Iterable[Stratum],
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return node name -> channel -> `ChannelShift.to_dict()`, for the report and its pages.
+
+    A node (a stratum with empty parts: site, scanner, or all) takes the exams of all
+    strata below it. It is compared with the same part of the reference, else with the
+    scanner's, else with all of it: the smallest of them that holds `LEAST` exams.
+    """
+    found = {}
+    for node in nodes:
+        now = recent[_below(node, recent_strata)]
+        parts = (node, Stratum("", node.scanner, ""), Stratum("", "", ""))
+        masks = [_below(one, reference_strata) for one in parts]
+        mask = next((one for one in masks if one.sum() >= LEAST), masks[-1])
+        shifts = channel_shifts(now, reference[mask], names)
+        found[node.name] = {name: one.to_dict() for name, one in shifts.items()}
+    return found
+
+
+def _below(node: Stratum, strata: Sequence[Stratum]) -> NDArray[np.bool_]:
+    """Return which exams are of the node; its empty parts hold for every exam."""
+    wanted = {part: value for part, value in asdict(node).items() if value}
+    of = {one: all(getattr(one, p) == v for p, v in wanted.items()) for one in set(strata)}
+    return np.array([of[one] for one in strata], dtype=bool)

@@ -27,7 +27,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from mammo.settings import Settings, read_settings
 from monitoring.loop_metrics import LoopCollector
-from monitoring.pages import page
+from monitoring.page import page
 
 KEEP_SECONDS = 2.0
 

@@ -9,16 +9,18 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;
-color:#1c2733}
-h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse;width:100%}
-th,td{text-align:left;padding:.35rem .6rem;border-bottom:1px solid #dde3ea;vertical-align:top}
-td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}
-.confirmed{color:#b23a48;font-weight:600}.alert{color:#b06f00;font-weight:600}.quiet{color:#5a6a7a}
-.box{border-left:4px solid #b23a48;background:#faf3f4;padding:.6rem 1rem;margin:.8rem 0}
-"""
-WORDS = {"in_control": "in control"}
+from monitoring.evidence_page import Episode
+from monitoring.outcome_section import outcomes_section
+from monitoring.page import page
+from monitoring.sections import (
+    DISTANCE_NOTE,
+    PROGRAMME,
+    codes_section,
+    distances_section,
+    evidently_section,
+    nodes_section,
+)
+from monitoring.words import cause_words
 
 
 def write_run_page(directory: Path, report: Mapping[str, Any]) -> None:
@@ -29,14 +31,16 @@ def write_run_page(directory: Path, report: Mapping[str, Any]) -> None:
         f"<p>Release <b>{escape(report['release_id'])}</b> · {report['read']} new exams · "
         f"policy {escape(report['policy'])} · at most one false alarm per "
         f"{report['budget_exams']:,} exams of a stratum · <a href='../'>all runs</a></p>",
-        *(_episode(one) for one in report["episodes_opened"]),
-        "<h2>Strata</h2>",
-        _strata(report["strata"]),
+        *(_episode(one, directory) for one in report["episodes_opened"]),
+        codes_section(report.get("codes", ())),
+        "<h2>The programme</h2>",
+        nodes_section(report["strata"]),
         *_picture(directory),
         "<h2>Outcomes</h2>",
-        f"<p>{escape(_performance(report['performance']))}</p>",
+        outcomes_section(report),
+        *_distances(report.get("distances") or {}),
         "<h2>Evidently</h2>",
-        *_evidently(directory, report["drift"]),
+        evidently_section(report["drift"]),
         *(f"<p class=quiet>{escape(note)}</p>" for note in report["notes"]),
         "<p class=quiet><a href='report.json'>report.json</a> has all of this for machines.</p>",
     ]
@@ -60,15 +64,6 @@ def write_index(root: Path, *, keep: int = 40, linked: Iterable[str] = ()) -> No
     draft.replace(root / "index.html")
 
 
-def page(title: str, body: Iterable[str]) -> str:
-    """Return a whole HTML page."""
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8>"
-        "<meta name=viewport content='width=device-width,initial-scale=1'>"
-        f"<title>{escape(title)}</title><style>{STYLE}</style><body>{''.join(body)}</body></html>"
-    )
-
-
 def _is_run(path: Path) -> bool:
     return path.is_dir() and (path / "report.json").is_file() and not path.name.startswith(".")
 
@@ -85,75 +80,42 @@ def _run_row(path: Path) -> str:
     )
 
 
-def _episode(one: Mapping[str, Any]) -> str:
+def _episode(one: Mapping[str, Any], directory: Path) -> str:
     after = one["exams_to_alarm"]
     when = f" · confirmed after {after} exams" if after is not None else ""
+    file = Episode(one).file
+    link = f" · <a href='{file}'>evidence</a>" if (directory / file).exists() else ""
     return (
-        f"<div class=box><b>{escape(one['stratum'])}</b>: {escape(one['cause'])} → "
-        f"<b>{escape(one['action'])}</b>{when}<br>{escape(one['reason'])}<br>"
+        f"<div class='box {escape(one['action'])}'><b>{escape(one['stratum'])}</b>: "
+        f"{escape(cause_words(one['cause']))} → "
+        f"<b>{escape(one['action'])}</b>{when}{link}<br>{escape(one['reason'])}<br>"
         f"<span class=quiet>{escape(one['key'])}</span></div>"
     )
 
 
-def _strata(strata: Mapping[str, Mapping[str, Any]]) -> str:
-    head = (
-        "<tr><th>Stratum</th><th>State</th><th>Exams</th><th>Reference exams</th><th>CUSUM</th>"
-        "<th>Threshold</th><th>Highest channel</th><th>e-process</th><th>Exams to alarm</th>"
-        "<th>Codes</th></tr>"
-    )
-    rows = [
-        f"<tr><td>{escape(name)}</td><td class='{escape(one['state'])}'>"
-        f"{escape(WORDS.get(one['state'], one['state']))}</td><td class=n>{one['exams']}</td>"
-        f"<td class=n>{one['reference_exams']}</td><td class=n>{one['cusum']:.1f}</td>"
-        f"<td class=n>{one['threshold']:.1f}</td><td>{escape(one['channel'])}</td>"
-        f"<td class=n>{one['evidence']:.0%}</td>"
-        f"<td class=n>{'' if one['exams_to_alarm'] is None else one['exams_to_alarm']}</td>"
-        f"<td>{escape(', '.join(one['codes']))}</td></tr>"
-        for name, one in strata.items()
-    ]
-    return f"<table>{head}{''.join(rows)}</table>"
+def _distances(distances: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the table of the programme; the others folded."""
+    if not distances:
+        return []
+    parts = ["<h2>Recent exams beside the reference</h2>", DISTANCE_NOTE]
+    for name, shifts in distances.items():
+        shown = " open" if name == PROGRAMME else ""
+        exams = next(iter(shifts.values()))["exams"] if shifts else 0
+        parts.append(
+            f"<details{shown}><summary>{escape(name)}, {exams:,} exams</summary>"
+            f"{distances_section(shifts)}</details>"
+        )
+    return parts
 
 
 def _picture(directory: Path) -> list[str]:
     if not (directory / "control.svg").exists():
         return []
     return [
-        "<h2>Control</h2><img src='control.svg' alt='CUSUM and e-process of each stratum'>"
+        "<h2>Control</h2><img src='control.svg' alt='CUSUM and e-process of each part'>"
         "<p class=quiet>Each line is a channel's CUSUM as a part of its threshold; dashed the "
         "e-process. The CUSUM alerts, the e-process confirms.</p>"
     ]
-
-
-def _performance(performance: Mapping[str, Any]) -> str:
-    auc, reference = performance["auc"], performance["reference"]
-    words = [f"{performance['exams']} exams have an outcome, {performance['positives']} a cancer."]
-    if auc:
-        words.append(f"AUC {auc['value']:.3f} (95% {auc['low']:.3f} to {auc['high']:.3f}).")
-    if reference:
-        words.append(f"Reference {reference['value']:.3f}.")
-    if performance["loss"]:
-        words.append("The loss is confirmed.")
-    return " ".join([*words, performance["note"]]).strip()
-
-
-def _evidently(directory: Path, drift: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    lines = []
-    for name, verdict in drift.items():
-        link = verdict.get("page")
-        label = f"<a href='{escape(link)}'>{escape(name)}</a>" if link else escape(name)
-        lines.append(f"<li>{label}: {escape(_say(verdict))}</li>")
-    return [f"<ul>{''.join(lines)}</ul>"]
-
-
-def _say(verdict: Mapping[str, Any]) -> str:
-    if verdict["drifted"] is None:
-        return str(verdict["note"])
-    word = "drift" if verdict["drifted"] else "no drift"
-    moved = ", ".join(verdict["moved"]) or "none"
-    return (
-        f"{word}; {verdict['share']:.0%} of columns moved ({moved}) by {verdict['method']} at "
-        f"{verdict['threshold']}, {verdict['exams']} exams"
-    )
 
 
 def _verdict(drift: Mapping[str, Mapping[str, Any]]) -> str:

@@ -96,10 +96,18 @@ def number(value: float | None) -> str:
 
 
 def text(
-    x: float, y: float, words: str, size: int = 11, color: str = INK, anchor: str = "start"
+    x: float,
+    y: float,
+    words: str,
+    size: int = 11,
+    color: str = INK,
+    anchor: str = "start",
+    *,
+    halo: bool = False,
 ) -> str:
-    """Return one line of text; ``words`` are escaped."""
+    """Return one line of text, escaped; a ``halo`` keeps it readable over lines."""
+    under = " paint-order='stroke' stroke='white' stroke-width='3'" if halo else ""
     return (
         f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size}' fill='{color}' "
-        f"text-anchor='{anchor}'>{escape(words)}</text>"
+        f"text-anchor='{anchor}'{under}>{escape(words)}</text>"
     )

@@ -185,7 +185,7 @@ def _axes(scale: _Scale) -> list[str]:
         text(right, scale.y(1) - 4, "threshold", size=10, color=RED, anchor="end"),
         text(LEFT - 6, scale.y(1) + 3, "1", size=10, anchor="end"),
         text(LEFT - 6, base + 3, "0", size=10, anchor="end"),
-        text(right, base + 30, "exam here", size=10, color="#5a6a7a", anchor="end"),
+        text(right, base + 30, "exam here", size=10, color=QUIET, anchor="end"),
     ]
     ticks = _ticks(scale.first, scale.last)
     return parts + [text(scale.x(at), base + 15, f"{at}", 10, anchor="middle") for at in ticks]
@@ -209,7 +209,7 @@ def _events(one: WatchedNode, scale: _Scale) -> list[str]:
         )
         place = (x - 4, "end") if late else (x + 4, "start")
         label = f"{word} {at}"
-        parts.append(text(place[0], TOP + 10 + 13 * row, label, 10, color, place[1]))
+        parts.append(text(place[0], TOP + 10 + 13 * row, label, 10, color, place[1], halo=True))
     return parts
 
 
@@ -228,5 +228,5 @@ def _legend(nodes: Sequence[WatchedNode]) -> list[str]:
             f"<path d='M{x} 36h20' stroke='{color}' stroke-width='2' stroke-dasharray='{dash}'/>"
         )
         parts.append(text(x + 24, 40, word, size=11))
-        x += 30 + 7 * len(word) + 12
+        x += 38 + 6 * len(word)
     return parts

@@ -91,6 +91,15 @@ CODES: dict[str, str] = {
     "BASELINE_LEARNT": "compared with its own exams since an episode was closed",
 }
 
+SHORT_CAUSES: dict[str, str] = {
+    "data_fault": "Data fault",
+    "acquisition": "Images",
+    "prevalence": "Women, cancers",
+    "concept": "Concept",
+    "software_version": "Version only",
+}
+"""Cause -> the head of a narrow column."""
+
 STATES: dict[str, str] = {
     "learning": "learning",
     "in_control": "in control",
@@ -102,7 +111,7 @@ LEVELS: dict[str, str] = {
     "programme": "programme",
     "site": "site",
     "scanner": "scanner",
-    "version": "software version",
+    "version": "version",
 }
 
 
