@@ -31,6 +31,9 @@ PICTURE_BINS = 24
 TAIL = 0.005
 """Share of the values that the picture's last bins gather on either side."""
 
+Distances = dict[str, dict[str, dict[str, Any]]]
+"""Node -> channel -> `ChannelShift.to_dict()`."""
+
 
 @dataclass(frozen=True)
 class Histogram:
@@ -184,7 +187,7 @@ def shift_nodes(
     reference_strata: Sequence[Stratum],
     names: Sequence[str],
     nodes: Iterable[Stratum],
-) -> dict[str, dict[str, dict[str, Any]]]:
+) -> Distances:
     """Return node name -> channel -> `ChannelShift.to_dict()`, for the report and its pages.
 
     A node (a stratum with empty parts: site, scanner, or all) takes the exams of all
@@ -200,6 +203,17 @@ def shift_nodes(
         shifts = channel_shifts(now, reference[mask], names)
         found[node.name] = {name: one.to_dict() for name, one in shifts.items()}
     return found
+
+
+def numbers_only(distances: Distances) -> Distances:
+    """Return `shift_nodes`'s distances without their histograms: what metrics keep."""
+    return {
+        node: {
+            channel: {name: value for name, value in one.items() if name != "histogram"}
+            for channel, one in channels.items()
+        }
+        for node, channels in distances.items()
+    }
 
 
 def _below(node: Stratum, strata: Sequence[Stratum]) -> NDArray[np.bool_]:

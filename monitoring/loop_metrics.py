@@ -129,12 +129,15 @@ def _control(connection: sa.Connection) -> Iterator[Metric]:
             "When the monitor last finished.",
             datetime.fromisoformat(report["finished_at"]).timestamp(),
         )
-    yield from _strata(report.get("strata") or {})
+    yield from _nodes(report.get("strata") or {})
+    yield from _distances(report.get("distances") or {})
+    yield from _codes(report.get("codes") or [])
     yield from _performance(str(state.get("release_id", "")), report.get("performance") or {})
 
 
-def _strata(strata: dict[str, dict[str, Any]]) -> Iterator[Metric]:
-    label = ("stratum",)
+def _nodes(nodes: dict[str, dict[str, Any]]) -> Iterator[Metric]:
+    """Yield the control of every node; ``level`` is programme, site, scanner or version."""
+    labels = ("stratum", "level")
     numbers = {
         "cusum": "Highest CUSUM over the channels.",
         "threshold": "CUSUM at which the alert is raised.",
@@ -142,17 +145,54 @@ def _strata(strata: dict[str, dict[str, Any]]) -> Iterator[Metric]:
         "exams": "Exams of the stratum under the release in service.",
     }
     for name, text in numbers.items():
-        gauge = GaugeMetricFamily(f"mammo_control_{name}", text, labels=label)
-        for stratum, one in strata.items():
-            gauge.add_metric((stratum,), one[name])
+        gauge = GaugeMetricFamily(f"mammo_control_{name}", text, labels=labels)
+        for node, one in nodes.items():
+            gauge.add_metric((node, _level(one)), one[name])
         yield gauge
     states = GaugeMetricFamily(
-        "mammo_control_state", "1 for the state of the stratum.", labels=("stratum", "state")
+        "mammo_control_state", "1 for the state of the stratum.", labels=(*labels, "state")
     )
-    for stratum, one in strata.items():
+    parts = GaugeMetricFamily(
+        "mammo_control_channel",
+        "CUSUM of a channel as a part of its threshold; 1 raises the alert.",
+        labels=(*labels, "channel"),
+    )
+    for node, one in nodes.items():
         for state in STATES:
-            states.add_metric((stratum, state), int(one["state"] == state))
-    yield states
+            states.add_metric((node, _level(one), state), int(one["state"] == state))
+        for channel, part in one.get("parts", {}).items():
+            parts.add_metric((node, _level(one), channel), part)
+    yield from (states, parts)
+
+
+def _level(one: dict[str, Any]) -> str:
+    return str(one.get("level", "version"))
+
+
+def _distances(distances: dict[str, dict[str, dict[str, Any]]]) -> Iterator[Metric]:
+    """Yield how far channels lie from the reference: shown, never decisive."""
+    numbers = {
+        "psi": "Population stability index of recent exams beside the reference.",
+        "psi_by_chance": "What the PSI stays below in 95 of 100 windows without a change.",
+        "wasserstein_sd": "Wasserstein distance in SD of the reference.",
+        "missing": "Share of recent exams without a value.",
+    }
+    for name, text in numbers.items():
+        gauge = GaugeMetricFamily(f"mammo_drift_{name}", text, labels=("stratum", "channel"))
+        for node, channels in distances.items():
+            for channel, one in channels.items():
+                if one.get(name) is not None:
+                    gauge.add_metric((node, channel), one[name])
+        yield gauge
+
+
+def _codes(codes: list[dict[str, Any]]) -> Iterator[Metric]:
+    gauge = GaugeMetricFamily(
+        "mammo_monitor_bad_input", "Bad input of the last run of the monitor.", labels=("code",)
+    )
+    for one in codes:
+        gauge.add_metric((str(one["code"]),), one["count"])
+    yield gauge
 
 
 def _performance(release: str, performance: dict[str, Any]) -> Iterator[Metric]:

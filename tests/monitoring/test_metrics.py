@@ -6,10 +6,13 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 
+from monitoring.config import WATERMARK
 from monitoring.metrics import make_server
 from monitoring.pages import write_index
 
 NEW = "Phantom Draco/D4"
+PLACE = f"site-1 · {NEW} · 1.0"
+STRATUM = {"cusum": 4.0, "threshold": 10.0, "evidence": 0.2, "exams": 70, "state": "alert"}
 
 
 @pytest.fixture
@@ -46,7 +49,7 @@ def test_the_loop_after_a_drift(hospital, get):
         'mammo_exams_with_outcome{release="r-1"} 30.0',
         "mammo_monitor_exams_behind 4.0",
         'mammo_episodes{action="recalibrate_and_retrain",cause="acquisition",status="open"} 1.0',
-        f'mammo_control_state{{state="confirmed",stratum="site-1 · {NEW} · 1.0"}} 1.0',
+        f'mammo_control_state{{level="version",state="confirmed",stratum="{PLACE}"}} 1.0',
     ):
         assert line in text
     page = get(f"/drift/{report.stamp}/")
@@ -54,6 +57,26 @@ def test_the_loop_after_a_drift(hospital, get):
     assert page.headers["cache-control"] == "no-cache"
     assert report.stamp in get("/drift/").text
     assert "Drift reports" in get("/").text
+
+
+def test_distances_and_bad_input_of_the_last_run(hospital, get):
+    shift = {"psi": 0.31, "psi_by_chance": 0.12, "wasserstein_sd": None, "missing": 0.25}
+    shown = {
+        "distances": {"all exams": {"score": shift}},
+        "codes": [{"code": "CLOCK_BACKWARDS", "count": 2, "told": "told"}],
+        "strata": {"all exams": STRATUM | {"level": "programme", "parts": {"score": 0.4}}},
+    }
+    hospital.log.set_watermark(WATERMARK, 0, {"report": shown})
+    text = get("/metrics").text
+    for line in (
+        'mammo_drift_psi{channel="score",stratum="all exams"} 0.31',
+        'mammo_drift_psi_by_chance{channel="score",stratum="all exams"} 0.12',
+        'mammo_drift_missing{channel="score",stratum="all exams"} 0.25',
+        'mammo_monitor_bad_input{code="CLOCK_BACKWARDS"} 2.0',
+        'mammo_control_channel{channel="score",level="programme",stratum="all exams"} 0.4',
+    ):
+        assert line in text
+    assert "mammo_drift_wasserstein_sd{" not in text, "what is not known is no number"
 
 
 @pytest.mark.parametrize("path", ["/../log.db", "/%2e%2e/log.db", "/..%2flog.db", "/nothing"])
