@@ -1,0 +1,87 @@
+"""Values with 95 % intervals: rates (Poisson), shares (Wilson), medians (bootstrap of years)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import chi2
+
+from mammo.evaluation.bootstrap import wilson_bounds
+
+LEVEL = 0.95
+RESAMPLES = 2000
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A value with its 95 % interval and how many ``units`` it rests on.
+
+    None stands for "never": the delay of a change that most years do not show.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    units: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-able data, to four digits."""
+        return {name: _rounded(value) for name, value in vars(self).items()}
+
+
+def rate(count: int, years: float) -> Measure:
+    """Return events a year with the exact Poisson interval (Garwood 1936)."""
+    if years <= 0:
+        return Measure(None, None, None, 0)
+    tail = (1 - LEVEL) / 2
+    low = chi2.ppf(tail, 2 * count) / 2 if count else 0.0
+    high = chi2.isf(tail, 2 * count + 2) / 2
+    return Measure(count / years, low / years, high / years, years)
+
+
+def share(count: int, n: int) -> Measure:
+    """Return a share with Wilson's interval."""
+    if n == 0:
+        return Measure(None, None, None, 0)
+    return Measure(count / n, *wilson_bounds(count / n, n, LEVEL), units=n)
+
+
+def median_delay(delays: Sequence[int | None]) -> Measure:
+    """Return the median delay; None among ``delays`` is a change that was never seen."""
+    if not delays:
+        return Measure(None, None, None, 0)
+    values = np.array([np.inf if one is None else one for one in delays], dtype=float)
+    draws = _middle(_resampled(values))
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
+    return Measure(*(_finite(x) for x in (_middle(values[None])[0], low, high)), units=len(values))
+
+
+def mean(values: Sequence[float]) -> Measure:
+    """Return a mean with its percentile interval."""
+    if not values:
+        return Measure(None, None, None, 0)
+    array = np.array(values, dtype=float)
+    low, high = np.quantile(_resampled(array).mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Measure(float(array.mean()), float(low), float(high), len(values))
+
+
+def _resampled(values: np.ndarray) -> np.ndarray:
+    rng = np.random.default_rng(SEED)
+    return values[rng.integers(0, len(values), (RESAMPLES, len(values)))]
+
+
+def _middle(rows: np.ndarray) -> np.ndarray:
+    """Return the upper median of each row: a delay that was measured, infinite or not."""
+    return np.sort(rows, axis=1)[:, rows.shape[1] // 2]
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")

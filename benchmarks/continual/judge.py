@@ -1,0 +1,127 @@
+"""What a rule's alarms of one year are worth: false alarms, delays, names.
+
+Judged in the same way for ours and for every peer. A delay counts calendar days, closed
+ones too, from the first day of the change to the day of the alarm, both included: an alarm
+with the last exam of the change's first day has a delay of 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.continual.rules import Alarm
+
+if TYPE_CHECKING:
+    from benchmarks.continual.events import InjectedEvent
+    from benchmarks.continual.recalibration import Recalibrated
+    from benchmarks.continual.world import SimYear
+
+VERSION = "software_version"
+
+
+@dataclass(frozen=True)
+class JudgedEvent:
+    """One event: its true cause, days to the first confirmed alarm and to the first of any
+    kind, the same in days on which women were screened, and the cause that was named.
+
+    None: never in what is left of the year, or no cause named.
+    """
+
+    what: str
+    cause: str
+    day: int
+    confirmed_days: int | None
+    alerted_days: int | None
+    confirmed_open_days: int | None
+    named: str | None
+
+
+@dataclass(frozen=True)
+class JudgedYear:
+    """One year under one rule. ``false_confirmed`` and ``false_alerts`` count alarms before
+    the first event (in years without events: all) over ``quiet_days``; ``false_causes``
+    are the causes that confirmed ones named."""
+
+    false_confirmed: int
+    false_alerts: int
+    quiet_days: int
+    false_causes: tuple[str, ...]
+    events: tuple[JudgedEvent, ...]
+    recalibrated: tuple[Recalibrated, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-able data."""
+        return asdict(self)
+
+
+def judge_year(
+    year: SimYear, alarms: Sequence[Alarm], recalibrated: tuple[Recalibrated, ...] = ()
+) -> JudgedYear:
+    """Compare alarms with the truth; ``recalibrated`` is kept with it.
+
+    An alarm belongs to an event where it lies on or after its day and shares a stratum
+    with it (an alarm or an event without strata is of the whole programme).
+    """
+    begin = min((event.day for event in year.truth), default=year.days)
+    early = [alarm for alarm in alarms if alarm.day < begin]
+    wrong = [alarm for alarm in early if alarm.confirmed]
+    return JudgedYear(
+        false_confirmed=len(wrong),
+        false_alerts=len(early) - len(wrong),
+        quiet_days=begin,
+        false_causes=tuple(str(alarm.cause) for alarm in wrong),
+        events=tuple(judge_event(event, alarms, np.unique(year.day)) for event in year.truth),
+        recalibrated=recalibrated,
+    )
+
+
+def judge_event(
+    event: InjectedEvent, alarms: Iterable[Alarm], open_days: np.ndarray
+) -> JudgedEvent:
+    """Return when and as what the event was found.
+
+    The mere note of a new software version finds a software version and nothing else.
+    """
+    ours = [alarm for alarm in alarms if alarm.day >= event.day and _share(alarm, event)]
+    if event.cause != VERSION:
+        ours = [alarm for alarm in ours if alarm.cause != VERSION]
+    confirmed = [alarm for alarm in ours if alarm.confirmed]
+    at = min((alarm.day for alarm in confirmed), default=None)
+    alerted = min((alarm.day for alarm in ours), default=None)
+    return JudgedEvent(
+        what=event.what,
+        cause=event.cause,
+        day=event.day,
+        confirmed_days=None if at is None else at - event.day + 1,
+        alerted_days=None if alerted is None else alerted - event.day + 1,
+        confirmed_open_days=None if at is None else _count(open_days, event.day, at),
+        named=named(event, confirmed),
+    )
+
+
+def named(event: InjectedEvent, confirmed: Sequence[Alarm]) -> str | None:
+    """Return the cause that the first confirmed alarm of the event names.
+
+    Alarms of the same day are one message: it names the cause that most of them name.
+    """
+    if not confirmed:
+        return None
+    first = min(alarm.day for alarm in confirmed)
+    causes = [alarm.cause for alarm in confirmed if alarm.day == first and alarm.cause]
+    if event.cause == VERSION and VERSION in causes:
+        return VERSION
+    return max(sorted(set(causes)), key=causes.count, default=None)
+
+
+def _share(alarm: Alarm, event: InjectedEvent) -> bool:
+    if not alarm.strata or not event.strata:
+        return True
+    return bool(set(alarm.strata) & set(event.strata))
+
+
+def _count(open_days: np.ndarray, first: int, last: int) -> int:
+    return int(((open_days >= first) & (open_days <= last)).sum())
