@@ -100,6 +100,20 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """How the breast was pressed and exposed; None where the header does not tell.
+
+    Body Part Thickness (0018,11A0) in mm, Compression Force (0018,11A2) in newton,
+    KVP (0018,0060) in kilovolt peak and Exposure (0018,1152) in mAs.
+    """
+
+    thickness_mm: float | None = None
+    compression_n: float | None = None
+    kvp: float | None = None
+    exposure_mas: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Mammogram:
     """What is known of one image besides its pixels; ids are pseudonyms.
 
@@ -121,6 +135,7 @@ class Mammogram:
     implant: bool | None = None
     spacing_mm: float | None = None
     quality: tuple[str, ...] = ()
+    exposure: Exposure = Exposure()
 
 
 @dataclass(frozen=True, slots=True)

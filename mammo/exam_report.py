@@ -59,7 +59,8 @@ class ExamReport:
     """What a release says of one exam; ids are pseudonyms.
 
     ``probability`` is calibrated, in [0, 1]; ``embedding`` is (32,) float32;
-    ``features`` are means over the pooled views of `preprocess.FEATURE_NAMES`.
+    ``features`` are means over the pooled views of `preprocess.FEATURE_NAMES` and,
+    where the headers tell them, `exam_features.HEADER_NAMES`.
     ``scale``, 1 to 10, is the tenth of the release's reference exams in which the
     probability falls, 10 the highest; None with fewer than 50 of them
     (:mod:`mammo.scale`). ``abstention`` holds the codes for which the score should

@@ -25,6 +25,7 @@ import numpy as np
 from mammo.abstention import abstention_codes
 from mammo.breast_logits import HEADS, aggregate_logits, head_feed
 from mammo.errors import EmptyRequest, ParityError, ReadError
+from mammo.exam_features import header_features, header_numbers, image_features
 from mammo.exam_report import BreastScore, ExamReport, Refused, ViewScore
 from mammo.exam_scores import (
     decide_breasts,
@@ -269,8 +270,8 @@ class Screener:
             for one in decide_breasts(logits, point)
         )
         worst = max(breasts, key=lambda breast: breast.logit)
-        measured = [views[i].prepared.features for i in pooled]
-        features = {name: float(np.mean([one[name] for one in measured])) for name in measured[0]}
+        features = image_features([views[i].prepared.features for i in pooled])
+        told = header_features(header_numbers(views[i].mammogram) for i in pooled)
         embedding = found.embeddings[pooled].mean(axis=0)
         quality = exam_quality(scores, self.release.knows(first.scanner.key), bool(refused))
         foreign = reference.is_foreign(embedding, features)
@@ -290,7 +291,7 @@ class Screener:
             quality=quality,
             refused=refused,
             embedding=embedding,
-            features=features,
+            features=features | told,
             latency_ms=1000.0 * (time.perf_counter() - read.started),
             scale=reference.scale_of(worst.probability),
             abstention=abstention_codes(scores, refused, quality, foreign=foreign),

@@ -65,6 +65,12 @@ FEATURE_RANGES = {
     "f_sharpness": (0.0, 20.0, "a gradient cannot be negative; beyond, contrast was nought"),
     "f_noise": (0.0, 1.0, "a standard deviation on a scale of 1; beyond is a fault of measuring"),
 }
+EXPOSURE_RANGES = {
+    "thickness_mm": (12.0, 200.0, "a compressed breast is in mm; in cm it is another scanner's"),
+    "compression_n": (1.0, 500.0, "force is in newton; in decanewton drift would be told of it"),
+    "kvp": (15.0, 60.0, "mammography has 22 to 49 kV; volt or 0 is a filler"),
+    "exposure_mas": (0.5, 2000.0, "charge is in mAs; in uAs it is a thousand times as much"),
+}
 DEVICE = ("manufacturer", "model", "software_version", "scanner")
 UNIQUE = {
     "rows_of_image": ("no image_id stands twice", "an image counted twice weighs twice, and may "
@@ -235,7 +241,7 @@ def _ranges(today: date) -> list[Check]:
         Check("shard_row", "rows of a shard are counted from 0; -1 says that there is none",
               "a negative row reads the shard from its end, without an error", -1, 10_000_000),
         *(Check(name, f"{name} is {low:g} to {high:g}", why, low, high)
-          for name, (low, high, why) in FEATURE_RANGES.items()),
+          for name, (low, high, why) in (FEATURE_RANGES | EXPOSURE_RANGES).items()),
         none_of("boxes_outside", "every marked finding lies inside its image",
                 "a box outside is in millimetres, in another image, or x and y are swapped"),
         none_of("findings_unreadable", "findings are boxes that can be read",

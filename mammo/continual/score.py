@@ -16,6 +16,7 @@ import pandas as pd
 
 from mammo.data.index import FEATURE_COLUMNS, target_values
 from mammo.data.shards import ShardReader
+from mammo.exam_features import HEADER_NAMES, header_features
 from mammo.prediction_log import exam_frame
 from mammo.preferred import suitable_rows
 from mammo.preprocess import to_tensor
@@ -139,7 +140,8 @@ def _exam_row(screener: Screener, exam: pd.DataFrame, labels: pd.Series) -> dict
         "recall": any(breast.recall for breast in breasts),
         "quality": "|".join(_quality(screener, exam)),
         "embedding": embedding.tobytes(),
-        "features": {c[2:]: float(pooled[c].mean()) for c in FEATURE_COLUMNS},
+        "features": {c[2:]: float(pooled[c].mean()) for c in FEATURE_COLUMNS}
+        | header_features(pooled.filter(items=HEADER_NAMES).to_dict("records")),
         "label": None if pd.isna(label) else int(label),
     }
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mammo.errors import IndexMissing, SourceInvalid
+from mammo.exam_features import EXPOSURE_NAMES
 from mammo.preprocess import FEATURE_NAMES
 
 FEATURE_COLUMNS = tuple(f"f_{name}" for name in FEATURE_NAMES)
@@ -51,12 +52,13 @@ INDEX_SCHEMA = pa.schema(
         ("findings", pa.string()),
         ("phash", pa.string()),
         *[(name, pa.float32()) for name in FEATURE_COLUMNS],
+        *[(name, pa.float64()) for name in EXPOSURE_NAMES],
     ]
 )
 """Columns of the index, in order."""
 
 ADDED_COLUMNS = frozenset(
-    ("birads", "biopsied", "invasive", "difficult", "published_split", "phash")
+    ("birads", "biopsied", "invasive", "difficult", "published_split", "phash", *EXPOSURE_NAMES)
 )
 """Columns that came after the first version; an index without them is read with nulls."""
 ORDER = ("source", "image_id", "sha256")

@@ -46,6 +46,7 @@ def index_row(reading: Reading, prepared: Prepared, *, sha256: str, source: str)
         "geometry": json.dumps(prepared.geometry.to_dict()),
         "findings": json.dumps([asdict(finding) for finding in labels.findings]),
         "phash": perceptual_hash(prepared.pixels),
+        **asdict(found.exposure),
         **{f"f_{name}": _rounded(value) for name, value in prepared.features.items()},
     }
 

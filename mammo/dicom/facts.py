@@ -10,6 +10,7 @@ from datetime import date
 
 from mammo.dicom.header import LOSSY_SYNTAXES, Header
 from mammo.dicom.tags import Tags
+from mammo.exam import Exposure
 
 UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 READ_TEXTS = (
@@ -25,6 +26,14 @@ UID_LENGTH = 64
 OLDEST = 90
 """Years: 90 stands for 90 and above, of whom there are so few that an age would tell who it is."""
 ROTATIONS = frozenset((90.0, 180.0, 270.0))
+POSSIBLE = {
+    "BodyPartThickness": (12.0, 200.0),
+    "CompressionForce": (1.0, 500.0),
+    "KVP": (15.0, 60.0),
+    "Exposure": (0.5, 2000.0),
+}
+"""What a compressed breast can have, in mm, newton, kV and mAs; tubes of contrast mammography
+reach 49 kV. Others are fillers (0, 9999) or another unit (5.3 cm), and read as absent."""
 
 
 def find_codes(tags: Tags, header: Header) -> set[str]:
@@ -69,6 +78,24 @@ def read_age(tags: Tags) -> int | None:
     elif (born := tags.day("PatientBirthDate")) and (on := tags.day("StudyDate")):
         age = on.year - born.year - ((on.month, on.day) < (born.month, born.day))
     return min(age, OLDEST) if age is not None and 1 <= age <= 120 else None
+
+
+def read_exposure(tags: Tags) -> Exposure:
+    """Return thickness, compression force, tube voltage and exposure, where they are possible.
+
+    Exposure (0018,1152) is a whole number of mAs; Exposure in uAs (0018,1153) stands in
+    where it is absent.
+    """
+    thickness, force, kvp, exposure = (_possible(tags.number(one), one) for one in POSSIBLE)
+    fine = tags.number("ExposureInuAs")
+    if exposure is None and fine is not None:
+        exposure = _possible(fine / 1000, "Exposure")
+    return Exposure(thickness, force, kvp, exposure)
+
+
+def _possible(value: float | None, keyword: str) -> float | None:
+    low, high = POSSIBLE[keyword]
+    return value if value is not None and low <= value <= high else None
 
 
 def _is_lossy(tags: Tags, syntax: str) -> bool:

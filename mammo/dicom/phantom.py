@@ -21,6 +21,7 @@ import numpy as np
 
 from mammo.dicom.phantom_bad import write_bad_files
 from mammo.dicom.phantom_exam import SCREENING_VIEWS, draw_exam, exam_generator, render_view
+from mammo.dicom.phantom_exposure import draw_exposure
 from mammo.dicom.phantom_file import ViewIdentity, make_dataset, write_bytes
 from mammo.dicom.phantom_profiles import SCANNER_PROFILES, ScannerProfile, list_profiles
 from mammo.dicom.phantom_tables import (
@@ -34,7 +35,7 @@ from mammo.dicom.phantom_tables import (
     write_table,
 )
 from mammo.errors import SourceInvalid
-from mammo.exam import View
+from mammo.exam import Exposure, View
 
 __all__ = [
     "SCANNER_PROFILES",
@@ -159,13 +160,18 @@ def write_exam(order: ExamOrder) -> ExamRows:
         image_id = (order.patient_id * 10 + order.profile.machine_id % 10) * 10 + number
         rng = exam_generator(order.seed, order.index, 1 + number)
         stored, boxes = render_view(exam, view, order.profile, rng)
-        _write_view(order, exam.patient.age, view, image_id, stored)
+        # a generator of its own: the images stay as they were before headers told of this
+        header = exam_generator(order.seed, order.index, 1 + len(SCREENING_VIEWS) + number)
+        exposure = draw_exposure(exam.patient, view, order.profile, header)
+        _write_view(order, exam.patient.age, view, image_id, stored, exposure)
         rows.train.append(train_row(exam, order, view, image_id))
         rows.truth.extend(truth_rows(order, view, image_id, boxes, exam))
     return rows
 
 
-def _write_view(order: ExamOrder, age: int, view: View, image_id: int, stored: np.ndarray) -> None:
+def _write_view(
+    order: ExamOrder, age: int, view: View, image_id: int, stored: np.ndarray, exposure: Exposure
+) -> None:
     identity = ViewIdentity(
         key=f"{order.seed}/{order.profile.name}",
         patient_id=order.patient_id,
@@ -174,6 +180,7 @@ def _write_view(order: ExamOrder, age: int, view: View, image_id: int, stored: n
         view=view,
         acquired_on=order.acquired_on,
         software_version=order.profile.software_version,
+        exposure=exposure,
     )
     path = order.directory / "train_images" / str(order.patient_id) / f"{image_id}.dcm"
     path.parent.mkdir(parents=True, exist_ok=True)

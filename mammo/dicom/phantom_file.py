@@ -28,17 +28,23 @@ from pydicom.uid import (
 )
 
 from mammo.dicom.phantom_profiles import FULL_SCALE, ScannerProfile
-from mammo.exam import Laterality, View, ViewPosition
+from mammo.exam import Exposure, Laterality, View, ViewPosition
 
 VIEW_CODES = {
     ViewPosition.CC: ("399162004", "cranio-caudal"),
     ViewPosition.MLO: ("399368009", "medio-lateral oblique"),
 }
 
+ONLY_VOLTAGE = Exposure(kvp=29)
+"""What is told of an image that nobody's breast was pressed for."""
+
 
 @dataclass(frozen=True)
 class ViewIdentity:
-    """Who, when and where one phantom image was made; ``key`` fixes its UIDs."""
+    """Who, when, where and how one phantom image was made; ``key`` fixes its UIDs.
+
+    Of an ``exposure`` only what is known is written.
+    """
 
     key: str
     patient_id: int
@@ -47,6 +53,7 @@ class ViewIdentity:
     view: View
     acquired_on: date
     software_version: str
+    exposure: Exposure = ONLY_VOLTAGE
 
 
 def make_uid(*parts: object) -> UID:
@@ -130,11 +137,23 @@ def _add_device(dataset: Dataset, identity: ViewIdentity, profile: ScannerProfil
     spacing = [f"{profile.spacing_mm:g}"] * 2
     dataset.ImagerPixelSpacing = spacing
     dataset.PixelSpacing = spacing
-    dataset.KVP = "29"
+    _add_exposure(dataset, identity.exposure)
     dataset.PositionerType = "MAMMOGRAPHIC"
     dataset.DetectorType = "DIRECT"
     dataset.BurnedInAnnotation = "NO"
     dataset.BreastImplantPresent = "NO"
+
+
+def _add_exposure(dataset: Dataset, exposure: Exposure) -> None:
+    elements = {
+        "BodyPartThickness": exposure.thickness_mm,
+        "CompressionForce": exposure.compression_n,
+        "KVP": exposure.kvp,
+        "Exposure": exposure.exposure_mas,
+    }
+    for keyword, value in elements.items():
+        if value is not None:
+            setattr(dataset, keyword, f"{value:g}")  # VR DS, of Exposure IS
 
 
 def _add_view(dataset: Dataset, view: View) -> None:

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 
 from mammo.dicom.deidentify import identify, pseudonym
-from mammo.dicom.facts import find_codes, find_implant, read_age, read_day
+from mammo.dicom.facts import find_codes, find_implant, read_age, read_day, read_exposure
 from mammo.dicom.file import DicomFile, parse_file
 from mammo.dicom.header import Header, check_header, read_header
 from mammo.dicom.image import StoredImage
@@ -114,6 +114,7 @@ def read_file(
         implant=implant,
         spacing_mm=spacing.mm,
         quality=quality,
+        exposure=read_exposure(tags),
     )
     return ReadFile(file, header, found, presentation, mammogram, spacing)
 

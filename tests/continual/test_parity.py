@@ -11,6 +11,7 @@ from mammo.continual.fit import TrainedRelease
 from mammo.continual.score import score_exams, score_views
 from mammo.data.dataset import ViewDataset
 from mammo.data.index import read_index
+from mammo.exam_features import HEADER_NAMES
 from mammo.screening import Screener, ViewInference
 from mammo.settings import Settings
 
@@ -62,5 +63,7 @@ def test_evaluation_and_service_scores_are_equal(
     assert exam["scanner"] == report.scanner.key
     for name, value in report.features.items():
         assert exam[f"f_{name}"] == pytest.approx(value, rel=1e-3), name  # kept to 4 digits
+    for name in HEADER_NAMES:  # ranked among values that tie: equal to the last bit
+        assert exam[f"f_{name}"] == report.features[name], name
     embedding = exam[[f"e_{i:02d}" for i in range(32)]].to_numpy(np.float32)
     np.testing.assert_allclose(embedding, report.embedding, rtol=1e-4, atol=1e-4)

@@ -52,6 +52,8 @@ def _row(number: int) -> dict[str, Any]:
         "spacing_mm": 0.07, "quality": "", "geometry": json.dumps(geometry),
         "findings": json.dumps([box] if cancer else []),
         "phash": hashlib.sha256(f"look {number}".encode()).hexdigest(),
+        "thickness_mm": 50.0 + patient % 20, "compression_n": 90.0 + view, "kvp": 28.0,
+        "exposure_mas": 70.0 + patient % 30,
     } | {name: value + shift for name, value in FEATURES.items()}  # fmt: skip
 
 
@@ -219,6 +221,10 @@ MUTATIONS: tuple[Mutation, ...] = tuple(
         ("spacing_mm", "0.007, in centimetres", put("spacing_mm", 0.007)),
         ("spacing_mm", "0.7, of another image", put("spacing_mm", 0.7)),
         ("spacing_mm", "null", put("spacing_mm", None)),
+        ("thickness_mm", "5.3, in centimetres", put("thickness_mm", 5.3)),
+        ("compression_n", "0.9, in hundreds", put("compression_n", 0.9)),
+        ("kvp", "28000, in volt", put("kvp", 28000.0)),
+        ("exposure_mas", "80000, in uAs", put("exposure_mas", 80000.0)),
         ("quality", "null", put("quality", None)),
         ("quality", "an unknown code", put("quality", "SYNTHETIC|FOO")),
         ("quality", "IMPLANT where implant is false", put("quality", "IMPLANT")),

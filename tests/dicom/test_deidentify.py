@@ -40,6 +40,7 @@ from mammo.dicom.file import parse_file
 from mammo.dicom.identity import WORDED
 from mammo.dicom.kept_elements import CODES, DAYS, DESCRIPTORS, DEVICE, UIDS
 from mammo.dicom.read import read_mammogram
+from mammo.exam import Exposure
 
 from .builders import BIRTH, IMAGE, STUDY, code_item, draw_pixels, make_dataset, make_file, to_bytes
 
@@ -223,16 +224,20 @@ def test_the_sidecar_is_one_line_and_always_the_same() -> None:
 def test_a_file_keeps_pixels_and_meaning(syntax: str, signed: bool) -> None:
     if signed and syntax[-2:] in ("70", "80", "90", ".5"):
         pytest.skip("the encoders here write unsigned values")
-    data = make_file(draw_pixels(12, signed), syntax, PixelPaddingValue=7, Manufacturer="Hologic")
+    data = make_file(
+        draw_pixels(12, signed), syntax, PixelPaddingValue=7, Manufacturer="Hologic",
+        BodyPartThickness="53", CompressionForce="88.9", KVP="29", Exposure="76",
+    )  # fmt: skip
     copy = deidentify_file(data, KEY, LIMIT)
     (before, image), (after, again) = (
         read_mammogram(one, key=KEY, site="s") for one in (data, copy)
     )
     assert np.array_equal(image.pixels, again.pixels) and image.pixels.dtype == again.pixels.dtype
-    assert (after.view, after.scanner, after.age_years) == (
+    assert (after.view, after.scanner, after.age_years, after.exposure) == (
         before.view,
         before.scanner,
         before.age_years,
+        Exposure(53, 88.9, 29, 76),
     )
     values = [pydicom.dcmread(io.BytesIO(one)).PixelData for one in (copy, data)]
     if UID(syntax).is_encapsulated:

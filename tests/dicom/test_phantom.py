@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import itertools
+from dataclasses import astuple
 from datetime import date
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from mammo.dicom.phantom_file import encode_pixels
 from mammo.dicom.phantom_profiles import SCANNER_PROFILES
 from mammo.dicom.phantom_tables import RSNA_COLUMNS, TRUTH_COLUMNS
 from mammo.dicom.phantom_texture import power_law_field
-from mammo.dicom.read import read_mammogram
+from mammo.dicom.read import read_mammogram, read_mammogram_header
 from mammo.errors import SourceInvalid
 from mammo.exam import Laterality, View, ViewPosition
 from mammo.preprocess import PreprocessConfig, prepare
@@ -127,6 +128,24 @@ def test_file_of_each_scanner(phantoms: Path, scanner: str) -> None:
     air = 4095 if dataset.PhotometricInterpretation == "MONOCHROME1" else 0
     assert (stored[:, -20:] == air).mean() > 0.95, "air is not at the end of the scale"
     assert 0.1 < (stored != air).mean() < 0.75
+
+
+def test_headers_tell_how_the_breast_was_exposed(phantoms: Path) -> None:
+    """Thick breasts need more voltage and charge, and so does a scanner of little noise."""
+    rows = read_rows(phantoms / "train.csv")
+    told = [
+        read_mammogram_header(
+            phantoms / "train_images" / row["patient_id"] / f"{row['image_id']}.dcm",
+            key=b"k", site="s",
+        ).exposure
+        for row in rows
+    ]  # fmt: skip
+    values = np.array([astuple(one) for one in told], dtype=float)
+    assert np.isfinite(values).all()
+    assert (values >= (20, 50, 25, 10)).all()
+    assert (values <= (110, 200, 34, 400)).all()
+    assert np.corrcoef(values[:, 0], values[:, 2])[0, 1] > 0.5
+    assert len(set(told)) == len(told)
 
 
 def test_scanners_differ_as_vendors_do() -> None:

@@ -19,7 +19,7 @@ from mammo.describe import describe_file
 from mammo.dicom.deidentify import pseudonym
 from mammo.dicom.read import read_file, read_mammogram, read_mammogram_header
 from mammo.errors import MammoError, SourceNotFound, TooLarge
-from mammo.exam import Laterality, Mammogram, View, ViewPosition
+from mammo.exam import Exposure, Laterality, Mammogram, View, ViewPosition
 
 from .builders import (
     BIRTH,
@@ -123,6 +123,37 @@ def test_ids_fall_back_to_the_digest() -> None:
 )
 def test_facts(changes: dict[str, Any], field: str, value: object) -> None:
     assert getattr(read(**changes), field) == value
+
+
+@pytest.mark.parametrize(
+    ("changes", "exposure"),
+    [
+        ({}, Exposure()),
+        (
+            {
+                "BodyPartThickness": "53",
+                "CompressionForce": "88.964",
+                "KVP": "29",
+                "Exposure": "76",
+            },
+            Exposure(53, 88.964, 29, 76),
+        ),
+        ({"BodyPartThickness": "0", "CompressionForce": "0", "KVP": "0"}, Exposure()),
+        ({"BodyPartThickness": "5.3", "KVP": "28000", "Exposure": "9999"}, Exposure()),
+        ({"BodyPartThickness": "-53", "CompressionForce": "9999"}, Exposure()),
+        ({"BodyPartThickness": "53\\54"}, Exposure(53)),
+        ({"BodyPartThickness": "nan", "CompressionForce": "inf"}, Exposure()),
+        ({"KVP": ""}, Exposure()),
+        ({"ExposureInuAs": "76400"}, Exposure(exposure_mas=76.4)),
+        ({"Exposure": "76", "ExposureInuAs": "76400"}, Exposure(exposure_mas=76)),
+        ({"Exposure": "0", "ExposureInuAs": "76400"}, Exposure(exposure_mas=76.4)),
+        ({"Exposure": "0", "ExposureInuAs": "0"}, Exposure()),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_exposure(changes: dict[str, Any], exposure: Exposure) -> None:
+    with disable_value_validation():
+        assert read(**changes).exposure == exposure
 
 
 @pytest.mark.parametrize(

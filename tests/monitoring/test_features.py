@@ -4,10 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mammo.exam_features import HEADER_NAMES
 from monitoring.config import MonitorConfig
 from monitoring.features import (
     EMBEDDING,
     GROUPS,
+    HEADER,
+    POPULATION,
     ChannelMap,
     channel_columns,
     channel_group,
@@ -173,3 +176,7 @@ def test_every_channel_has_a_group(make_reference):
     assert groups["kvp"] == "header"
     assert groups["breast_fraction"] == "image"
     assert set(groups.values()) <= {*GROUPS.values(), "image"}
+
+
+def test_every_number_of_the_header_is_watched():
+    assert {*HEADER, *POPULATION} == set(HEADER_NAMES)
