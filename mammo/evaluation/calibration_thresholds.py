@@ -16,17 +16,13 @@ from numpy.typing import ArrayLike
 from scipy import optimize, special
 
 from mammo.errors import TooFewLabels
+from mammo.evaluation.alignment import match_quantiles, settle_cut
 from mammo.evaluation.calibration import Calibration
 from mammo.evaluation.metrics import as_labels, as_scores
 from mammo.exam import OperatingPoint
 
 MIN_EXAMS = 20
 """Exams below which a scanner's quantiles say too little to set a threshold."""
-
-SCALE_RANGE = (0.2, 5.0)
-"""Slopes that a change of scanner can explain; beyond them something else is wrong."""
-
-MATCHED_QUANTILES = np.linspace(0.10, 0.90, 33)
 
 LogitsByExam = Mapping[str, ArrayLike] | Iterable[ArrayLike]
 
@@ -127,7 +123,6 @@ def _held_rate(aim: Target, reached: float) -> float:
 def threshold_logit(
     logits: np.ndarray,
     target_recall_rate: float,
-    prefer: float | None = None,
     *,
     weights: np.ndarray | None = None,
 ) -> float:
@@ -135,7 +130,7 @@ def threshold_logit(
 
     Equal logits fall on one side together; of two equally near rates the higher
     is taken. All cuts between two neighbouring logits recall the same exams:
-    ``prefer`` picks the nearest to itself among them, the default is the middle.
+    the middle is returned.
     """
     if not 0 < target_recall_rate < 1:
         raise ValueError(f"target recall rate must be inside (0, 1), found {target_recall_rate}")
@@ -145,11 +140,7 @@ def threshold_logit(
     distance = np.abs(rates - target_recall_rate).round(12)
     step = int(np.flatnonzero(distance == distance.min())[-1])
     edges = np.r_[steps[0] + 1.0, steps, steps[-1] - 1.0]  # edges[step] is the last one recalled
-    middle = (edges[step] + edges[step + 1]) / 2
-    if prefer is None:
-        return float(middle)
-    gap = edges[step] - edges[step + 1]  # neither neighbour is touched: rounding must not move it
-    return float(np.clip(prefer, edges[step + 1] + 1e-6 * gap, edges[step] - 1e-6 * gap))
+    return float((edges[step] + edges[step + 1]) / 2)
 
 
 def recalibrate(
@@ -164,9 +155,10 @@ def recalibrate(
 
     The new scanner's exam logits are laid onto the reference's by
     ``match_quantiles``; the line goes into scale and offset, before any curve,
-    so that a probability means the same on either scanner. The threshold
-    recalls ``reference``'s target share of the new exams; of all thresholds
-    that do, it is the one nearest to the reference's.
+    so that a probability means the same on either scanner. The threshold is the
+    reference's, carried over by that line and drawn to the one that recalls
+    ``reference``'s target share of the new exams as these contradict it
+    (``settle_cut``): with few exams they say less than the reference.
 
     Assumption: the same women come to both scanners (prevalence and case mix
     unchanged). Where they do not, a real difference is calibrated away; outcomes
@@ -178,7 +170,7 @@ def recalibrate(
     slope, shift = match_quantiles(before, new)
     moved = Calibration(reference.scale, reference.offset, reference.curve).after(slope, shift)
     carried = invert(moved, reference.threshold, new)
-    cut = threshold_logit(new, reference.target_recall_rate, prefer=carried)
+    cut = settle_cut(carried, new, reference.target_recall_rate)
     return replace(
         reference,
         scanner=scanner,
@@ -203,24 +195,6 @@ def invert(calibration: Calibration, probability: float, near: np.ndarray) -> fl
     if distance(low) >= 0 or distance(high) <= 0:
         return low if distance(low) >= 0 else high
     return float(optimize.brentq(distance, low, high, xtol=1e-12))
-
-
-def match_quantiles(reference: np.ndarray, new: np.ndarray) -> tuple[float, float]:
-    """Return (slope, shift) so that ``slope * new + shift`` is distributed like ``reference``.
-
-    Fitted between the quantiles from 10% to 90%: outliers do not enter, and
-    cancers, a part of both mixtures, need not be told apart. The logarithm of
-    the slope has a variance near ``1 / n + 1 / n_reference`` (simulated); it is
-    shrunk by as much (positive-part James-Stein), which leaves a mere shift a
-    shift. It stays within ``SCALE_RANGE``.
-    """
-    q_ref = np.quantile(reference, MATCHED_QUANTILES)
-    q_new = np.quantile(new, MATCHED_QUANTILES)
-    log_slope = np.log(q_ref.std() / q_new.std()) if min(q_ref.std(), q_new.std()) > 0 else 0.0
-    noise = 1 / len(new) + 1 / len(reference)
-    log_slope *= max(0.0, 1 - noise / log_slope**2) if log_slope else 0.0
-    slope = float(np.clip(np.exp(log_slope), *SCALE_RANGE))
-    return slope, float(np.mean(q_ref) - slope * np.mean(q_new))
 
 
 def _require_exams(scanner: str, found: int, minimum: int, aim: Target | None = None) -> None:

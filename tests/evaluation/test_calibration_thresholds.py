@@ -14,7 +14,6 @@ from mammo.evaluation.calibration_thresholds import (
     exam_logits,
     fit_operating_point,
     invert,
-    match_quantiles,
     recalibrate,
     threshold_logit,
 )
@@ -56,14 +55,6 @@ def test_threshold_recalls_the_rate_nearest_to_the_target(logits, target, cut):
     assert threshold_logit(np.array(logits, float), target) == pytest.approx(cut)
 
 
-@pytest.mark.parametrize(("prefer", "cut"), [(2.2, 2.2), (9.0, 3.0), (-9.0, 2.0)])
-def test_threshold_keeps_near_a_preferred_one(prefer, cut):
-    logits = np.array([1.0, 2.0, 3.0, 4.0])
-    found = threshold_logit(logits, 0.5, prefer)
-    assert found == pytest.approx(cut, abs=1e-5)
-    assert np.mean(logits >= found) == 0.5
-
-
 @pytest.mark.parametrize("target", [0.0, 1.0, -0.1, 35])
 def test_an_impossible_target_is_refused(target):
     with pytest.raises(ValueError, match=r"inside \(0, 1\), found"):
@@ -99,23 +90,12 @@ def test_recalibration_restores_rate_and_probabilities_without_outcomes(slope, s
     moved = slope * new + shift
     moved[:2] = [60.0, -60.0]  # broken exams must not steer the line
     point = recalibrate(reference, moved, before, "B/2")
-    assert recall_rate(point, moved) == pytest.approx(0.35)
+    assert recall_rate(point, moved) == pytest.approx(0.35, abs=0.13)  # chance: 0.06
     later, sick = exams(rng, 4000)
     probability = np.array([point.probability(slope * x + shift) for x in later])
     assert recall_rate(point, slope * later + shift) == pytest.approx(0.35, abs=0.1)
     own = expected_calibration_error(sick, calibration.apply(later))  # on the old scanner
     assert expected_calibration_error(sick, probability) < own + 0.08
-
-
-def test_a_mere_shift_stays_a_shift():
-    rng = np.random.default_rng(0)
-    slopes = [match_quantiles(exams(rng, 150)[0], exams(rng, 40)[0] + 2)[0] for _ in range(60)]
-    assert np.median(slopes) == pytest.approx(1.0, abs=0.02)
-    assert np.std(np.log(slopes)) < 0.13  # 0.17 without the shrinkage
-
-
-def test_scores_without_spread_are_only_shifted():
-    assert match_quantiles(np.arange(40.0), np.full(40, 3.0)) == (1.0, pytest.approx(16.5))
 
 
 @pytest.mark.parametrize("method", sorted(FITS))
