@@ -11,6 +11,7 @@ from flows.cli_audit import add_audit_commands
 from flows.cli_compare import add_compare_command
 from flows.cli_data import add_data_commands
 from flows.cli_deidentify import add_deidentify_command
+from flows.cli_episodes import add_episode_commands
 from flows.cli_evaluate import add_evaluate_command
 from flows.cli_explain import add_explain_command
 from flows.cli_export import add_export_command
@@ -42,6 +43,7 @@ add_explain_command(app)
 add_shortcuts_command(app)
 add_token_commands(app)
 add_audit_commands(app)
+add_episode_commands(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -16,6 +16,8 @@ from flows.retries import unforeseen
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings, read_settings
 from monitoring.episodes import abandoned_updates
+from monitoring.evidence_page import episode_file
+from monitoring.pages import run_links
 from monitoring.policy import read_policy
 from monitoring.run import run_monitor
 
@@ -83,10 +85,28 @@ def explain(report: dict[str, Any], told: list[dict[str, Any]]) -> None:
     )
     rows = [{n: str(e[n]) for n in ("key", "stratum", "cause", "action")} for e in told]
     create_table_artifact(key="episodes", table=rows, description="Episodes that call for action")
-    if report["report_url"]:
-        create_link_artifact(
-            key="drift-report", link=report["report_url"], link_text="Drift report"
+    for key, url, words in run_links(report):
+        create_link_artifact(key=key, link=url, link_text=words)
+    asked = [one for one in report["episodes_opened"] if one["action"] == "ask"]
+    if asked:
+        create_markdown_artifact(
+            key="a-person-is-asked",
+            markdown=question_of(asked),
+            description="Episodes that start nothing until a person has decided",
         )
+
+
+def question_of(episodes: list[dict[str, Any]]) -> str:
+    """Return what a person is asked, as Markdown: nothing has been started for these."""
+    lines = ["## A person has to decide", "", "Nothing was started. Read the evidence, then", ""]
+    for one in episodes:
+        evidence = f"[evidence]({one['report_url']}{episode_file(one)})"
+        lines += [
+            f"- **{one['stratum']}**: {one['reason']} ({evidence})",
+            f"  - if it is a change to learn from: `mammo retrain --episode {one['key']}`",
+            f"  - if not: `mammo close {one['key']}`",
+        ]
+    return "\n".join(lines)
 
 
 @flow(name="monitor", persist_result=True, result_serializer="json")

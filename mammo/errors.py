@@ -82,6 +82,7 @@
     │   ├── DiskFull                507  DISK_FULL
     │   ├── StoreReadOnly           500  STORE_READ_ONLY
     │   ├── AuditKeyMissing         500  AUDIT_KEY_MISSING
+    │   ├── EpisodeUnknown          404  EPISODE_UNKNOWN
     │   └── ValidationFailed        422  VALIDATION_FAILED
     ├── TrainingError                    a training run
     │   ├── TrainingDiverged        409  TRAINING_DIVERGED
@@ -683,6 +684,13 @@ class AuditKeyMissing(DataError):
 
     code = "AUDIT_KEY_MISSING"
     http_status = 500
+
+
+class EpisodeUnknown(DataError):
+    """No drift episode of that key waits for a person."""
+
+    code = "EPISODE_UNKNOWN"
+    http_status = 404
 
 
 class ValidationFailed(DataError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -65,8 +65,13 @@ class Episode:
     @property
     def file(self) -> str:
         """Name of the page inside the run's folder."""
-        slug = re.sub(r"[^a-z0-9.]+", "-", str(self.told["key"]).lower()).strip("-")
-        return f"episode-{slug}.html"
+        return episode_file(self.told)
+
+
+def episode_file(told: Mapping[str, Any]) -> str:
+    """Return the name of an episode's page inside the run's folder."""
+    slug = re.sub(r"[^a-z0-9.]+", "-", str(told["key"]).lower()).strip("-")
+    return f"episode-{slug}.html"
 
 
 def write_episode_page(directory: Path, report: Report, episode: Episode) -> str:
@@ -230,8 +235,3 @@ def _all_channels(report: Report, episode: Episode) -> str:
     if not shifts:
         return "<p class=quiet>No exams of this part lie in the window that is compared.</p>"
     return distances_section(shifts, episode.evidence.get("shifts", {})) + DISTANCE_NOTE
-
-
-def episode_links(told: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return key -> file name of the page of each episode."""
-    return {str(one["key"]): Episode(one).file for one in told}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from monitoring.evidence_page import Episode
+from monitoring.evidence_page import episode_file
 from monitoring.outcome_section import outcomes_section
 from monitoring.page import page
 from monitoring.sections import (
@@ -45,6 +46,32 @@ def write_run_page(directory: Path, report: Mapping[str, Any]) -> None:
         "<p class=quiet><a href='report.json'>report.json</a> has all of this for machines.</p>",
     ]
     (directory / "index.html").write_text(page(f"Monitor run {report['stamp']}", body))
+
+
+def run_links(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return (key, URL, words) of what a run wrote: its page, the evidence, Evidently's reports.
+
+    Keys are of lower-case letters, digits and dashes, and the same in every run for
+    the same thing. Nothing where this run wrote no report.
+    """
+    url = report.get("report_url")
+    if not url or not str(url).rstrip("/").endswith(str(report["stamp"])):
+        return []
+    links = [("drift-report", url, "Drift report")]
+    for one in report["episodes_opened"]:
+        words = f"Evidence: {cause_words(one['cause'])}, {one['stratum']}"
+        links.append((_key("evidence", one["key"]), f"{url}{episode_file(one)}", words))
+    for name, verdict in report["drift"].items():
+        if verdict.get("page"):
+            address = f"{url}{verdict['page']}"
+            links.append((_key("evidently", name), address, f"Evidently: {name}"))
+            data = f"{address.removesuffix('.html')}.json"
+            links.append((_key("evidently-json", name), data, f"Evidently, JSON: {name}"))
+    return links
+
+
+def _key(kind: str, name: str) -> str:
+    return f"{kind}-{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}"
 
 
 def write_index(root: Path, *, keep: int = 40, linked: Iterable[str] = ()) -> None:
@@ -83,7 +110,7 @@ def _run_row(path: Path) -> str:
 def _episode(one: Mapping[str, Any], directory: Path) -> str:
     after = one["exams_to_alarm"]
     when = f" · confirmed after {after} exams" if after is not None else ""
-    file = Episode(one).file
+    file = episode_file(one)
     link = f" · <a href='{file}'>evidence</a>" if (directory / file).exists() else ""
     return (
         f"<div class='box {escape(one['action'])}'><b>{escape(one['stratum'])}</b>: "

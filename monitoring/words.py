@@ -57,8 +57,8 @@ CAUSES: dict[str, tuple[str, str]] = {
 ACTIONS: dict[str, tuple[str, str]] = {
     "quarantine": (
         "Nothing is learnt from these exams, and no release is trained or changed.",
-        "Look at the exams and at how they are sent; have the sender mended; close the episode. "
-        "Scores of damaged exams should not be used.",
+        "Look at the exams and at how they are sent; have the sender mended; then close the "
+        "episode with `mammo close`. Scores of damaged exams should not be used.",
     ),
     "note": (
         "Takes a note. The release and its operating point stay as they are.",
@@ -77,8 +77,8 @@ ACTIONS: dict[str, tuple[str, str]] = {
     ),
     "ask": (
         "Starts nothing: the evidence does not name one cause.",
-        "Read the evidence below, decide, and start `mammo retrain --episode` or close the "
-        "episode. Until then the release serves as before.",
+        "Read the evidence below, decide, and start `mammo retrain --episode`, or close the "
+        "episode with `mammo close`. Until then the release serves as before.",
     ),
 }
 """Action -> what the system does by itself, and what a person should do."""

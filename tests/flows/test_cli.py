@@ -20,7 +20,7 @@ from mammo.settings import Settings
 COMMANDS = (
     "up", "down", "status", "demo", "ingest", "validate", "train", "gate", "package", "deploy",
     "predict", "monitor", "retrain", "inspect", "deidentify", "compare", "evaluate", "explain",
-    "export", "models", "shortcuts", "sign",
+    "export", "models", "shortcuts", "sign", "episodes", "close",
     "token add", "token list", "token revoke",
     "data get cbis-sample", "data get phantoms",
 )  # fmt: skip
@@ -66,6 +66,7 @@ def test_help_loads_nothing_heavy() -> None:
         ),
         ("token revoke nobody", "TOKEN_UNKNOWN", "`mammo token list` shows them", 2),
         ("token add local --role read", "TOKEN_NAME_INVALID", "name the system, no person", 2),
+        ("close nothing --reason x", "EPISODE_UNKNOWN", "`mammo episodes` shows those", 2),
         ("ingest nowhere", "SOURCE_NOT_FOUND", "nowhere", 2),
         ("data get phantoms --scanner zz", "SOURCE_INVALID", "No scanner profile zz", 2),
         ("data get phantoms --exams 0", "SOURCE_INVALID", "0 exams asked for", 2),

@@ -73,3 +73,16 @@ def test_prefect_is_not_asked_where_nothing_acts(
     monkeypatch.setattr(monitor, "get_client", lambda **_: runs)
     assert monitor.free_abandoned.fn(settings) == []
     assert runs.asked == 0
+
+
+def test_a_person_is_told_what_is_asked_and_where_the_evidence_is() -> None:
+    told = {
+        "key": "r-1:site-1:act:1",
+        "stratum": "site-1",
+        "reason": "Two things at once.",
+        "report_url": "http://host/drift/x/",
+    }
+    text = monitor.question_of([told])
+    assert "[evidence](http://host/drift/x/episode-r-1-site-1-act-1.html)" in text
+    assert "mammo retrain --episode r-1:site-1:act:1" in text
+    assert "mammo close r-1:site-1:act:1" in text

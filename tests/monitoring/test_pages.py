@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from monitoring.evidence_page import Episode, write_episode_page
-from monitoring.pages import write_index, write_run_page
+from monitoring.pages import run_links, write_index, write_run_page
 from monitoring.plot import plot_nodes
 from monitoring.words import ACTIONS, CAUSES
 
@@ -188,3 +188,24 @@ def test_the_control_is_drawn_with_its_three_moments(tmp_path):
     assert {"change after 205", "alert 214", "confirmed 221"} <= set(texts)
     assert "header" in texts and "refused" not in texts, "only groups that are watched"
     assert plot_nodes([], tmp_path / "none.svg") is None
+
+
+def test_what_a_run_wrote_is_linked(tmp_path):
+    drift = {"all exams": {"page": "evidently.html"}, "site-1": {"page": None}}
+    url = "http://host/drift/20261128T080000-000/"
+    report = reports.report(drift=drift, report_url=url)
+    links = {key: link for key, link, _ in run_links(report)}
+    assert links == {
+        "drift-report": url,
+        "evidence-r-1-site-2-draco-d4-2-1-act-1": (
+            f"{url}episode-r-1-site-2-draco-d4-2.1-act-1.html"
+        ),
+        "evidently-all-exams": f"{url}evidently.html",
+        "evidently-json-all-exams": f"{url}evidently.json",
+    }
+    assert all(re.fullmatch(r"[a-z0-9-]+", key) for key in links), "as Prefect's keys must be"
+
+
+@pytest.mark.parametrize("url", [None, "http://host/drift/20251128T080000-000/"])
+def test_a_run_that_wrote_nothing_links_nothing(url):
+    assert run_links(reports.report(report_url=url)) == []
