@@ -1,0 +1,268 @@
+"""The slow arm's control: do the release's cancers lose their place, or change in number?
+
+Outcomes are taken in the order in which their exams were scored, in blocks, once
+complete or mature (`monitoring.outcome_blocks`), so exams of equal maturity only
+meet. Two kinds of evidence are kept apart:
+
+- **rank**: a cancer's placement among the exams around it (`monitoring.placement`)
+  ranked among those of the reference's cancers. Prevalence does not move it, nor
+  does a scanner that shifts all its scores; a release that sees cancers worse does.
+- **rate**: cancers found at screening, per exam. It moves with prevalence, and with
+  sensitivity. Where only part of the recalled have an outcome the exams count in
+  that part, so outcomes that come late or not at all are no fall of the rate. PPV
+  is shown beside it and decides nothing: it moves with the recall rate as well.
+
+Each family of bets confirms by an e-detector (`monitoring.outcome_bets`); together
+they have ``outcome_share`` of the programme's false-alarm budget. A third family
+bets on both together: where it confirms and the odds of `concept_log_odds` say that
+cancers lost ground, that is a confirmed fall of the rank, too.
+
+Only cancers that were recalled, and placed above the reference's own recall
+threshold, are ranked at 3 months: more recalls bring in low cancers that would
+look like a fall. Every cancer is ranked where the other women's outcomes are
+known, too (24 months, or a set verified throughout).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from monitoring.conformal import Floats
+from monitoring.outcome_arm import OutcomeArm, Taken, log_mean
+from monitoring.outcome_blocks import ready_blocks
+from monitoring.outcome_estimates import concept_log_odds, rank_estimate, rate_estimate
+from monitoring.outcome_findings import Flags, OutcomeConfig, OutcomeFindings, ScoredExams
+from monitoring.outcome_reference import (
+    EVERYONE,
+    RECALLED,
+    OutcomeReference,
+    placed_among,
+    sensitivity_of,
+)
+
+COUNTS = ("reference", "taken", "passed", "days")
+
+
+@dataclass
+class OutcomeControl:
+    """Evidence of both arms; constant memory, saved as JSON.
+
+    ``reference`` has what estimates compare with: exams, cancers found, recalled, and
+    ranked placements. ``cut`` is the placement above which recalled cancers are ranked.
+    ``taken`` counts the exams each arm has taken, ``passed`` those it has given up;
+    ``days`` has the day of each confirmation.
+    """
+
+    config: OutcomeConfig
+    arms: dict[str, OutcomeArm]
+    reference: dict[str, float]
+    cut: float
+    taken: dict[str, int] = field(default_factory=lambda: {RECALLED: 0, EVERYONE: 0})
+    passed: dict[str, int] = field(default_factory=lambda: {RECALLED: 0, EVERYONE: 0})
+    days: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def start(
+        cls,
+        reference_logit: ArrayLike,
+        reference_cancer: ArrayLike,
+        reference_recall: ArrayLike,
+        config: OutcomeConfig = OutcomeConfig(),
+        *,
+        reference_stratum: ArrayLike | None = None,
+    ) -> Self:
+        """Begin with the release's reference, whose outcomes are final; arrays (n,).
+
+        ``reference_cancer`` may hold NaN or None for unknown: such exams are neighbours
+        only. Without any cancer the control learns from production alone.
+        """
+        reference = OutcomeReference.of(
+            reference_logit, reference_cancer, reference_recall, reference_stratum, config
+        )
+        return cls(config, reference.arms(config), reference.counts, reference.cut)
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Return what each family's log evidence confirms at, by "arm family"."""
+        families = [f"{arm} {name}" for arm, one in self.arms.items() for name in one.families]
+        years = len(families) / self.config.false_alarms_a_year
+        return dict.fromkeys(families, float(np.log(years)))
+
+    def take(self, exams: ScoredExams, until: float) -> int:
+        """Take the blocks whose outcomes are complete by day ``until``; return how many exams.
+
+        ``exams`` are all of the release in the order of scoring; those taken before
+        are only neighbours.
+        """
+        known = exams.cancer & (exams.outcome_day <= until)
+        return sum(self._take_arm(arm, exams, known, until) for arm in self.arms)
+
+    def _take_arm(self, arm: str, exams: ScoredExams, known: Flags, until: float) -> int:
+        first, size = self.taken[arm], self.config.block_exams
+        needed = exams.recall if arm == RECALLED else np.ones(len(exams.day), dtype=bool)
+        waiting = self.config.recalled if arm == RECALLED else self.config.everyone
+        ready = ready_blocks(
+            exams.day[first:], exams.outcome_day[first:], needed[first:], size, waiting
+        )
+        blocks = int(np.searchsorted(ready.day, until, side="right"))
+        days, passed = ready.day[:blocks], ready.passed[:blocks]
+        self.taken[arm] += blocks * size
+        self.passed[arm] += int(passed.sum()) * size
+        rows = first + np.arange(blocks * size).reshape(-1, size)[~passed].ravel()
+        if len(rows):
+            seen = np.repeat(days[~passed], size)
+            self._take_rows(arm, exams, known, rows, seen)
+        return blocks * size
+
+    def _take_rows(
+        self, arm: str, exams: ScoredExams, known: Flags, rows: NDArray[np.int64], seen: Floats
+    ) -> None:
+        size = self.config.block_exams
+        recall = exams.recall[rows]
+        told = exams.outcome_day[rows] <= seen
+        cancer = exams.cancer[rows] & told & (recall if arm == RECALLED else True)
+        placed = np.full(len(rows), np.nan)
+        at = np.flatnonzero(cancer)
+        placed[at] = placed_among(rows[at], exams.logit, known, exams.stratum, self.config)
+        if arm == RECALLED:
+            placed[placed < self.cut] = np.nan
+            weight = np.where(recall, told, _share_told(recall, told, size))
+        else:
+            weight = told.astype(float)
+        taken = Taken(cancer.astype(float), weight, (recall & told).astype(float), placed, size)
+        logs = self.arms[arm].take(taken, size / self.config.exams_a_year)
+        self._decide(arm, logs, seen[::size])
+
+    def _decide(self, arm: str, logs: Floats, days: Floats) -> None:
+        """Note which families confirmed first, at which block and on which day."""
+        one = self.arms[arm]
+        first = one.detector.blocks - len(logs) + 1
+        for column, name in enumerate(one.families):
+            over = np.flatnonzero(logs[:, column] >= self.thresholds[f"{arm} {name}"])
+            at = next(
+                (int(i) for i in over if name != "both" or self._lost_ground(first + int(i))), -1
+            )
+            if at >= 0 and name not in one.confirmed:
+                one.confirmed[name] = first + at
+                self.days[f"{arm} {name}"] = float(days[at])
+
+    def _lost_ground(self, block: int) -> bool:
+        """True where, at a block, a loss of rank explains what is seen better than prevalence."""
+        return self.log_odds(block) >= math.log(self.config.odds)
+
+    def log_odds(self, upto: int | None = None) -> float:
+        """Return `concept_log_odds` of the recalled since the likeliest change, up to a block."""
+        arm, seen = self.arms[RECALLED], self.reference
+        sums = arm.sums_since(min(arm.change("both"), upto or arm.detector.blocks), upto)
+        return concept_log_odds(sums, seen["cancers"], seen["exams"], sensitivity_of(seen))
+
+    def findings(self) -> OutcomeFindings:
+        """Return what the outcomes taken so far say."""
+        screened, seen = self.arms[RECALLED], self.reference
+        evidence = self.evidence()
+        rank = [key for key in self.days if not key.endswith(" rate")]
+        rate = self.days.get(f"{RECALLED} rate")
+        since = self._since()
+        sums = screened.sums_since(since)
+        by = self.arms[EVERYONE] if set(rank) == {f"{EVERYONE} rank"} else screened
+        ranked = sums if by is screened else by.sums_since(by.change("rank"))
+        compared = seen["ranked"] if by is screened else seen["cancers"] + seen["missed"]
+        shift = rank_estimate(ranked[3], ranked[4], compared) or (None, None, None)
+        ratio = rate_estimate(sums[1], sums[0], seen["cancers"], seen["exams"])
+        return OutcomeFindings(
+            rank_shift=shift[0],
+            rank_low=shift[1],
+            rank_high=shift[2],
+            rank_confirmed=bool(rank),
+            rank_day=min((self.days[key] for key in rank), default=None),
+            rate_ratio=ratio,
+            rate_confirmed=rate is not None,
+            rate_day=rate,
+            direction="" if rate is None else self._direction(),
+            ppv_ratio=rate_estimate(sums[1], sums[2], seen["cancers"], seen["recalled"]),
+            concept_log_odds=round(self.log_odds(), 3),
+            cancers_ranked=int(ranked[3]),
+            exams_taken=self.taken[RECALLED],
+            exams_passed=self.passed[RECALLED],
+            since=since * self.config.block_exams,
+            evidence=evidence,
+        )
+
+    def evidence(self) -> dict[str, float]:
+        """Return each family's part of its threshold, by "arm family": 1 confirms."""
+        parts = {}
+        for arm, one in self.arms.items():
+            for name, part in one.families.items():
+                log = float(log_mean(one.detector.log_sum[part]))
+                share = log / self.thresholds[f"{arm} {name}"]
+                parts[f"{arm} {name}"] = round(max(share, 0.0), 4)
+        return parts
+
+    def _direction(self) -> str:
+        arm = self.arms[RECALLED]
+        ratio = arm.ratios[int(arm.detector.cusum[arm.families["rate"]].argmax())]
+        return "up" if ratio > 1 else "down"
+
+    def _since(self) -> int:
+        """Return the block of the likeliest change where one is confirmed, else 0."""
+        arm = self.arms[RECALLED]
+        families = [name for name in arm.confirmed if name in arm.families]
+        if not families:
+            return 0
+        return arm.change(
+            max(families, key=lambda one: arm.detector.cusum[arm.families[one]].max())
+        )
+
+    def run(
+        self,
+        days: ArrayLike,
+        logit: ArrayLike,
+        recall: ArrayLike,
+        cancer: ArrayLike,
+        outcome_day: ArrayLike,
+        *,
+        stratum: ArrayLike | None = None,
+        until: float | None = None,
+    ) -> OutcomeFindings:
+        """Return the findings of exams (n,) by day ``until`` (default: the last exam's).
+
+        The control itself stays as it is: one start serves any number of years.
+        """
+        exams = ScoredExams.of(days, logit, recall, cancer, outcome_day, stratum)
+        one = copy.deepcopy(self)
+        if len(exams.day):
+            one.take(exams, float(exams.day.max()) if until is None else until)
+        return one.findings()
+
+    def restart(self) -> None:
+        """Forget evidence and confirmations, keep the books: after an answered episode."""
+        for arm in self.arms.values():
+            arm.restart()
+        self.days = {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-able state; the settings come with the monitor's again."""
+        return {
+            "arms": {name: one.to_dict() for name, one in self.arms.items()},
+            "cut": self.cut,
+            **{name: dict(getattr(self, name)) for name in COUNTS},
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], config: OutcomeConfig) -> Self:
+        """Build from `to_dict`'s data and the settings."""
+        arms = {name: OutcomeArm.from_dict(one) for name, one in data["arms"].items()}
+        return cls(config, arms, cut=data["cut"], **{name: dict(data[name]) for name in COUNTS})
+
+
+def _share_told(recall: Flags, told: Flags, size: int) -> Floats:
+    """Return for each exam the share of its block's recalled exams with an outcome; 1 of none."""
+    asked = recall.reshape(-1, size).sum(axis=1)
+    known = (recall & told).reshape(-1, size).sum(axis=1)
+    return np.repeat(np.where(asked, known / np.maximum(asked, 1), 1.0), size)
