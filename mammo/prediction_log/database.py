@@ -79,6 +79,13 @@ class Database:
         with told(), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
+    def _columns(self, query: sa.Select[Any]) -> dict[str, tuple[Any, ...]]:
+        """Return the result by columns: no dictionary is made of each of its rows."""
+        with told(), self._engine.connect() as connection:
+            result = connection.execute(query)
+            names, rows = list(result.keys()), result.fetchall()
+        return dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
+
     def _frame(self, query: sa.Select[Any]) -> pd.DataFrame:
         with told(), self._engine.connect() as connection:
             result = connection.execute(query)

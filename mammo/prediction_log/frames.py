@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -23,17 +24,34 @@ def exam_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     them, id, release_id, role, laterality, scored_at (UTC), threshold, latency_ms.
     """
     rows = list(rows)
-    optional = ("id", "release_id", "role", "laterality", "scored_at", "threshold", "latency_ms")
-    names = [name for name in optional if rows and name in rows[0]]
-    frame = pd.DataFrame(
-        {name: [row.get(name) for row in rows] for name in (*names, *_FRAME_TYPES)}
-    ).astype(_FRAME_TYPES)
+    names = [name for name in _OPTIONAL if rows and name in rows[0]]
+    columns = {name: [row.get(name) for row in rows] for name in (*names, *_FRAME_TYPES)}
+    embeddings = [row.get("embedding") for row in rows]
+    return _framed(columns, embeddings, _feature_columns(rows))
+
+
+def logged_frame(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """Return the same frame from whole columns of the log, in a third of the time.
+
+    ``columns`` are lists of one length: those of `exam_frame`, with ``features`` as
+    JSON text or None and ``scored_at`` in UTC, aware or naive.
+    """
+    if not columns["exam_id"]:
+        return exam_frame([])
+    wanted = {name: columns[name] for name in (*_OPTIONAL, *_FRAME_TYPES)}
+    return _framed(wanted, columns["embedding"], _parsed_features(columns["features"]))
+
+
+def _framed(
+    columns: Mapping[str, Sequence[Any]], embeddings: Sequence[Any], features: pd.DataFrame
+) -> pd.DataFrame:
+    frame = pd.DataFrame(columns).astype(_FRAME_TYPES)
     if "scored_at" in frame:
         frame["scored_at"] = pd.to_datetime(frame["scored_at"], utc=True)
-    parts = [frame, _embedding_columns(rows), _feature_columns(rows)]
-    return pd.concat(parts, axis=1)
+    return pd.concat([frame, _embedding_columns(embeddings), features], axis=1)
 
 
+_OPTIONAL = ("id", "release_id", "role", "laterality", "scored_at", "threshold", "latency_ms")
 _FRAME_TYPES = {
     "exam_id": "object",
     "patient_id": "object",
@@ -88,13 +106,14 @@ def _stack(frames: Sequence[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True).astype({"cancer": "bool"})
 
 
-def _embedding_columns(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    missing = np.full(EMBEDDING_SIZE, np.nan, dtype=np.float32)
-    vectors = [
-        missing if row.get("embedding") is None else unpack_embedding(row["embedding"])
-        for row in rows
-    ]
-    values = np.stack(vectors) if vectors else np.empty((0, EMBEDDING_SIZE), np.float32)
+def _embedding_columns(embeddings: Sequence[Any]) -> pd.DataFrame:
+    values = np.full((len(embeddings), EMBEDDING_SIZE), np.nan, dtype=np.float32)
+    known = [place for place, one in enumerate(embeddings) if one is not None]
+    packed = [embeddings[place] for place in known]
+    if all(isinstance(one, bytes) and len(one) == 4 * EMBEDDING_SIZE for one in packed):
+        values[known] = np.frombuffer(b"".join(packed), "<f4").reshape(-1, EMBEDDING_SIZE)
+    else:
+        values[known] = [unpack_embedding(one) for one in packed]
     return pd.DataFrame(values, columns=list(EMBEDDING_NAMES))
 
 
@@ -103,6 +122,18 @@ def _feature_columns(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     names = list(dict.fromkeys(name for one in features for name in one))
     columns = {f"f_{name}": [one.get(name) for one in features] for name in names}
     return pd.DataFrame(columns, index=range(len(rows))).astype("float64")
+
+
+def _parsed_features(texts: Sequence[str | None]) -> pd.DataFrame:
+    """Return the features of exams from their JSON, f_<name> as float64; null is NaN."""
+    # importing it takes time, and not everybody who logs also reads
+    from pyarrow import float64
+    from pyarrow.json import ParseOptions, read_json
+
+    lines = "\n".join(text or "{}" for text in texts).encode()
+    found = read_json(BytesIO(lines), parse_options=ParseOptions(newlines_in_values=True))
+    columns = {f"f_{name}": found[name].cast(float64()).to_numpy() for name in found.column_names}
+    return pd.DataFrame(columns, index=range(len(texts)))
 
 
 def unpack_embedding(embedding: Any) -> np.ndarray:

@@ -10,10 +10,17 @@ import pandas as pd
 import sqlalchemy as sa
 
 from mammo.prediction_log.database import Database, batches, plain
-from mammo.prediction_log.frames import exam_frame, unpack_embedding
+from mammo.prediction_log.frames import logged_frame, unpack_embedding
 from mammo.prediction_log.tables import PREDICTIONS
 
 Level = Literal["breast", "exam"]
+EXAM_COLUMNS = (
+    *(one for one in PREDICTIONS.c if one.name not in ("features", "scored_at", "request_id")),
+    # as text and without zone: a hundred thousand exams are parsed at once, not one by one
+    sa.cast(PREDICTIONS.c.features, sa.Text).label("features"),
+    sa.type_coerce(PREDICTIONS.c.scored_at, sa.DateTime).label("scored_at"),
+)
+"""What `logged_frame` reads."""
 ANSWERS = ("champion", "canary")
 """Roles of scorings that were answered; the others (``shadow``) were only logged."""
 
@@ -83,13 +90,13 @@ class Scorings(Database):
     ) -> pd.DataFrame:
         """Return predictions with an id above ``last_id`` in order, as `exam_frame` has them."""
         query = (
-            sa.select(PREDICTIONS)
+            sa.select(*EXAM_COLUMNS)
             .where(PREDICTIONS.c.id > last_id)
             .where(PREDICTIONS.c.level == level, PREDICTIONS.c.role == role)
             .order_by(PREDICTIONS.c.id)
             .limit(limit)
         )
-        return exam_frame(self._rows(query))
+        return logged_frame(self._columns(query))
 
     def exams(
         self,
@@ -103,7 +110,7 @@ class Scorings(Database):
     ) -> pd.DataFrame:
         """Return scored exams in order of id; ``since <= scored_at < until``."""
         wanted = {"release_id": release_id, "scanner": scanner, "role": role, "level": level}
-        query = sa.select(PREDICTIONS).order_by(PREDICTIONS.c.id)
+        query = sa.select(*EXAM_COLUMNS).order_by(PREDICTIONS.c.id)
         for name, value in wanted.items():
             if value is not None:
                 query = query.where(PREDICTIONS.c[name] == value)
@@ -111,7 +118,7 @@ class Scorings(Database):
             query = query.where(PREDICTIONS.c.scored_at >= since)
         if until is not None:
             query = query.where(PREDICTIONS.c.scored_at < until)
-        return exam_frame(self._rows(query))
+        return logged_frame(self._columns(query))
 
     def known_exams(self, exam_ids: Iterable[str]) -> set[str]:
         """Return those of the ids under which a prediction is logged."""
