@@ -133,8 +133,8 @@ def _what_is_done(told: Mapping[str, Any]) -> str:
 
 def _moved(report: Report, episode: Episode) -> str:
     shifts = _shifts_of(report, str(episode.told["stratum"]))
-    z = episode.evidence.get("shifts", {})
-    names = [name for group in episode.evidence.get("moved", {}).values() for name in group]
+    z = known_shifts(episode.evidence)
+    names = [name for group in (episode.evidence.get("moved") or {}).values() for name in group]
     names.sort(key=lambda name: -abs(z.get(name, 0.0)))
     if not names:
         return "<p>No channel moved.</p>"
@@ -234,4 +234,10 @@ def _all_channels(report: Report, episode: Episode) -> str:
     shifts = _shifts_of(report, str(episode.told["stratum"]))
     if not shifts:
         return "<p class=quiet>No exams of this part lie in the window that is compared.</p>"
-    return distances_section(shifts, episode.evidence.get("shifts", {})) + DISTANCE_NOTE
+    return distances_section(shifts, known_shifts(episode.evidence)) + DISTANCE_NOTE
+
+
+def known_shifts(evidence: Mapping[str, Any]) -> dict[str, float]:
+    """Return the mean score z of each channel that has one (SD of the reference)."""
+    shifts: Mapping[str, float | None] = evidence.get("shifts") or {}
+    return {name: z for name, z in shifts.items() if z is not None and math.isfinite(z)}

@@ -131,6 +131,13 @@ def test_nothing_is_fetched_and_names_are_escaped(tmp_path):
     assert page.text.count(wild) >= 4
 
 
+@pytest.mark.parametrize("shift", [float("nan"), None])
+def test_a_channel_whose_shift_is_not_known_is_shown_without_one(tmp_path, shift):
+    record = {"moved": {"missing": ("missing",)}, "shifts": {"missing": shift}, "exams": 0}
+    text = write(tmp_path, Episode(reports.told(), record)).text
+    assert "A view is missing" in text and "nan" not in text
+
+
 def test_an_episode_of_no_node_is_told_of_the_programme(tmp_path):
     """Outcomes speak of all exams; nothing of the control stands behind them."""
     told = reports.told(stratum="all exams", cause="concept", action="retrain")
