@@ -1,0 +1,192 @@
+"""Our control in the simulated years: the monitor's own code, exam by exam.
+
+What ends an alarm in production (a run that mends it, a person who closes it) is taken
+to happen at once: the strata concerned learn a new baseline, as after a closed episode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.continual.rules import Alarm, Learnt
+from benchmarks.continual.world import SimExams, SimYear
+from monitoring.config import MonitorConfig
+from monitoring.evidence import Evidence
+from monitoring.outcome_control import OutcomeControl
+from monitoring.outcome_findings import OutcomeConfig, OutcomeFindings
+from monitoring.programme import Confirmation, ProgrammeControl, Thresholds
+from monitoring.reference import ControlReference
+from monitoring.sightings import evidence_at
+from monitoring.strata import Stratum, strata_of
+from monitoring.threshold_new import set_thresholds
+from monitoring.triage import decide
+
+YEAR = MonitorConfig(exams_a_year=39_000, streams=100, stream_exams=20_000)
+"""As the monitor runs, with thresholds from longer streams: the reference is large."""
+
+
+OFF = ("embedding",)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is computed once per reference."""
+
+    reference: ControlReference
+    thresholds: Thresholds
+    outcomes: OutcomeControl
+
+
+@dataclass
+class Ours:
+    """The monitor's control and triage; ablations are other settings of it."""
+
+    name: str = "mammo"
+    title: str = "mammo (CUSUM, e-detector, triage)"
+    config: MonitorConfig = field(default_factory=lambda: YEAR)
+
+    def __post_init__(self) -> None:
+        self._known = Learnt(self._learn)
+
+    def _learn(self, exams: SimExams) -> Known:
+        reference = ControlReference.of_columns(
+            exams.columns, exams.embedding.astype(float), who_of(exams), self.config
+        )
+        starts = [reference.start(one) for one in reference.strata]
+        thresholds = set_thresholds(reference.channels.names, starts, self.config)
+        outcomes = OutcomeControl.start(
+            exams.logit,
+            exams.cancer,
+            exams.recall,
+            OutcomeConfig.of(self.config),
+            reference_stratum=exams.stratum,
+        )
+        return Known(reference, thresholds, outcomes)
+
+    def run(self, year: SimYear, reference: SimExams) -> list[Alarm]:
+        """Return the alarms of the year in order of day."""
+        known = self._known.of(reference)
+        findings = outcome_findings(known, year)
+        alarms = [*WatchedYear(known, year, self.config).alarms()]
+        alarms += [*_outcome_alarms(findings)]
+        return sorted(alarms, key=lambda alarm: alarm.day)
+
+
+def who_of(exams: SimExams) -> pd.DataFrame:
+    """Return site, scanner, software version and patient of simulated exams."""
+    parts = np.array([(s.site, s.scanner, s.software_version) for s in exams.strata], dtype=object)
+    names = ["site", "scanner", "software_version"]
+    return pd.DataFrame(parts[exams.stratum], columns=names).assign(patient_id=exams.patient)
+
+
+def outcome_findings(known: Known, year: SimYear) -> OutcomeFindings:
+    """Return what the year's outcomes said by its last day."""
+    return known.outcomes.run(
+        year.day,
+        year.logit,
+        year.recall,
+        year.outcome_known_cancer,
+        year.outcome_day,
+        stratum=year.stratum,
+        until=float(year.days),
+    )
+
+
+def _outcome_alarms(findings: OutcomeFindings) -> Iterator[Alarm]:
+    days = [day for day in (findings.rank_day, findings.rate_day) if day is not None]
+    triage = decide(Evidence(outcome=findings, level="programme")) if days else None
+    if triage is not None:
+        yield Alarm(int(min(days)), confirmed=True, cause=triage.cause, channel="outcomes")
+
+
+class WatchedYear:
+    """One year under the control, alarm by alarm."""
+
+    def __init__(self, known: Known, year: SimYear, config: MonitorConfig) -> None:
+        self.known, self.year, self.config = known, year, config
+        reference = known.reference
+        strata = strata_of(who_of_strata(year.strata), config)
+        self.rows = list(dict.fromkeys([*reference.strata, *strata]))
+        self.row_of = np.array([self.rows.index(one) for one in strata])
+        starts = [reference.start(one) for one in self.rows]
+        self.control = ProgrammeControl.start(
+            reference.channels.names, starts, known.thresholds, config, trace=False
+        )
+        self.codes = [reference.baseline(one).codes for one in self.rows]
+
+    def alarms(self) -> Iterator[Alarm]:
+        """Yield the alarms as they come; new software versions at their first exam."""
+        yield from self._new_versions()
+        channels, year = self.known.reference.channels, self.year
+        vectors = year.embedding.astype(float)
+        values = channels.values_of(year.columns, vectors)
+        phi = None
+        if channels.embedding and "embedding" not in self.config.channel_groups_off:
+            phi = channels.phi(vectors)
+        rows = self.row_of[year.stratum]
+        draws = np.random.default_rng(self.config.seed).random(values.shape)
+        begin = 0
+        while begin < len(values):
+            found = self.control.take(values, phi, rows, draws, begin=begin, once=True)
+            if not found:
+                return
+            yield from (self._alarm(one) for one in found)
+            for one in found:
+                self.control.close(one.node, learn=True)
+            begin = found[0].exam + 1
+
+    def _alarm(self, one: Confirmation) -> Alarm:
+        codes = self.codes[one.leaves[0]] if len(one.leaves) == 1 else ()
+        triage = decide(evidence_at(self.control, one.node, codes))
+        strata = np.flatnonzero(np.isin(self.row_of, one.leaves))
+        whole = len(one.leaves) == len(self.rows)
+        names = (*self.control.channels, "score_ks", "embedding_mmd")
+        return Alarm(
+            int(self.year.day[one.exam]),
+            confirmed=True,
+            cause=triage.cause if triage else None,
+            strata=() if whole else tuple(int(at) for at in strata),
+            since_day=self._since(one),
+            channel=names[int(self.control.charts.lead[one.node, 0])],
+        )
+
+    def _since(self, one: Confirmation) -> int:
+        clock = int(self.control.charts.change_clock[one.node])
+        return int(self.year.day[min(max(clock, 0), one.exam)])
+
+    def _new_versions(self) -> Iterator[Alarm]:
+        for place, stratum in enumerate(self.year.strata):
+            codes = self.codes[self.row_of[place]]
+            exams = np.flatnonzero(self.year.stratum == place)
+            if "VERSION_NEW" in codes and len(exams):
+                triage = decide(Evidence(version_new=True))
+                cause = triage.cause if triage else None
+                yield Alarm(
+                    int(self.year.day[exams[0]]), True, cause, (place,), channel=str(stratum.name)
+                )
+
+
+def who_of_strata(strata: list[Stratum]) -> pd.DataFrame:
+    """Return strata as rows of an exam frame."""
+    names = ["site", "scanner", "software_version"]
+    parts = [(one.site, one.scanner, one.software_version) for one in strata]
+    return pd.DataFrame(parts, columns=names)
+
+
+def ablations(config: MonitorConfig = YEAR) -> list[Ours]:
+    """Return the control without one of its parts each."""
+    from dataclasses import replace
+
+    return [
+        Ours("no_strata", "without strata", replace(config, strata=())),
+        Ours("no_pooling", "without pooling", replace(config, levels=("version",))),
+        Ours("no_e_process", "without e-process", replace(config, confirm=False)),
+        Ours("no_embedding", "without embedding", replace(config, channel_groups_off=OFF)),
+    ]
+
+
+__all__ = ["YEAR", "Known", "Ours", "WatchedYear", "ablations", "who_of"]

@@ -1,0 +1,540 @@
+"""Control of a whole programme, exam by exam: CUSUMs alert, an e-detector confirms.
+
+Channels arrive as values and become conformal normal scores z (see
+`monitoring.conformal`): each exam is ranked among its stratum's reference, so that z
+is N(0, 1) while nothing has changed. The same z go to the charts of a **tree of
+nodes**: the stratum itself (site x scanner x software version), its scanner, its
+site, the programme. So a change at one scanner is seen at that scanner, one that
+is everywhere is seen where most exams are, and strata too small to tell anything
+alone count in the pool.
+
+- **CUSUMs** (Page 1954, doi:10.1093/biomet/41.1-2.100), two-sided, per node and
+  channel, with a small and a larger allowance: ``S = max(0, S + z - k)``. The *alert*
+  is the first exam at which one reaches its height.
+- **e-detector** (Shin, Ramdas & Rinaldo 2023, arXiv:2203.03532): per node, channel,
+  side and bet ``d`` the Shiryaev-Roberts sum ``R = (1 + R) * exp(d * z - d * d / 2)``;
+  their mean M has E[M] <= number of exams. An alert is *confirmed* when M is as
+  high as the budget asks. A node's threshold is in proportion to its share of the
+  exams: every node may err equally often.
+- heights and threshold are set by a block bootstrap of the reference to a budget a
+  year over all nodes and channels together (`monitoring.threshold`).
+- **new strata**: where a stratum itself begins with a known change (a new scanner,
+  a new version), the plain product of the same bets from its first exam counts, too;
+  it ever reaches ``1 / error`` with probability ``error`` (Ville).
+- **scope**: a node that confirms hands the alarm to those of its strata that carry
+  the change, if not all do. Strata in alarm no longer feed the nodes above them.
+
+A missing value changes nothing in its channel. Two channels come in blocks: the
+KS distance of the score's ranks and the MMD of the embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from monitoring.charts import (
+    DISTANCES,
+    Baselines,
+    Charts,
+    Rules,
+    Sizes,
+    empty_baselines,
+    empty_charts,
+    from_text,
+    more_baselines,
+    more_charts,
+    to_text,
+)
+from monitoring.config import MonitorConfig
+from monitoring.conformal import Floats
+from monitoring.embedding import FEATURES, mmd_null
+from monitoring.strata import Stratum
+
+LEVELS = ("version", "scanner", "site", "programme")
+EVIDENCE = ("cusum", "sr", "start", "mass", "evidence", "state", "sums", "gathered", "ranked")
+"""Charts that are zero when nothing was seen."""
+STATES = ("in_control", "alert", "confirmed")
+CLOSE, BESIDE = 3.0, 8.0
+"""Nats of gain: how much worse a larger node may explain a change, what a second one needs."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a stratum begins with.
+
+    ``values`` (n, C) are its reference's channels, ``phi`` (n, D) their embedding features
+    less their mean ``centre`` (D,), ``patients`` (n,) whose they are. ``share`` is the part
+    of the programme's exams that it is expected to have.
+    """
+
+    stratum: Stratum
+    values: Floats
+    tolerance: Floats
+    phi: Floats
+    centre: Floats
+    patients: np.ndarray
+    share: float
+    order: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    learn_first: bool = False
+    known_start: bool = False
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Heights (L,) of the CUSUMs and the log threshold of the programme's evidence."""
+
+    heights: tuple[float, ...]
+    log_budget: float
+
+    @classmethod
+    def by_theory(cls, config: MonitorConfig, nodes: int = 10) -> Self:
+        """Return the threshold that needs no reference: no more often than the budget allows.
+
+        E[M] <= exams makes one of ``nodes`` nodes err no sooner than the budget; the
+        heights are Siegmund's approximation of the alerts' budget (1985, eq. 2.56).
+        """
+        rate = config.exams_a_year * nodes * 30 / config.alerts_a_year
+        heights = tuple(np.log(2 * k * k * rate + 1) / (2 * k) for k in config.allowances)
+        return cls(heights, float(np.log(nodes * config.budget_exams)))
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the tree: its name (empty parts are pooled over), level, and its strata."""
+
+    stratum: Stratum
+    level: str
+    leaves: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """A node confirmed at ``exam`` (row of what was taken); ``leaves`` are its strata."""
+
+    exam: int
+    node: int
+    leaves: tuple[int, ...]
+
+
+@dataclass
+class ProgrammeControl:
+    """The running control; strata are rows of ``base``, nodes rows of ``charts``."""
+
+    channels: tuple[str, ...]
+    config: MonitorConfig
+    thresholds: Thresholds
+    base: Baselines
+    charts: Charts
+    strata: list[Stratum] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
+    under: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def start(
+        cls,
+        channels: Sequence[str],
+        starts: Sequence[Start],
+        thresholds: Thresholds,
+        config: MonitorConfig,
+        *,
+        trace: bool = True,
+    ) -> Self:
+        """Start the control of the strata known; others join by `join`."""
+        sizes = sizes_of(channels, config, trace=trace)
+        room = max([config.calibration_cap, *(len(one.values) for one in starts)]) + 1
+        base = empty_baselines(len(channels), FEATURES, room)
+        control = cls(tuple(channels), config, thresholds, base, empty_charts(0, sizes))
+        control.sizes = sizes
+        control.charts.weight[:] = weights_of(channels, config)
+        for one in starts:
+            control._add_stratum(one)
+        control._grow_tree()
+        return control
+
+    sizes: Sizes = field(init=False, repr=False)
+
+    @property
+    def rules(self) -> Rules:
+        """Return what the kernel needs to know."""
+        config, score = self.config, -1
+        if "score" in self.channels:
+            score = self.channels.index("score")
+        return Rules(
+            allowances=np.array(config.allowances),
+            heights=np.array(self.thresholds.heights),
+            shifts=np.array(config.bets),
+            log_budget=self.thresholds.log_budget,
+            log_start=float(-np.log(config.new_stratum_error)),
+            least_log=float(np.log(100.0)),
+            clip=config.clip,
+            cap=config.calibration_cap,
+            score=score,
+            confirms=int(config.confirm),
+            block_exams=config.ring_exams,
+            mmd_exams=config.mmd_exams,
+        )
+
+    def join(self, start: Start) -> int:
+        """Begin to watch a stratum that was not known; return its row."""
+        self._add_stratum(start)
+        self._grow_tree()
+        return len(self.strata) - 1
+
+    def take(
+        self,
+        values: Floats,
+        phi: Floats | None,
+        strata: np.ndarray,
+        draws: Floats,
+        *,
+        begin: int = 0,
+        once: bool = False,
+    ) -> list[Confirmation]:
+        """Take exams in the order in which they were scored; return what they confirmed.
+
+        With ``once`` the first exam that confirms anything is the last one taken.
+
+        ``values`` (n, C) with NaN where missing, ``phi`` (n, D) or None, ``strata`` (n,) rows of
+        strata that joined, ``draws`` (n, C) uniforms in (0, 1) that break ties.
+        """
+        from monitoring.kernel import advance  # the first call compiles or loads it
+
+        values = np.ascontiguousarray(values, np.float64)
+        features = np.full((len(values), 0), np.nan) if phi is None else phi
+        features = np.ascontiguousarray(features, np.float64)
+        rows = np.ascontiguousarray(strata, np.int64)
+        rules, found = self.rules, list[Confirmation]()
+        z = np.empty(values.shape[1] + DISTANCES)
+        ratios = np.empty((len(z), 2, len(rules.shifts)))
+        while begin < len(values) and not (once and found):
+            exam, node = advance(
+                values, features, rows, draws, begin, self.base, self.charts, rules, z, ratios
+            )
+            if node >= 0:
+                found += self._settle(exam)
+            begin = exam + 1
+        return found
+
+    # alarms: whose they are, and how they end
+
+    def _settle(self, exam: int) -> list[Confirmation]:
+        """Give new confirmations to the nodes that carry the change."""
+        fresh = [
+            node
+            for node in range(len(self.nodes))
+            if self.charts.state[node] == 2 and node not in self.under
+        ]
+        fresh.sort(key=lambda node: len(self.nodes[node].leaves))
+        found = list[Confirmation]()
+        for node in fresh:
+            if node in self.under or self.charts.state[node] != 2:
+                continue  # settled with one below it
+            for owner in self._owners(node):
+                found.append(self._hold(owner, exam))
+        return found
+
+    def _hold(self, node: int, exam: int) -> Confirmation:
+        """Keep a node in alarm: its strata feed no other, the nodes above begin anew."""
+        leaves = self.nodes[node].leaves
+        for leaf in leaves:
+            self.base.feeds[leaf] = 0
+        for other, one in enumerate(self.nodes):
+            if other == node:
+                continue
+            if set(one.leaves) <= set(leaves):
+                self.under[other] = node
+            elif set(leaves) & set(one.leaves):
+                self.restart(other)
+        self.under[node] = node
+        return Confirmation(exam, node, leaves)
+
+    def _owners(self, node: int) -> list[int]:
+        """Return the nodes that carry the change of ``node``: itself, or some below it."""
+        owners = [one for one in self.carriers(node) if one not in self.under]
+        if node in owners or not owners:
+            return [node]
+        for owner in owners:
+            self._confirm_with(owner, node)
+        self.restart(node)
+        return owners
+
+    def carriers(self, node: int) -> list[int]:
+        """Return the nodes, ``node`` or below, whose own shift explains the change best.
+
+        The gain of a node is the log likelihood ratio of a shift of its own mean, on
+        the channel that led, over none: half its exams times the mean squared. The
+        highest gain carries, a larger node where it is as good to within `CLOSE`;
+        what lies beside it carries too where it gains `BESIDE`.
+        """
+        mine = set(self.nodes[node].leaves)
+        below = [at for at, one in enumerate(self.nodes) if set(one.leaves) <= mine]
+        clock = int(self.charts.change_clock[node])
+        channel, side = self.lead_of(node)
+        gains = {at: self._gain(at, clock, channel, side) for at in below}
+        chosen: list[int] = []
+        left = set(mine)
+        while left:
+            open_nodes = [at for at in below if set(self.nodes[at].leaves) <= left]
+            best = max((gains[at] for at in open_nodes), default=0.0)
+            if chosen and best < BESIDE:
+                break
+            near = [at for at in open_nodes if gains[at] >= best - (0.0 if chosen else CLOSE)]
+            one = max(near, key=lambda at: (len(self.nodes[at].leaves), gains[at]))
+            chosen.append(one)
+            left -= set(self.nodes[one].leaves)
+        return chosen
+
+    def lead_of(self, node: int) -> tuple[int, int]:
+        """Return the scalar channel and side that led; of a block's distance, what moved most."""
+        channel, side = int(self.charts.lead[node, 0]), int(self.charts.lead[node, 1])
+        if channel < len(self.channels):
+            return channel, side
+        total, count = self.sums_since(node, int(self.charts.change_clock[node]))
+        weight = np.abs(total) / np.sqrt(np.maximum(count, 1))
+        channel = int(weight.argmax())
+        return channel, int(total[channel] < 0)
+
+    def _gain(self, node: int, clock: int, channel: int, side: int) -> float:
+        total, count = self.sums_since(node, clock)
+        moved = total[channel] if side == 0 else -total[channel]
+        return max(float(moved), 0.0) ** 2 / (2 * max(float(count[channel]), 1.0))
+
+    def sums_since(self, node: int, clock: int) -> tuple[Floats, Floats]:
+        """Return each channel's sum of scores after a moment, and the exams in it, (C,) both."""
+        charts = self.charts
+        rows = charts.recent_exam[node] > 0
+        if charts.exams[node] > rows.sum() and charts.recent_clock[node].min() > clock:
+            after = charts.block_clock[node] > clock
+            return charts.block_sum[node, after].sum(0), charts.block_count[node, after].sum(0)
+        scores = self.since(node, clock)
+        return np.nansum(scores, axis=0), np.isfinite(scores).sum(axis=0).astype(float)
+
+    def since(self, node: int, clock: int) -> Floats:
+        """Return the scores of a node's newest exams after a moment, (m, C), oldest first."""
+        rows = np.argsort(self.charts.recent_exam[node], kind="stable")
+        rows = rows[self.charts.recent_exam[node, rows] > 0]
+        after = rows[self.charts.recent_clock[node, rows] > clock]
+        return np.asarray(self.charts.recent_z[node, after])
+
+    def _confirm_with(self, owner: int, node: int) -> None:
+        """Let a node below take over the alarm of ``node``."""
+        charts = self.charts
+        clock = int(charts.change_clock[node])
+        charts.state[owner] = 2
+        charts.lead[owner] = charts.lead[node]
+        charts.change_clock[owner] = clock
+        after = int((charts.recent_clock[owner] > clock).sum())
+        charts.change_at[owner] = max(0, charts.exams[owner] - after)
+        charts.confirmed_at[owner] = charts.exams[owner]
+        charts.alert_at[owner] = charts.exams[owner]
+
+    def restart(self, node: int) -> None:
+        """Forget alert and evidence of a node, keep the calibration."""
+        charts = self.charts
+        for name in EVIDENCE:
+            getattr(charts, name)[node] = 0
+        charts.known_start[node] = 0
+        charts.zero_exam[node] = charts.exams[node]
+        charts.zero_clock[node] = charts.clock[0]
+        charts.alert_at[node] = charts.change_at[node] = charts.confirmed_at[node] = 0
+
+    def close(self, node: int, *, learn: bool) -> None:
+        """End an alarm: with ``learn`` the strata's next exams become their baseline.
+
+        Without, they meet the reference again, as after mended data.
+        """
+        for leaf in self.nodes[node].leaves:
+            self.base.feeds[leaf] = 1
+            self._rebase(leaf, learn=learn)
+        for other in [one for one, top in self.under.items() if top == node]:
+            del self.under[other]
+            self.restart(other)
+
+    def _rebase(self, leaf: int, *, learn: bool) -> None:
+        start = self.starts[leaf]
+        known = np.zeros((0, len(self.channels))) if learn else start.values
+        self.base.least[leaf] = self.config.learn_exams if learn else 0
+        self.base.tolerance[leaf] = 0.0 if learn else start.tolerance
+        self.fill(leaf, known)
+        if learn:  # the embedding's centre is the reference's: what moved once would stay moved
+            self.charts.null[self.own(leaf)] = 0.0
+
+    # the tree
+
+    def own(self, leaf: int) -> int:
+        """Return the node of a stratum alone (or the smallest that it has)."""
+        return int(self.base.parents[leaf, 0])
+
+    def _add_stratum(self, start: Start) -> None:
+        room, width = self.base.ordered.shape[2], len(self.channels)
+        self.base = more_baselines(
+            self.base,
+            ordered=np.zeros((width, room)),
+            size=np.zeros(width),
+            rows=0,
+            least=self.config.learn_exams if start.learn_first else 0,
+            tolerance=start.tolerance,
+            centre=start.centre,
+            parents=np.full(4, -1),
+            feeds=1,
+        )
+        self.strata.append(start.stratum)
+        self.starts.append(start)
+        if not start.learn_first:
+            self.fill(len(self.strata) - 1, start.values)
+
+    def fill(self, leaf: int, values: Floats) -> None:
+        """Make values (n, C) the calibration of a stratum."""
+        ordered = np.sort(values, axis=0)  # NaN come last
+        self.base.ordered[leaf, :, : len(values)] = ordered.T
+        self.base.size[leaf] = np.isfinite(values).sum(axis=0)
+        self.base.rows[leaf] = len(values)
+
+    def _grow_tree(self) -> None:
+        """Add the nodes that the strata known now call for; those there keep their charts."""
+        wanted = tree_of(self.strata, self.config.levels)
+        known = {(one.stratum, one.level): at for at, one in enumerate(self.nodes)}
+        for one in wanted:
+            at = known.get((one.stratum, one.level))
+            if at is None:
+                at = len(self.nodes)
+                self.nodes.append(one)
+                self.charts = more_charts(self.charts, self._fresh(one))
+                self.charts.zero_clock[at] = self.charts.clock[0]
+            else:
+                self.nodes[at] = one
+            share = sum(self.starts[leaf].share for leaf in one.leaves)
+            self.charts.log_share[at] = np.log(min(max(share, 1e-4), 1.0))
+            self._allow(at)
+            for leaf in one.leaves:
+                self.base.parents[leaf, LEVELS.index(one.level)] = at
+        for row in self.base.parents[self.base.parents[:, 0] < 0]:  # pooled only
+            place = int(np.flatnonzero(row >= 0)[0])
+            self.base.parents[self.base.parents[:, place] == row[place], 0] = row[place]
+            self.base.parents[self.base.parents[:, place] == row[place], place] = -1
+
+    def _allow(self, node: int) -> None:
+        """Set a node's tolerance: the reference's own sampling error must not add up."""
+        exams = sum(max(int(self.base.rows[leaf]), 1) for leaf in self.nodes[node].leaves)
+        tolerance = self.config.tolerance + self.config.reference_errors / np.sqrt(exams)
+        bets = np.array(self.config.bets)
+        self.charts.tolerance[node] = tolerance
+        self.charts.fees[node] = np.exp(-(bets**2) / 2 - bets * tolerance)
+
+    def _fresh(self, node: Node) -> Charts:
+        charts = empty_charts(1, self.sizes)
+        only = self.starts[node.leaves[0]] if len(node.leaves) == 1 else None
+        charts.known_start[0] = bool(only and only.known_start and not only.learn_first)
+        null = self._null(node)
+        if len(null):
+            charts.null[0] = null
+        return charts
+
+    def _null(self, node: Node) -> Floats:
+        if "embedding" in self.config.channel_groups_off:
+            return np.empty(0)
+        parts = [self.starts[leaf] for leaf in node.leaves if not self.starts[leaf].learn_first]
+        phi = [one.phi for one in parts if len(one.phi)]
+        if not phi:
+            return np.empty(0)
+        patients = np.concatenate([one.patients for one in parts if len(one.phi)])
+        rng = np.random.default_rng(self.config.seed)
+        return mmd_null(np.vstack(phi), patients, self.config.mmd_exams, self.config.mmd_draws, rng)
+
+    # state
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-able state; the strata's starts come from the release again."""
+        return {
+            "channels": list(self.channels),
+            "heights": list(self.thresholds.heights),
+            "log_budget": self.thresholds.log_budget,
+            "strata": [[one.site, one.scanner, one.software_version] for one in self.strata],
+            "charts": to_text(self.charts),
+            "base": to_text(self.base),
+            "under": {str(node): top for node, top in self.under.items()},
+        }
+
+    @classmethod
+    def from_dict(
+        cls, data: dict[str, Any], start_of: Callable[[Stratum], Start], config: MonitorConfig
+    ) -> Self:
+        """Build from `to_dict`'s data; ``start_of`` gives what a stratum began with."""
+        channels = tuple(data["channels"])
+        thresholds = Thresholds(tuple(data["heights"]), float(data["log_budget"]))
+        starts = [start_of(Stratum(*one)) for one in data["strata"]]
+        charts, base = from_text(Charts, data["charts"]), from_text(Baselines, data["base"])
+        control = cls(channels, config, thresholds, base, charts)
+        control.sizes = sizes_of(channels, config, trace=True)
+        control.strata, control.starts = [one.stratum for one in starts], starts
+        control.nodes = _in_order(control)
+        control.under = {int(node): top for node, top in data["under"].items()}
+        return control
+
+
+def weights_of(channels: Sequence[str], config: MonitorConfig) -> Floats:
+    """Return what one sum of evidence of each channel weighs, (C + 2,); all together weigh 1.
+
+    The score has ``score_weight`` of the whole: it is what decides about women.
+    """
+    parts = np.full(len(channels) + DISTANCES, (1 - config.score_weight) / (len(channels) + 1))
+    if "score" in channels:
+        parts[list(channels).index("score")] = config.score_weight
+    sides = np.array([2] * len(channels) + [1] * DISTANCES)
+    return np.asarray(parts / parts.sum() / sides / len(config.bets))
+
+
+def sizes_of(channels: Sequence[str], config: MonitorConfig, *, trace: bool) -> Sizes:
+    """Return the lengths of the charts' axes."""
+    return Sizes(
+        channels=len(channels),
+        allowances=len(config.allowances),
+        bets=len(config.bets),
+        recent=config.recent_exams,
+        blocks=config.ring_blocks,
+        ks_exams=config.ks_exams,
+        features=FEATURES,
+        draws=config.mmd_draws,
+        trace=config.trace_exams if trace else 0,
+    )
+
+
+def tree_of(strata: Sequence[Stratum], levels: Sequence[str]) -> list[Node]:
+    """Return the nodes over strata, in order of level; a pool of one stratum is none of its own.
+
+    A node that would have the very strata of one below it is left out: one chart each.
+    """
+    found, seen = list[Node](), set[frozenset[int]]()
+    for level in LEVELS:
+        groups: dict[Stratum, list[int]] = {}
+        for leaf, one in enumerate(strata):
+            groups.setdefault(_pooled(one, level), []).append(leaf)
+        for stratum, leaves in groups.items():
+            wanted = level in levels or (level == "programme" and not found)
+            if wanted and frozenset(leaves) not in seen:
+                seen.add(frozenset(leaves))
+                found.append(Node(stratum, level, tuple(leaves)))
+    return found
+
+
+def _pooled(one: Stratum, level: str) -> Stratum:
+    if level == "version":
+        return one
+    if level == "scanner":
+        return Stratum(one.site, one.scanner, "")
+    return Stratum(one.site if level == "site" else "", "", "")
+
+
+def _in_order(control: ProgrammeControl) -> list[Node]:
+    """Return the nodes in the order of the saved charts, as the strata's parents tell."""
+    parents, found = control.base.parents, dict[int, Node]()
+    for place, level in enumerate(LEVELS):
+        for node in sorted({int(at) for at in parents[:, place] if at >= 0} - set(found)):
+            leaves = tuple(int(leaf) for leaf in np.flatnonzero(parents[:, place] == node))
+            found[node] = Node(_pooled(control.strata[leaves[0]], level), level, leaves)
+    return [found[node] for node in sorted(found)]
