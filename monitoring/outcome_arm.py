@@ -103,7 +103,7 @@ class OutcomeArm:
         rows = np.zeros((len(exams.cancer), len(SUMS)))
         rows[:, 0], rows[:, 1] = exams.weight, exams.weight * exams.cancer
         rows[:, 2], rows[ranked, 3], rows[ranked, 4] = exams.recalled, 1.0, z
-        sums = np.add.reduceat(rows, starts, axis=0)
+        sums = np.add.reduceat(rows, starts, axis=0).round(4)  # as it is saved
         self.recent = np.vstack([self.recent, sums])[-self.ring :]
 
     def change(self, family: str) -> int:
@@ -135,7 +135,7 @@ class OutcomeArm:
             "ranks_cap": self.ranks.cap,
             "rates": [self.rates.cancers, self.rates.others, self.rates.cap],
             "detector": self.detector.to_dict(),
-            "recent": np.round(self.recent, 4).tolist(),
+            "recent": self.recent.tolist(),
             "ring": self.ring,
             "confirmed": self.confirmed,
         }

@@ -100,7 +100,7 @@ class OutcomeControl:
         ``exams`` are all of the release in the order of scoring; those taken before
         are only neighbours.
         """
-        known = exams.cancer & (exams.outcome_day <= until)
+        known = exams.cancer_day <= until
         return sum(self._take_arm(arm, exams, known, until) for arm in self.arms)
 
     def _take_arm(self, arm: str, exams: ScoredExams, known: Flags, until: float) -> int:
@@ -108,7 +108,7 @@ class OutcomeControl:
         needed = exams.recall if arm == RECALLED else np.ones(len(exams.day), dtype=bool)
         waiting = self.config.recalled if arm == RECALLED else self.config.everyone
         ready = ready_blocks(
-            exams.day[first:], exams.outcome_day[first:], needed[first:], size, waiting
+            exams.day[first:], exams.told_day[first:], needed[first:], size, waiting
         )
         blocks = int(np.searchsorted(ready.day, until, side="right"))
         days, passed = ready.day[:blocks], ready.passed[:blocks]
@@ -125,8 +125,8 @@ class OutcomeControl:
     ) -> None:
         size = self.config.block_exams
         recall = exams.recall[rows]
-        told = exams.outcome_day[rows] <= seen
-        cancer = exams.cancer[rows] & told & (recall if arm == RECALLED else True)
+        told = exams.told_day[rows] <= seen
+        cancer = (exams.cancer_day[rows] <= seen) & (recall if arm == RECALLED else True)
         placed = np.full(len(rows), np.nan)
         at = np.flatnonzero(cancer)
         placed[at] = placed_among(rows[at], exams.logit, known, exams.stratum, self.config)

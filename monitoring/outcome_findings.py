@@ -51,32 +51,38 @@ class OutcomeConfig:
 
 
 class ScoredExams(NamedTuple):
-    """Exams in the order of scoring, each (n,): day scored, logit, recalled, outcome, its day.
+    """Exams in the order of scoring, each (n,); days as numbers, inf: not (yet).
 
-    ``cancer`` counts only where ``outcome_day`` (days, inf: unknown) has come.
+    ``told_day`` is when a first outcome was known, ``cancer_day`` when a cancer was: at
+    once, or later than that where a woman first taken for healthy fell ill.
     """
 
     day: Floats
     logit: Floats
     recall: Flags
-    cancer: Flags
-    outcome_day: Floats
+    told_day: Floats
+    cancer_day: Floats
     stratum: NDArray[Any]
 
     @classmethod
     def of(
-        cls, day: ArrayLike, logit: ArrayLike, recall: ArrayLike, cancer: ArrayLike,
-        outcome_day: ArrayLike, stratum: ArrayLike | None = None,
-    ) -> Self:  # fmt: skip
-        """Take arrays of any kind; without ``stratum`` all exams are one."""
-        days = np.asarray(day, dtype=float)
+        cls,
+        day: ArrayLike,
+        logit: ArrayLike,
+        recall: ArrayLike,
+        cancer: ArrayLike,
+        outcome_day: ArrayLike,
+        stratum: ArrayLike | None = None,
+    ) -> Self:
+        """Take arrays of any kind with one outcome each; without ``stratum`` all are one."""
+        days, told = np.asarray(day, dtype=float), np.asarray(outcome_day, dtype=float)
         groups = np.zeros(len(days), dtype=np.int64) if stratum is None else np.asarray(stratum)
         return cls(
             days,
             np.asarray(logit, dtype=float),
             np.asarray(recall, dtype=bool),
-            np.asarray(cancer, dtype=bool),
-            np.asarray(outcome_day, dtype=float),
+            told,
+            np.where(np.asarray(cancer, dtype=bool), told, np.inf),
             groups,
         )
 
