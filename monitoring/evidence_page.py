@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from monitoring.outcome_section import outcomes_section
 from monitoring.page import page
 from monitoring.pictures import draw_channel, number
+from monitoring.plot import WatchedNode, draw_nodes
 from monitoring.sections import (
     DISTANCE_NOTE,
     PROGRAMME,
@@ -31,6 +32,7 @@ from monitoring.sections import (
     since,
     table,
 )
+from monitoring.triage import Triage
 from monitoring.words import (
     ACTIONS,
     CAUSES,
@@ -72,6 +74,39 @@ def episode_file(told: Mapping[str, Any]) -> str:
     """Return the name of an episode's page inside the run's folder."""
     slug = re.sub(r"[^a-z0-9.]+", "-", str(told["key"]).lower()).strip("-")
     return f"episode-{slug}.html"
+
+
+class Grounds(Protocol):
+    """What an alarm rests on: `monitoring.episodes.Proposal` has it."""
+
+    @property
+    def evidence(self) -> Mapping[str, Any]:
+        """The record that is kept with the episode."""
+
+    @property
+    def triage(self) -> Triage:
+        """Cause, action, probabilities and weights."""
+
+
+def write_episode_pages(
+    directory: Path,
+    report: Report,
+    alarms: Iterable[tuple[Mapping[str, Any], Grounds]],
+    nodes: Iterable[WatchedNode],
+) -> list[str]:
+    """Write a page for every alarm of a run, new or going on; return their file names.
+
+    ``alarms`` pair what is told of it (`Proposal.to_dict`, with the episode's own key) with
+    the proposal itself. The control of the node of that name is drawn on the page.
+    """
+    by_name = {one.name: one for one in nodes}
+    files = []
+    for told, grounds in alarms:
+        node = by_name.get(str(told["stratum"]))
+        picture = draw_nodes([node]) if node is not None else ""
+        episode = Episode(told, grounds.evidence, grounds.triage.to_dict(), picture)
+        files.append(write_episode_page(directory, report, episode))
+    return files
 
 
 def write_episode_page(directory: Path, report: Report, episode: Episode) -> str:

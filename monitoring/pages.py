@@ -33,6 +33,7 @@ def write_run_page(directory: Path, report: Mapping[str, Any]) -> None:
         f"policy {escape(report['policy'])} · at most one false alarm per "
         f"{report['budget_exams']:,} exams of a stratum · <a href='../'>all runs</a></p>",
         *(_episode(one, directory) for one in report["episodes_opened"]),
+        *_going_on(directory, report),
         codes_section(report.get("codes", ())),
         "<h2>The programme</h2>",
         nodes_section(report["strata"]),
@@ -118,6 +119,19 @@ def _episode(one: Mapping[str, Any], directory: Path) -> str:
         f"<b>{escape(one['action'])}</b>{when}{link}<br>{escape(one['reason'])}<br>"
         f"<span class=quiet>{escape(one['key'])}</span></div>"
     )
+
+
+def _going_on(directory: Path, report: Mapping[str, Any]) -> list[str]:
+    """Link the evidence of alarms that opened no episode in this run: theirs is open already."""
+    opened = {one["key"] for one in report["episodes_opened"]}
+    rest = [one for one in report.get("alarms", ()) if one["key"] not in opened]
+    lines = []
+    for one in rest:
+        file = episode_file(one)
+        words = escape(f"{one['stratum']}: {cause_words(one['cause'])}")
+        linked = f"<a href='{file}'>{words}</a>" if (directory / file).exists() else words
+        lines.append(f"<li>{linked} <span class=quiet>{escape(one['key'])}</span></li>")
+    return [f"<p>Going on since an earlier run:</p><ul>{''.join(lines)}</ul>"] if lines else []
 
 
 def _distances(distances: Mapping[str, Mapping[str, Any]]) -> list[str]:

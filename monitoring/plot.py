@@ -77,14 +77,25 @@ class WatchedNode(Protocol):
 def plot_nodes(
     nodes: Sequence[WatchedNode], path: Path, title: str = "Control", most: int = MOST_PANELS
 ) -> Path | None:
-    """Draw the nodes, those in alarm first; None when nothing was tested yet.
+    """Draw the nodes into a file; None when nothing was tested yet."""
+    drawn = draw_nodes(nodes, title, most)
+    if not drawn:
+        return None
+    path.write_text(f"{drawn}\n")
+    return path
+
+
+def draw_nodes(
+    nodes: Sequence[WatchedNode], title: str = "Control", most: int = MOST_PANELS
+) -> str:
+    """Return the nodes as SVG, those in alarm first; "" when nothing was tested yet.
 
     CUSUM and log e-process are drawn as parts of their thresholds: 1 is the alarm.
     """
     tested = sorted((one for one in nodes if len(one.trace)), key=_urgency)
     shown = tested[:most]
     if not shown:
-        return None
+        return ""
     columns = 1 if len(shown) == 1 else 2
     rows = -(-len(shown) // columns)
     left_out = f" ({len(tested) - len(shown)} quieter ones left out)" if tested != shown else ""
@@ -93,12 +104,11 @@ def plot_nodes(
         x, y = WIDTH * (place % columns), 48 + HEIGHT * (place // columns)
         parts.append(f"<g transform='translate({x},{y})'>{_panel(one)}</g>")
     width, height = max(WIDTH, WIDTH * columns), 56 + HEIGHT * rows
-    path.write_text(
+    return (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' "
         f"height='{height}' font-family='system-ui,sans-serif'>"
-        f"<rect width='100%' height='100%' fill='white'/>{''.join(parts)}</svg>\n"
+        f"<rect width='100%' height='100%' fill='white'/>{''.join(parts)}</svg>"
     )
-    return path
 
 
 def plot_control(watch: Any, path: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from monitoring.distances import shift_nodes
 from monitoring.evidence import Evidence
 from monitoring.evidence_page import Episode
 from monitoring.strata import Stratum
-from monitoring.triage import decide
+from monitoring.triage import Triage, decide
 
 NAMES = ("score", "recall", "missing", "embedding_distance", "mean_intensity", "kvp", "age_years")
 KNOWN = Stratum("site-1", "Aurora/A1", "1.0")
@@ -113,15 +114,20 @@ def report(**changes: Any) -> dict[str, Any]:
     } | changes  # fmt: skip
 
 
+def triage() -> Triage:
+    found = decide(evidence())
+    assert found is not None
+    return found
+
+
 def told(**changes: Any) -> dict[str, Any]:
     """Return an episode as `Proposal.to_dict` does."""
-    triage = decide(evidence())
-    assert triage is not None
+    found = triage()
     return {
         "key": "r-1:site-2-draco-d4-2.1:act:1",
-        "cause": triage.cause,
-        "action": triage.action,
-        "reason": triage.reason,
+        "cause": found.cause,
+        "action": found.action,
+        "reason": found.reason,
         "stratum": CHANGED.name,
         "scanner": CHANGED.scanner,
         "exams_to_alarm": 16,
@@ -130,11 +136,7 @@ def told(**changes: Any) -> dict[str, Any]:
 
 
 def episode(picture: str = "") -> Episode:
-    from dataclasses import asdict
-
-    triage = decide(evidence())
-    assert triage is not None
-    return Episode(told(), asdict(evidence()), triage.to_dict(), picture)
+    return Episode(told(), asdict(evidence()), triage().to_dict(), picture)
 
 
 def node() -> SimpleNamespace:

@@ -7,13 +7,13 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from monitoring.evidence_page import Episode, write_episode_page
+from monitoring.evidence_page import Episode, write_episode_page, write_episode_pages
 from monitoring.pages import run_links, write_index, write_run_page
 from monitoring.plot import plot_nodes
 from monitoring.words import ACTIONS, CAUSES
@@ -162,6 +162,17 @@ def test_the_run_page_links_its_episodes_and_says_what_was_wrong(tmp_path):
     assert "CLOCK_BACKWARDS 3 exams older than the last" in page.text
     assert "PSI by chance" in page.text
     assert json.loads((tmp_path / "report.json").read_text())["distances"]["all exams"]
+
+
+def test_an_alarm_that_goes_on_is_linked_with_its_evidence_of_now(tmp_path):
+    grounds = SimpleNamespace(evidence=reports.episode().evidence, triage=reports.triage())
+    report = reports.report(episodes_opened=[], alarms=[reports.told()])
+    pairs = [(reports.told(), grounds)]
+    (name,) = write_episode_pages(tmp_path, report, pairs, [reports.node()])
+    assert "change after 205" in (tmp_path / name).read_text(), "its own control is drawn"
+    write_run_page(tmp_path, report)
+    page = Checked((tmp_path / "index.html").read_text())
+    assert name in page.links and "Going on since an earlier run" in page.text
 
 
 def test_the_tree_is_in_order_and_deeper_nodes_are_further_in(tmp_path):
