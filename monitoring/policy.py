@@ -29,6 +29,8 @@ from mammo.models.config_checks import require_kinds, require_known
 from mammo.settings import Settings
 from monitoring.config import MonitorConfig
 from monitoring.drift import METHODS
+from monitoring.pictures import COLORS
+from monitoring.words import LEVELS
 
 POLICY_FILE = "monitor.yaml"
 """Name of the file in the home."""
@@ -40,10 +42,11 @@ SHARES = frozenset(
         "refusal_rate",
         "evidently_threshold",
         "evidently_share",
+        "outcome_share",
     }
 )
 """Settings that lie in (0, 1]."""
-SIGNED = frozenset({"seed", "lag_exams"})
+SIGNED = frozenset({"seed", "lag_exams", "tolerance", "max_tolerance"})
 """Numbers that may be 0; every other one must be larger."""
 STRATA = ("site", "scanner", "software_version")
 
@@ -136,6 +139,8 @@ def _require_choices(values: Mapping[str, Any]) -> None:
             told = ", ".join(allowed)
             raise SourceInvalid(f"{SECTION}.{name} is {values[name]!r}; allowed are {told}")
     require_known(values.get("strata", ()), STRATA, "part of a stratum")
+    require_known(values.get("levels", ()), LEVELS, "level")
+    require_known(values.get("channel_groups_off", ()), COLORS, "group of channels")
 
 
 def _require_ranges(values: Mapping[str, Any]) -> None:
