@@ -1,4 +1,4 @@
-"""`mammo up`, `down`, `status`, `demo`."""
+"""`mammo up`, `down`, `status`, `demo`, `drill`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def add_stack_commands(app: typer.Typer) -> None:
     app.command(epilog="Example: mammo down")(down)
     app.command(epilog="Example: mammo status --json")(status)
     app.command(epilog="Example: mammo demo --json")(demo)
+    app.command(epilog="Example: mammo drill --to runs/drill")(drill)
 
 
 @reported
@@ -100,6 +101,23 @@ def demo(
     from flows.demo import run_demo
 
     raise typer.Exit(run_demo(directory, as_json=as_json))
+
+
+@reported
+def drill(
+    directory: Annotated[
+        Path, typer.Option("--to", help="Where the drill keeps everything.")
+    ] = Path("runs/drill"),
+    only: Annotated[
+        str, typer.Option(help="Only these trials, comma-separated; `all` for every one.")
+    ] = "all",
+    as_json: Json = False,
+) -> None:
+    """Plant every kind of drift on a live stack of phantoms and see it named. Status 1 if not."""
+    from flows.drill import run_drill
+
+    names = () if only == "all" else tuple(name.strip() for name in only.split(","))
+    raise typer.Exit(run_drill(directory, only=names, as_json=as_json))
 
 
 @contextmanager

@@ -98,17 +98,17 @@ def _run_stages(settings: Settings, directory: Path, recorder: Recorder) -> None
     with recorder.stage("ingest"):
         _ingest(settings, material, recorder)
     with recorder.stage("validate"):
-        _run(settings, "validate/validate", {}, recorder)
+        run_deployment(settings, "validate/validate", {}, recorder)
     with recorder.stage("train and gate"):
-        recorder.champion = _train(settings, recorder)
+        recorder.champion = train_release(settings, recorder)
     with recorder.stage("package and deploy"):
-        _put_into_service(settings, recorder.champion["release"], recorder)
+        put_into_service(settings, recorder.champion["release"], recorder)
     stream = recorder.stream = Stream(settings)
     with recorder.stage("score and ingest real exams"):
         _score_real(settings, stream, material, recorder)
     with recorder.stage("steady stream"):
         stream.send(list_exams(material / "steady"))
-        steady = _run(settings, "monitor/monitor", {}, recorder)
+        steady = run_deployment(settings, "monitor/monitor", {}, recorder)
         recorder.false_alarms = len(steady["episodes_opened"])
     with recorder.stage("refuse a worse release"):
         recorder.refused = _refuse(settings, recorder)
@@ -146,20 +146,22 @@ def _ingest(settings: Settings, material: Path, recorder: Recorder) -> None:
     """Labelled phantoms and the planted bad files; all through Prefect."""
     for source, folder in (("rsna", "train"), ("dicom", "bad")):
         given = {"source": source, "directory": str(material / folder), "config": CONFIG}
-        report = _run(settings, "ingest/ingest", given, recorder)
+        report = run_deployment(settings, "ingest/ingest", given, recorder)
         recorder.refuse(report["quarantined"])
     require_planted(recorder)
 
 
-def _train(settings: Settings, recorder: Recorder, config: str = CONFIG) -> dict[str, Any]:
-    return dict(_run(settings, "train/train", {"config": config}, recorder))
+def train_release(settings: Settings, recorder: Recorder, config: str = CONFIG) -> dict[str, Any]:
+    """Train by a file of `configs/`; return the flow's report: release, metrics, the gate."""
+    return dict(run_deployment(settings, "train/train", {"config": config}, recorder))
 
 
-def _put_into_service(settings: Settings, release_id: str, recorder: Recorder) -> None:
+def put_into_service(settings: Settings, release_id: str, recorder: Recorder) -> None:
+    """Package and deploy the recorder's champion; raise DeployFailed where the gate refused it."""
     if not recorder.champion["gate"]["passed"]:
         raise DeployFailed(recorder.champion["gate"]["summary"])
-    _run(settings, "package/package", {"release_id": release_id}, recorder)
-    deployed = _run(settings, "deploy/deploy", {"release_id": release_id}, recorder)
+    run_deployment(settings, "package/package", {"release_id": release_id}, recorder)
+    deployed = run_deployment(settings, "deploy/deploy", {"release_id": release_id}, recorder)
     recorder.champion["bento_tag"] = deployed["bento_tag"]
 
 
@@ -170,12 +172,12 @@ def _score_real(settings: Settings, stream: Stream, material: Path, recorder: Re
         if answer is not None:
             recorder.real_exams.append(answer | {"source": f"CBIS-DDSM {folder.name}"})
     given = {"source": "dicom", "directory": str(material / "real")}
-    recorder.refuse(_run(settings, "ingest/ingest", given, recorder)["quarantined"])
+    recorder.refuse(run_deployment(settings, "ingest/ingest", given, recorder)["quarantined"])
 
 
 def _refuse(settings: Settings, recorder: Recorder) -> dict[str, Any]:
     """Train a challenger that cannot be good; the gate must refuse it by name."""
-    planted = _train(settings, recorder, config="planted_worse")
+    planted = train_release(settings, recorder, config="planted_worse")
     if planted["gate"]["passed"]:
         raise ValidationFailed("The gate passed the release that was planted as worse.")
     return {"release": planted["release"], "clauses": planted["gate"]["failed"]}
@@ -198,7 +200,7 @@ def _drift(settings: Settings, stream: Stream, material: Path, recorder: Recorde
     with recorder.stage("after the swap"):
         stream.send(exams[DRIFT_EXAMS:])
         stream.post_remaining_outcomes()
-        _run(settings, "monitor/monitor", {}, recorder)
+        run_deployment(settings, "monitor/monitor", {}, recorder)
 
 
 def _wait_for_episode(settings: Settings, recorder: Recorder) -> dict[str, Any]:
@@ -207,7 +209,7 @@ def _wait_for_episode(settings: Settings, recorder: Recorder) -> dict[str, Any]:
     profile = SCANNER_PROFILES[NEW_SCANNER]
     scanner = Scanner(profile.manufacturer, profile.model).key
     while time.monotonic() < deadline:
-        _run(settings, "monitor/monitor", {}, recorder)
+        run_deployment(settings, "monitor/monitor", {}, recorder)
         episodes = PredictionLog(settings.log_url).episodes()
         acting = [
             one
@@ -247,7 +249,7 @@ def _wait_until_closed(
     raise StackUnhealthy(f"Episode {key} was not closed; see its flow run in the Prefect UI.")
 
 
-def _run(
+def run_deployment(
     settings: Settings, deployment: str, parameters: dict[str, Any], recorder: Recorder
 ) -> dict[str, Any]:
     """Run a deployment on the stack's worker and wait for what it returns."""

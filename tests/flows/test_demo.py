@@ -158,7 +158,7 @@ def test_only_an_acting_episode_of_the_new_scanner_counts(
         opened("a", "note"), opened("b", "quarantine"), opened("c", scanner="X/Y"), opened("d")
     )
     monkeypatch.setattr(demo, "PredictionLog", lambda _: log)
-    monkeypatch.setattr(demo, "_run", lambda *_: {})
+    monkeypatch.setattr(demo, "run_deployment", lambda *_: {})
     assert demo._wait_for_episode(settings, Recorder(tmp_path, quiet=True))["key"] == "d"
 
 

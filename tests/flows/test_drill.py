@@ -1,0 +1,114 @@
+"""The drill's judgement, its phantoms, and what it refuses; the live stack is its own test."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flows import drill
+from flows.demo_report import Recorder
+from flows.drill_report import Finding, finish_drill
+from mammo.dicom.read import read_mammogram
+from mammo.errors import SourceInvalid
+from mammo.settings import Settings
+
+RIGHT = Finding(
+    "scanner", "a new one", "acquisition", ("acquisition",), ("recalibrate_and_retrain",),
+    ("site-1 · X",), (0.97,), 30, ("home/reports/drift/x/episode-k.html",), ("evidently.html",),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, "right"),
+        ({"causes": ("software_version", "acquisition"),
+          "actions": ("note", "recalibrate_and_retrain")}, "right"),
+        ({"causes": ("acquisition", "data_fault"),
+          "actions": ("recalibrate_and_retrain", "quarantine")}, "wrong"),
+        ({"causes": ("prevalence",), "actions": ("note",)}, "wrong"),
+        ({"causes": (), "actions": ()}, "not found"),
+        ({"evidence": ()}, "no page"),
+        ({"evidently": ()}, "no page"),
+        ({"expected": ""}, "wrong"),
+        ({"expected": "", "causes": (), "actions": ()}, "right"),
+    ],
+)  # fmt: skip
+def test_a_trial_is_right_when_the_cause_is_named_and_shown(
+    changes: dict[str, Any], verdict: str
+) -> None:
+    found = replace(RIGHT, **changes)
+    assert found.verdict == verdict
+    assert found.is_right == (verdict == "right")
+
+
+def test_pages_count_only_where_they_are(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", _env_file=None)
+    run = settings.reports_dir / "drift" / "x"
+    run.mkdir(parents=True)
+    (run / "episode-k-1.html").write_text("x")
+    (run / "evidently-s.html").write_text("x")
+    url = "http://host/drift/x/"
+    triage = {"triage": {"probabilities": {"acquisition": 0.9}}}
+    opened = [
+        {
+            "key": key,
+            "cause": "acquisition",
+            "action": "retrain",
+            "stratum": "s",
+            "evidence": kept,
+            "report_url": url,
+        }
+        for key, kept in (("k:1", triage), ("k:2", None))
+    ]
+    found = Finding.of("t", "p", "acquisition", 15, opened, settings)
+    assert found.evidence == ("home/reports/drift/x/episode-k-1.html",)
+    assert found.evidently == ("home/reports/drift/x/evidently-s.html",)
+    assert found.probabilities == (0.9, None)
+
+
+def test_the_summary_is_for_machines_too(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    wrong = replace(RIGHT, causes=("prevalence",))
+    finish_drill(tmp_path, Recorder(tmp_path, quiet=True), [RIGHT, wrong], as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["right"], told["trials"]) == (1, 2)
+    assert [one["verdict"] for one in told["findings"]] == ["right", "wrong"]
+    assert told == json.loads((tmp_path / "summary.json").read_text())
+    finish_drill(tmp_path, Recorder(tmp_path, quiet=True), [RIGHT, wrong], as_json=False)
+    assert "acquisition (97%)" in capsys.readouterr().out
+
+
+def test_a_trial_that_is_none_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(SourceInvalid, match=r"No trial scaner; there are quiet, scanner"):
+        drill.run_drill(tmp_path, only=("scaner",))
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_cause_that_inputs_or_outcomes_show_has_a_trial() -> None:
+    assert {one.cause for one in drill.TRIALS} == {
+        "", "acquisition", "data_fault", "prevalence", "concept",
+    }  # fmt: skip
+    assert len({one.seed for one in (drill.TRAINING, *drill.TRIALS)}) == 1 + len(drill.TRIALS)
+
+
+@pytest.mark.slow
+def test_inverted_phantoms_are_read_as_negatives_and_drawn_once(tmp_path: Path) -> None:
+    sound = drill.Trial("sound", "", "", 3, ("aurora",), exams=1)
+    for one in (sound, replace(sound, name="inverted", inverted=True)):
+        drill.draw(tmp_path / one.name, one)
+    pairs = [
+        [read_mammogram(path).pixels for path in sorted((tmp_path / name).rglob("*.dcm"))]
+        for name in ("sound", "inverted")
+    ]
+    for good, bad in zip(*pairs, strict=True):
+        assert np.corrcoef(good.ravel(), bad.ravel())[0, 1] < -0.9
+    stamp = (tmp_path / "sound" / "train.csv").stat().st_mtime_ns
+    drill.draw(tmp_path / "sound", sound)
+    assert (tmp_path / "sound" / "train.csv").stat().st_mtime_ns == stamp
+    drill.draw(tmp_path / "sound", replace(sound, seed=4))
+    assert (tmp_path / "sound" / "train.csv").stat().st_mtime_ns != stamp
