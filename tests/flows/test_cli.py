@@ -18,9 +18,9 @@ from mammo import errors
 from mammo.settings import Settings
 
 COMMANDS = (
-    "up", "down", "status", "demo", "drill", "ingest", "validate", "train", "gate", "package", "deploy",
-    "predict", "monitor", "retrain", "inspect", "deidentify", "compare", "evaluate", "explain",
-    "export", "models", "shortcuts", "sign", "episodes", "close",
+    "up", "down", "status", "demo", "drill", "ingest", "validate", "train", "gate", "package",
+    "deploy", "predict", "monitor", "retrain", "inspect", "deidentify", "compare", "evaluate",
+    "explain", "export", "models", "shortcuts", "sign", "episodes", "close",
     "token add", "token list", "token revoke",
     "data get cbis-sample", "data get phantoms",
 )  # fmt: skip
