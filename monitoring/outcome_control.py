@@ -36,7 +36,7 @@ from numpy.typing import ArrayLike, NDArray
 from monitoring.conformal import Floats
 from monitoring.outcome_arm import OutcomeArm, Taken, log_mean
 from monitoring.outcome_blocks import ready_blocks
-from monitoring.outcome_estimates import concept_log_odds, rank_estimate, rate_estimate
+from monitoring.outcome_estimates import NO_RATIO, concept_log_odds, rank_estimate, rate_estimate
 from monitoring.outcome_findings import Flags, OutcomeConfig, OutcomeFindings, ScoredExams
 from monitoring.outcome_reference import (
     EVERYONE,
@@ -164,35 +164,49 @@ class OutcomeControl:
 
     def findings(self) -> OutcomeFindings:
         """Return what the outcomes taken so far say."""
-        screened, seen = self.arms[RECALLED], self.reference
-        evidence = self.evidence()
-        rank = [key for key in self.days if not key.endswith(" rate")]
-        rate = self.days.get(f"{RECALLED} rate")
         since = self._since()
-        sums = screened.sums_since(since)
-        by = self.arms[EVERYONE] if set(rank) == {f"{EVERYONE} rank"} else screened
-        ranked = sums if by is screened else by.sums_since(by.change("rank"))
-        compared = seen["ranked"] if by is screened else seen["cancers"] + seen["missed"]
-        shift = rank_estimate(ranked[3], ranked[4], compared) or (None, None, None)
-        ratio = rate_estimate(sums[1], sums[0], seen["cancers"], seen["exams"])
+        rank = [day for key, day in self.days.items() if not key.endswith(" rate")]
+        rate = self.days.get(f"{RECALLED} rate")
+        (shift, low, high), ranked = self._rank_since(since)
+        sums, before = self.arms[RECALLED].sums_since(since), self._before(since)
         return OutcomeFindings(
-            rank_shift=shift[0],
-            rank_low=shift[1],
-            rank_high=shift[2],
+            rank_shift=shift,
+            rank_low=low,
+            rank_high=high,
             rank_confirmed=bool(rank),
-            rank_day=min((self.days[key] for key in rank), default=None),
-            rate_ratio=ratio,
+            rank_day=min(rank, default=None),
+            rate_ratio=rate_estimate(sums[1], sums[0], before[1], before[0]) or NO_RATIO,
             rate_confirmed=rate is not None,
             rate_day=rate,
             direction="" if rate is None else self._direction(),
-            ppv_ratio=rate_estimate(sums[1], sums[2], seen["cancers"], seen["recalled"]),
+            ppv_ratio=rate_estimate(sums[1], sums[2], before[1], before[2]) or NO_RATIO,
             concept_log_odds=round(self.log_odds(), 3),
-            cancers_ranked=int(ranked[3]),
+            cancers_ranked=ranked,
             exams_taken=self.taken[RECALLED],
             exams_passed=self.passed[RECALLED],
             since=since * self.config.block_exams,
-            evidence=evidence,
+            evidence=self.evidence(),
         )
+
+    def _rank_since(self, since: int) -> tuple[tuple[float | None, ...], int]:
+        """Return the rank's estimate, of the arm that confirmed it, and its cancers."""
+        seen, arm = self.reference, self.arms[RECALLED]
+        sums, compared = arm.sums_since(since), seen["ranked"]
+        if f"{EVERYONE} rank" in self.days and not {"rank", "both"} & set(arm.confirmed):
+            every = self.arms[EVERYONE]
+            sums, compared = (
+                every.sums_since(every.change("rank")),
+                seen["cancers"] + seen["missed"],
+            )
+        found = rank_estimate(sums[3], sums[4], compared)
+        return found or (None, None, None), int(sums[3])
+
+    def _before(self, since: int) -> Floats:
+        """Return exams, cancers and recalled to compare with: the reference's, or those earlier."""
+        seen = self.reference
+        if seen["cancers"] and not self.config.reference_enriched:
+            return np.array([seen["exams"], seen["cancers"], seen["recalled"]])
+        return self.arms[RECALLED].sums_since(0, since)[:3]
 
     def evidence(self) -> dict[str, float]:
         """Return each family's part of its threshold, by "arm family": 1 confirms."""

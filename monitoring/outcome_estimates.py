@@ -12,6 +12,8 @@ from monitoring.outcome_arm import concept_curve
 
 Ratio = tuple[float, float, float]
 LEVEL = 0.95
+NO_RATIO: Ratio = (1.0, 0.0, float("inf"))
+"""A ratio of which nothing is known."""
 
 
 def rank_estimate(ranked: float, total: float, reference: float) -> Ratio | None:

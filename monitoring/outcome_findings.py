@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -92,12 +93,12 @@ class OutcomeFindings:
     """What the outcomes taken so far say.
 
     ``rank_shift`` (SD, negative: cancers are placed lower) and ``rate_ratio`` (cancers
-    found per exam, relative to the reference) have 95 % intervals and are of the blocks
-    since ``since`` (count of exams of the release; the likeliest change where
-    something is confirmed, else the oldest block kept). ``concept_log_odds`` is how
-    much better a loss of rank explains both than prevalence does. ``rank_day`` and
-    ``rate_day`` are when the confirming outcomes were complete. ``evidence`` is each
-    family's part of its threshold (1 confirms).
+    found per exam, relative to the reference; to what came before where that holds no
+    cancer; 0 to inf: unknown) have 95 % intervals and are of the exams taken after the
+    first ``since`` (the likeliest change where something is confirmed, else all kept).
+    ``concept_log_odds`` is how much better a loss of rank explains both than
+    prevalence does. ``rank_day`` and ``rate_day`` are when the confirming outcomes were
+    complete. ``evidence`` is each family's part of its threshold (1 confirms).
     """
 
     rank_shift: float | None = None
@@ -105,11 +106,11 @@ class OutcomeFindings:
     rank_high: float | None = None
     rank_confirmed: bool = False
     rank_day: float | None = None
-    rate_ratio: tuple[float, float, float] | None = None
+    rate_ratio: tuple[float, float, float] = (1.0, 0.0, float("inf"))
     rate_confirmed: bool = False
     rate_day: float | None = None
     direction: str = ""
-    ppv_ratio: tuple[float, float, float] | None = None
+    ppv_ratio: tuple[float, float, float] = (1.0, 0.0, float("inf"))
     concept_log_odds: float = 0.0
     cancers_ranked: int = 0
     exams_taken: int = 0
@@ -123,5 +124,8 @@ class OutcomeFindings:
         return self.rank_confirmed or self.rate_confirmed
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON-able data."""
-        return asdict(self)
+        """Return JSON-able data; what is infinite is None."""
+        told = asdict(self)
+        for name in ("rate_ratio", "ppv_ratio"):
+            told[name] = [one if math.isfinite(one) else None for one in told[name]]
+        return told

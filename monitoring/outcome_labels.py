@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -111,8 +111,9 @@ def label_days(exams: pd.DataFrame, outcomes: pd.DataFrame, now: datetime) -> La
     known_at = pd.to_datetime(outcomes["known_at"], utc=True).dt.as_unit("ns")
     said = outcomes.assign(row=at.get_indexer(outcomes["exam_id"]), known_at=known_at)
     said = said[said["row"] >= 0]
-    future = said["known_at"] > now + timedelta(days=CLOCK_DAYS)
-    early = said["known_at"] + DAY <= _acquired(exams).to_numpy()[said["row"]]
+    day = days_since_epoch(said["known_at"])
+    future = day > (now - EPOCH) / DAY + CLOCK_DAYS
+    early = day + 1 <= _acquired_day(exams)[said["row"]]
     said = said[~future & ~early].sort_values("known_at", kind="stable")
     said["side"] = said["laterality"].fillna("")
     held, again, revised = _newest_words(said)
@@ -130,10 +131,10 @@ def label_days(exams: pd.DataFrame, outcomes: pd.DataFrame, now: datetime) -> La
     return Labels(np.minimum(cancer, _cleared(clear, len(at))), cancer, counts)
 
 
-def _acquired(exams: pd.DataFrame) -> pd.Series:
-    """Return when an exam was acquired at the earliest; when scored where that is unknown."""
-    acquired = pd.to_datetime(exams["acquired_on"], utc=True).dt.as_unit("ns")
-    return acquired.fillna(exams["scored_at"].dt.as_unit("ns"))
+def _acquired_day(exams: pd.DataFrame) -> Floats:
+    """Return the day an exam was acquired; when it was scored where that is unknown."""
+    acquired = days_since_epoch(exams["acquired_on"])
+    return np.where(np.isnan(acquired), days_since_epoch(exams["scored_at"]), acquired)
 
 
 def _newest_words(said: pd.DataFrame) -> tuple[pd.DataFrame, int, int]:

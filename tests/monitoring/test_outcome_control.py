@@ -14,7 +14,7 @@ from monitoring.outcome_arm import concept_curve
 from monitoring.outcome_bets import Detector, RankBook, RateBook, fall_gains, rank_scores
 from monitoring.outcome_blocks import Waiting, ready_blocks
 from monitoring.outcome_control import OutcomeControl
-from monitoring.outcome_estimates import rank_estimate, rate_estimate
+from monitoring.outcome_estimates import NO_RATIO, rank_estimate, rate_estimate
 from monitoring.outcome_findings import OutcomeConfig, ScoredExams
 from monitoring.placement import placements
 
@@ -146,11 +146,12 @@ def test_a_reference_without_cancers_learns_from_production(unknown):
     logit = np.linspace(-2, 2, 300)
     one = OutcomeControl.start(logit, unknown, logit > 1.5, CONFIG)
     found = one.run(*year(7))
-    assert found.rate_ratio is None
+    assert found.rate_ratio == NO_RATIO
     assert not found.confirmed
     # what changes in production is found all the same, against what came before it
     fewer = one.run(*year(7, late_rate=0.004))
     assert (fewer.rank_confirmed, fewer.direction) == (False, "down")
+    assert fewer.rate_ratio[2] < 1
     assert one.run(*year(7, 60_000, late_auc=0.7)).rank_confirmed
 
 

@@ -10,6 +10,7 @@ import pytest
 from mammo.exam import Laterality, Outcome
 from mammo.prediction_log import PredictionLog
 from monitoring.config import MonitorConfig
+from monitoring.outcome_estimates import NO_RATIO
 from monitoring.outcome_labels import label_days, scored_days
 from monitoring.outcomes import measure_outcomes
 
@@ -244,7 +245,8 @@ def test_a_reference_without_outcomes_has_a_code(hospital):
     hospital.outcomes(stream(hospital, 60))
     report = measure(hospital)
     assert known(report) == {"REFERENCE_WITHOUT_OUTCOMES": 1}
-    assert report.findings.rate_ratio is None
+    assert report.findings.rate_ratio == NO_RATIO
+    assert report.to_dict()["findings"]["rate_ratio"] == [1.0, 0.0, None]
 
 
 def test_an_exam_that_is_scored_again_keeps_its_first_score(hospital):
