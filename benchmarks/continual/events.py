@@ -131,13 +131,21 @@ def rename_strata(
     return logged, known, untuned
 
 
-def list_truth(changes: Sequence[Change], strata: Sequence[Stratum]) -> list[InjectedEvent]:
-    """Return what was injected, in order of day; a mere delay of outcomes is no event."""
+def list_truth(
+    changes: Sequence[Change], strata: Sequence[Stratum], day: Ints, stratum: Ints
+) -> list[InjectedEvent]:
+    """Return what was injected, in order of day; a mere delay of outcomes is no event.
+
+    ``day`` and ``stratum`` (n,) are the exams as logged: an event's day is that of the first
+    exam concerned (the smallest scanners have days without any); one without exams is none.
+    """
     events = []
     for change in changes:
         new = (strata.index(change.becomes),) if change.becomes else ()
-        if not change.outcome_days:
-            events.append(InjectedEvent(change.day, change.cause, change.strata + new, change.what))
+        places = change.strata + new
+        concerned = day[(day >= change.day) & (np.isin(stratum, places) | (not places))]
+        if len(concerned) and not change.outcome_days:
+            events.append(InjectedEvent(int(concerned[0]), change.cause, places, change.what))
     return sorted(events, key=lambda event: event.day)
 
 

@@ -62,9 +62,9 @@ def draw_women(
     mean = np.array([machine.age_mean for machine in machines])[stratum]
     spread = np.array([machine.age_sd for machine in machines])[stratum]
     years = mean + spread * (noise[0] + mix) + effects.age_years
-    years = np.clip(np.floor(years), 30.0, 89.0)
+    years = np.clip(np.rint(years), 30.0, 89.0)  # whole years, as RSNA has
     # the body follows the age, so that an older population also has other breasts
-    age = (years + 0.5 - mean) / spread
+    age = (years - mean) / spread
     density = AGE_DENSITY * age + np.sqrt(1 - AGE_DENSITY**2) * noise[1]
     own = np.sqrt(1 - AGE_THICKNESS**2 - DENSITY_THICKNESS**2)
     thickness = AGE_THICKNESS * age + DENSITY_THICKNESS * noise[1] + own * noise[2] + mix
@@ -76,7 +76,7 @@ def cancer_risk(age_years: Floats, effects: Effects) -> Floats:
     """Return each woman's probability of cancer, (n,); its mean is `PREVALENCE`."""
     # the mean of exp over normal ages, so that the programme's prevalence is as stated
     convexity = AGE_LOG_ODDS**2 * AGE_SPREAD_YEARS**2 / 2
-    risk = AGE_LOG_ODDS * (age_years + 0.5 - AGE_MEAN_YEARS) - convexity + effects.log_odds
+    risk = AGE_LOG_ODDS * (age_years - AGE_MEAN_YEARS) - convexity + effects.log_odds
     return np.asarray(np.minimum(PREVALENCE * np.exp(risk), 0.5))
 
 

@@ -127,7 +127,7 @@ class World:
         changes = plan_changes(self.strata, rng_events, scenario)
         changes = [change for change in changes if change.day < days]
         parts = self._draw(rng, np.arange(days), self.exams_per_open_day, changes, days, rng_events)
-        truth = list_truth(changes, parts["strata"])
+        truth = list_truth(changes, parts["strata"], parts["day"], parts["stratum"])
         return SimYear(**parts, scenario=scenario, days=days, truth=truth)
 
     def _draw(
