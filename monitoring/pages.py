@@ -30,8 +30,7 @@ def write_run_page(directory: Path, report: Mapping[str, Any]) -> None:
     body = [
         f"<h1>Monitor run {escape(report['stamp'])}</h1>",
         f"<p>Release <b>{escape(report['release_id'])}</b> · {report['read']} new exams · "
-        f"policy {escape(report['policy'])} · at most one false alarm per "
-        f"{report['budget_exams']:,} exams of a stratum · <a href='../'>all runs</a></p>",
+        f"policy {escape(report['policy'])}{_budget(report)} · <a href='../'>all runs</a></p>",
         *(_episode(one, directory) for one in report["episodes_opened"]),
         *_going_on(directory, report),
         codes_section(report.get("codes", ())),
@@ -106,6 +105,14 @@ def _run_row(path: Path) -> str:
         f"<td>{escape('; '.join(alarms))}</td><td>{escape('; '.join(opened))}</td>"
         f"<td>{escape(_verdict(report['drift']))}</td></tr>"
     )
+
+
+def _budget(report: Mapping[str, Any]) -> str:
+    """Say what the control's thresholds are set to; Evidently's rule has no budget."""
+    budget = report.get("false_alarms_a_year")
+    if report["policy"] != "control" or budget is None:
+        return ""
+    return f" · at most {budget:g} confirmed false alarms a year"
 
 
 def _episode(one: Mapping[str, Any], directory: Path) -> str:

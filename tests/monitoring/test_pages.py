@@ -185,6 +185,13 @@ def test_the_tree_is_in_order_and_deeper_nodes_are_further_in(tmp_path):
     assert depths == [0.0, 1.4, 2.8, 4.2, 1.4, 2.8, 4.2]
 
 
+@pytest.mark.parametrize(("policy", "told"), [("control", True), ("evidently", False)])
+def test_the_budget_is_told_of_the_rule_that_keeps_one(tmp_path, policy, told):
+    write_run_page(tmp_path, reports.report(policy=policy, false_alarms_a_year=0.5))
+    text = Checked((tmp_path / "index.html").read_text()).text
+    assert ("at most 0.5 confirmed false alarms a year" in text) == told
+
+
 def test_an_old_run_without_the_new_parts_is_still_listed(tmp_path):
     old = reports.report()
     del old["distances"], old["codes"]
