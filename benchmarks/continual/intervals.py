@@ -57,7 +57,7 @@ def median_delay(delays: Sequence[int | None]) -> Measure:
     values = np.array([np.inf if one is None else one for one in delays], dtype=float)
     draws = _middle(_resampled(values))
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
-    return Measure(*(_finite(x) for x in (_middle(values[None])[0], low, high)), units=len(values))
+    return Measure(_finite(_middle(values[None])[0]), _finite(low), _finite(high), len(values))
 
 
 def mean(values: Sequence[float]) -> Measure:

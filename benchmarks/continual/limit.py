@@ -125,7 +125,7 @@ def _mean_run_length(ratio: Floats, weights: Floats, threshold: float) -> float:
 
 def _solve_threshold(ratio: Floats, weights: Floats, wanted: float) -> float:
     def excess(threshold: float) -> float:
-        return np.log(_mean_run_length(ratio, weights, threshold) / wanted)
+        return float(np.log(_mean_run_length(ratio, weights, threshold) / wanted))
 
     return float(brentq(excess, 0.05, 3 * np.log(wanted), xtol=1e-3))
 
@@ -140,7 +140,8 @@ def _steady_state(chain: Floats, steps: int = 4000) -> Floats:
 
 def _run_length(chain: Floats, start: Floats, most: int) -> Floats:
     """Return the probability of an alarm within 1, 2, ... exams, until it is 0.999."""
-    state, within = start, []
+    state = start
+    within: list[float] = []
     while len(within) < most and (not within or within[-1] < 0.999):
         state = state @ chain
         within.append(1 - float(state.sum()))

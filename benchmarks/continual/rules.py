@@ -40,10 +40,17 @@ class Alarm:
 
 
 class Rule(Protocol):
-    """A way to watch a programme. ``name`` is its key in the JSON, ``title`` its row."""
+    """A way to watch a programme."""
 
-    name: str
-    title: str
+    @property
+    def name(self) -> str:
+        """Key in the JSON."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What its row in the tables is called."""
+        ...
 
     def run(self, year: SimYear, reference: SimExams) -> list[Alarm]:
         """Return all alarms of the year in order of day.
