@@ -71,7 +71,8 @@ class EmbeddingMap:
 
     def distance(self, vectors: Floats) -> Floats:
         """Return distances from the center in SD, (n,)."""
-        return np.asarray(np.linalg.norm((vectors - self.center) @ self.whitener, axis=1))
+        whitened = (vectors - self.center) @ self.whitener
+        return np.asarray(np.sqrt(np.einsum("nd,nd->n", whitened, whitened)))
 
     def phi(self, vectors: Floats) -> Floats:
         """Return random Fourier features, (n, FEATURES) in [-1, 1] / sqrt(FEATURES / 2).
@@ -79,9 +80,13 @@ class EmbeddingMap:
         The dot product of two rows is about the Gaussian kernel of the two exams; an
         exam that lacks its embedding has a row of NaN.
         """
-        angles = (vectors - self.center) @ self.frequencies
-        waves = np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
-        return np.asarray(waves / np.sqrt(angles.shape[1]))
+        # single precision is enough for a wave, and a fifth of the time
+        angles = ((vectors - self.center) @ self.frequencies).astype(np.float32)
+        half = angles.shape[1]
+        waves = np.empty((len(vectors), 2 * half))
+        waves[:, :half], waves[:, half:] = np.cos(angles), np.sin(angles)
+        waves /= np.sqrt(half)
+        return waves
 
 
 def mmd_centre(phi: Floats) -> Floats:

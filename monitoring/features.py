@@ -133,7 +133,8 @@ class ChannelMap:
         """
         if self.embedding is None or not self._fits(vectors):
             return np.full((len(vectors), FEATURES), np.nan)
-        with np.errstate(invalid="ignore"):  # an infinite embedding is none
+        # an infinite embedding is none; one beyond single precision has no angle either
+        with np.errstate(invalid="ignore", over="ignore"):
             return self.embedding.phi(vectors)
 
     def _embedded(self, vectors: Floats) -> dict[str, Floats]:
