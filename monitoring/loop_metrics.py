@@ -19,6 +19,7 @@ from mammo.prediction_log.tables import EPISODES, OUTCOMES, PREDICTIONS, WATERMA
 from mammo.settings import Settings
 from monitoring.config import WATERMARK
 
+MATURE = ("auc", "sensitivity", "recall_rate", "ppv", "detection_rate")
 STATES = ("learning", "in_control", "alert", "confirmed")
 
 
@@ -132,6 +133,7 @@ def _control(connection: sa.Connection) -> Iterator[Metric]:
     yield from _nodes(report.get("strata") or {})
     yield from _distances(report.get("distances") or {})
     yield from _codes(report.get("codes") or [])
+    yield from _cohorts(report.get("outcomes") or {})
     yield from _performance(str(state.get("release_id", "")), report.get("performance") or {})
 
 
@@ -193,6 +195,31 @@ def _codes(codes: list[dict[str, Any]]) -> Iterator[Metric]:
     for one in codes:
         gauge.add_metric((str(one["code"]),), one["count"])
     yield gauge
+
+
+def _cohorts(outcomes: dict[str, Any]) -> Iterator[Metric]:
+    """Yield what outcomes say: figures by maturity, and the evidence of each family."""
+    figures = GaugeMetricFamily(
+        "mammo_outcome",
+        "Figure of exams of one maturity, with its 95% interval.",
+        labels=("figure", "months", "bound"),
+    )
+    for cohort in outcomes.get("maturity") or []:
+        for name in MATURE:
+            interval = cohort.get(name) or {}
+            for bound in ("low", "value", "high"):
+                if interval.get(bound) is not None:
+                    figures.add_metric((name, str(cohort["months"]), bound), interval[bound])
+    yield figures
+    evidence = GaugeMetricFamily(
+        "mammo_outcome_evidence",
+        "Evidence of outcomes as a part of its threshold; 1 confirms.",
+        labels=("family",),
+    )
+    findings = outcomes.get("findings") or {}
+    for family, part in (findings.get("evidence") or {}).items():
+        evidence.add_metric((family,), part)
+    yield evidence
 
 
 def _performance(release: str, performance: dict[str, Any]) -> Iterator[Metric]:

@@ -17,10 +17,6 @@ MEASURES = {
     "detection_rate": "Cancers found per 1,000 exams",
 }
 """Figure of a cohort -> what radiologists call it."""
-FAMILIES = {
-    "rank": "cancers are ranked lower",
-    "rate": "more or fewer cancers",
-}
 
 
 def outcomes_section(report: Mapping[str, Any]) -> str:
@@ -80,18 +76,43 @@ def _maturity(cohorts: Sequence[Found]) -> str:
     """Return a row for each cohort: exams that are old enough for the maturity, and no others."""
     if not cohorts:
         return "<p class=quiet>No exam is old enough for figures by maturity.</p>"
-    head = ["Known after", "Of", "Exams", "Cancers", *MEASURES.values()]
+    head = ["Known after", "Of", "Exams", "Cancers", "Verified", *MEASURES.values(), "All exams"]
     rows = [
         [
-            f"{one['months']} months",
+            f"<span class=w>{one['months']} months</span>",
             escape(str(one.get("of", "stream"))),
             f"{one['exams']:,}",
             f"{one['cancers']:,}",
+            _verified(one),
             *(figure(one.get(name), 1000 if name == "detection_rate" else 1) for name in MEASURES),
+            _of_all(one),
         ]
         for one in cohorts
     ]
-    return table(head, rows, (2, 3))
+    assumed = dict.fromkeys(str(one["assumes"]) for one in cohorts if one.get("assumes"))
+    told = "".join(f"<p class=quiet>{escape(one)}</p>" for one in assumed)
+    return f"<h3>By maturity</h3>{table(head, rows, (2, 3))}{told}"
+
+
+def _verified(one: Found) -> str:
+    """Return the share of the recalled and of the others whose outcome is known."""
+    shares = (one.get("verified_recalled"), one.get("verified_others"))
+    if None in shares:
+        return "–"
+    return f"<span class=w>{shares[0]:.0%} recalled, {shares[1]:.0%} others</span>"
+
+
+def _of_all(one: Found) -> str:
+    """Return sensitivity and AUC of all exams: corrected for who was verified, or bounds."""
+    corrected, bounds = one.get("corrected") or {}, one.get("bounds") or {}
+    lines = []
+    for name in ("sensitivity", "auc"):
+        if corrected.get(name):
+            lines.append(f"{MEASURES[name]} {figure(corrected[name])}")
+        elif bounds.get(name):
+            low, high = bounds[name]
+            lines.append(f"<span class=w>{MEASURES[name]} {low:.3f} to {high:.3f}</span>")
+    return "<br>".join(lines) or "–"
 
 
 def figure(value: Found | None, times: float = 1.0) -> str:

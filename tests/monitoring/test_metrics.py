@@ -12,6 +12,10 @@ from monitoring.pages import write_index
 
 NEW = "Phantom Draco/D4"
 PLACE = f"site-1 · {NEW} · 1.0"
+OUTCOMES = {
+    "maturity": [{"months": 12, "auc": {"value": 0.9, "low": 0.85, "high": 0.94}, "ppv": None}],
+    "findings": {"evidence": {"cancer_rank": 0.3}},
+}
 STRATUM = {"cusum": 4.0, "threshold": 10.0, "evidence": 0.2, "exams": 70, "state": "alert"}
 
 
@@ -63,6 +67,7 @@ def test_distances_and_bad_input_of_the_last_run(hospital, get):
     shift = {"psi": 0.31, "psi_by_chance": 0.12, "wasserstein_sd": None, "missing": 0.25}
     shown = {
         "distances": {"all exams": {"score": shift}},
+        "outcomes": OUTCOMES,
         "codes": [{"code": "CLOCK_BACKWARDS", "count": 2, "told": "told"}],
         "strata": {"all exams": STRATUM | {"level": "programme", "parts": {"score": 0.4}}},
     }
@@ -74,9 +79,13 @@ def test_distances_and_bad_input_of_the_last_run(hospital, get):
         'mammo_drift_missing{channel="score",stratum="all exams"} 0.25',
         'mammo_monitor_bad_input{code="CLOCK_BACKWARDS"} 2.0',
         'mammo_control_channel{channel="score",level="programme",stratum="all exams"} 0.4',
+        'mammo_outcome{bound="low",figure="auc",months="12"} 0.85',
+        'mammo_outcome_evidence{family="cancer_rank"} 0.3',
     ):
         assert line in text
-    assert "mammo_drift_wasserstein_sd{" not in text, "what is not known is no number"
+    assert 'figure="ppv"' not in text and "mammo_drift_wasserstein_sd{" not in text, (
+        "what is not known is no number"
+    )
 
 
 @pytest.mark.parametrize("path", ["/../log.db", "/%2e%2e/log.db", "/..%2flog.db", "/nothing"])
