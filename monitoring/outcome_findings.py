@@ -124,8 +124,8 @@ class OutcomeFindings:
         return self.rank_confirmed or self.rate_confirmed
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON-able data; what is infinite is None."""
+        """Return JSON-able data; a ratio of which nothing is known is None."""
         told = asdict(self)
         for name in ("rate_ratio", "ppv_ratio"):
-            told[name] = [one if math.isfinite(one) else None for one in told[name]]
+            told[name] = list(told[name]) if math.isfinite(told[name][2]) else None
         return told

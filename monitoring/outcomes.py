@@ -20,6 +20,7 @@ import pandas as pd
 from mammo.prediction_log import PredictionLog, to_utc
 from monitoring.config import MonitorConfig
 from monitoring.conformal import Floats
+from monitoring.maturity import Cohort, Followed, MaturityConfig, cohort_figures, maturity_table
 from monitoring.outcome_control import OutcomeControl
 from monitoring.outcome_findings import OutcomeConfig, OutcomeFindings, ScoredExams
 from monitoring.outcome_labels import (
@@ -87,19 +88,21 @@ def measure_outcomes(
     left_reference
         The embeddings have left the reference: estimates without outcomes are then off.
     """
-    exams = log.scored_exams(release_id)
-    outcomes = log.outcomes()
-    today = to_utc(now)
-    days, clock_counts = scored_days(exams, today)
-    labels = label_days(exams, outcomes, today)
-    control = _resume(release_id, reference, state, config)
+    exams, outcomes, today = log.scored_exams(release_id), log.outcomes(), to_utc(now)
+    before = state if state.get("release_id") == release_id else {}
     at = float(days_since_epoch(pd.Series([today]))[0])
+    days, clocks = scored_days(exams, today)
+    labels = label_days(exams, outcomes, today)
+    control = _resume(reference, before, config)
     control.take(_scored(exams, days, labels, config), at)
+    followed = _followed(exams, days, labels)
+    figures = maturity_table(followed, at, _settings(control, config), before.get("maturity", {}))
+    compared = before.get("reference") or _reference_figures(reference, config)
     counts = {
         "OUTCOME_UNKNOWN_EXAM": _unknown(log, exams, outcomes),
         **labels.counts,
-        **clock_counts,
-        "NOW_BACKWARDS": int(at < state.get("now_day", at) - CLOCK_DAYS),
+        **clocks,
+        "NOW_BACKWARDS": int(at < before.get("now_day", at) - CLOCK_DAYS),
         "OUTCOMES_LATE": _late(control, days, at),
         "REFERENCE_WITHOUT_OUTCOMES": int(control.reference["cancers"] == 0),
     }
@@ -108,29 +111,74 @@ def measure_outcomes(
         exams=len(exams),
         known=int(np.isfinite(labels.told_day).sum()),
         findings=control.findings(),
+        maturity=[*figures.values(), *compared],
         codes=codes_of(counts),
         state={
             "release_id": release_id,
-            "now_day": max(at, state.get("now_day", at)),
+            "now_day": max(at, before.get("now_day", at)),
             "control": control.to_dict(),
+            "maturity": figures,
+            "reference": compared,
         },
     )
 
 
 def _resume(
-    release_id: str, reference: pd.DataFrame, state: Mapping[str, Any], config: MonitorConfig
+    reference: pd.DataFrame, before: Mapping[str, Any], config: MonitorConfig
 ) -> OutcomeControl:
     """Return the release's control as it was left, or a new one."""
     settings = OutcomeConfig.of(config)
-    if state.get("release_id") == release_id:
-        return OutcomeControl.from_dict(state["control"], settings)
-    cancer = reference.get("cancer", pd.Series(np.nan, index=reference.index))
+    if before:
+        return OutcomeControl.from_dict(before["control"], settings)
     return OutcomeControl.start(
         reference["logit"],
-        cancer,
+        _cancer(reference),
         reference["recall"],
         settings,
         reference_stratum=_strata(reference, config),
+    )
+
+
+def _cancer(reference: pd.DataFrame) -> Floats:
+    """Return 1, 0 or NaN (unknown) for each reference exam, (n,)."""
+    if "cancer" not in reference:
+        return np.full(len(reference), np.nan)
+    known = reference["cancer"].astype("Float64")
+    return np.asarray(known.to_numpy(float, na_value=np.nan), dtype=np.float64)
+
+
+def _settings(control: OutcomeControl, config: MonitorConfig) -> MaturityConfig:
+    seen = control.reference
+    others = max(seen["exams"] - seen["recalled"], 1.0)
+    return MaturityConfig(
+        config.bootstrap, config.seed, config.min_positives, seen["missed"] / others
+    )
+
+
+def _reference_figures(reference: pd.DataFrame, config: MonitorConfig) -> list[dict[str, Any]]:
+    """Return the row of the release's reference, whose outcomes are final; none without any."""
+    cancer = _cancer(reference)
+    if not (cancer == 1).any():
+        return []
+    cohort = Cohort(
+        reference["patient_id"].to_numpy(),
+        reference["logit"].to_numpy(dtype=float),
+        reference["recall"].to_numpy(dtype=bool),
+        ~np.isnan(cancer),
+        cancer == 1,
+    )
+    settings = MaturityConfig(config.bootstrap, config.seed, config.min_positives)
+    return [cohort_figures(24, "reference", cohort.part(cohort.told), settings)]
+
+
+def _followed(exams: pd.DataFrame, days: Floats, labels: Labels) -> Followed:
+    return Followed(
+        exams["patient_id"].to_numpy(),
+        exams["logit"].to_numpy(dtype=float),
+        exams["recall"].to_numpy(dtype=bool),
+        days,
+        labels.told_day,
+        labels.cancer_day,
     )
 
 
