@@ -1,22 +1,24 @@
 """Episodes: however often an alarm repeats, it acts once.
 
 The key is ``release:stratum:lane:number``. The lane is ``act`` for every action
-that starts a run, ``act-data_fault`` for data faults, which people mend, and
-``note-<cause>`` for notes: so a stratum has at most one retraining episode open under
-a release, whatever its cause is thought to be, and neither a note nor a fault that
-nobody has closed stands in its way. The number counts the lane's closed episodes, so
-that trouble which comes back is a new one; a note is made once a release. Another
+that starts a run, ``act-data_fault`` for data faults, which people mend, ``ask`` for
+questions to a person and ``note-<cause>`` for notes: so a stratum has at most one
+retraining episode open under a release, whatever its cause is thought to be, and neither
+a note, a question nor a fault that nobody has closed stands in its way. The number counts
+the lane's closed episodes, so that trouble which comes back is a new one. Another
 release starts anew, but waits for a run that already acts for the same scanner. The
 database's unique constraint on the key decides between two monitors at the same time.
 
-An episode is ``open``, then ``acting`` (a run has it), then ``closed``. A run that
-ended without closing it gives it back: ``open`` again, ``failed`` after `MAX_ATTEMPTS`.
+An episode is ``open``, then ``acting`` (a run has it), then ``closed``; a question that
+something later answers is ``settled``. A run that ended without closing its episode gives
+it back: ``open`` again, ``failed`` after `MAX_ATTEMPTS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from mammo.prediction_log import PredictionLog
@@ -28,7 +30,9 @@ MAX_ATTEMPTS = 3
 """Runs that may end without closing an episode before it is left to people."""
 ABANDONED = frozenset({"FAILED", "CRASHED", "CANCELLED"})
 """Prefect's state types of a run that is over and did not complete."""
-FAULT_LANE = "act-data_fault"
+FAULT_LANE, ASK_LANE = "act-data_fault", "ask"
+SETTLED = "settled"
+"""A question that later evidence answered: nobody has to."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +48,16 @@ class Proposal:
 
     @property
     def lane(self) -> str:
-        """``act``, ``act-data_fault`` or ``note-<cause>``."""
-        if not self.triage.acts:
+        """``act``, ``act-data_fault``, ``ask`` or ``note-<cause>``."""
+        if self.triage.action == "note":
             return f"note-{self.triage.cause}"
-        return FAULT_LANE if self.triage.cause == "data_fault" else "act"
+        return {"quarantine": FAULT_LANE, "ask": ASK_LANE}.get(self.triage.action, "act")
 
     def key(self, episodes: Sequence[dict[str, Any]]) -> str:
         """Return the unique key, given all episodes known."""
         prefix = f"{self.release_id}:{self.stratum.slug}:{self.lane}:"
-        if not self.triage.acts:
-            return f"{prefix}1"
-        closed = [one for one in episodes if one["key"].startswith(prefix) and _is_closed(one)]
-        return f"{prefix}{len(closed) + 1}"
+        over = [one for one in episodes if one["key"].startswith(prefix) and _is_over(one)]
+        return f"{prefix}{len(over) + 1}"
 
     def to_dict(self, key: str) -> dict[str, Any]:
         """Return what the flow and its event hold."""
@@ -74,16 +76,13 @@ class Proposal:
 def open_episode(log: PredictionLog, proposal: Proposal) -> dict[str, Any] | None:
     """Open the proposed episode; None when it is open already or needs none.
 
-    A concept episode waits while any retraining of the same release is open, and any
-    retraining while a run acts for the scanner under an earlier release: it would
-    start what already runs. The alarm stays, so it is proposed again.
+    A retraining for more than one scanner waits while any of the same release is open,
+    and any retraining while a run acts for the scanner under an earlier release: it would
+    start what already runs. A question waits while something is done about the stratum.
+    The alarm stays, so it is proposed again. What is opened settles an open question.
     """
     episodes = log.episodes()
-    if "retrain" in proposal.triage.action and acting_elsewhere(
-        episodes, proposal.release_id, proposal.stratum.scanner
-    ):
-        return None
-    if proposal.triage.cause == "concept" and retraining(episodes, proposal.release_id):
+    if _waits(proposal, episodes):
         return None
     key = proposal.key(episodes)
     opened = log.open_episode(
@@ -102,7 +101,43 @@ def open_episode(log: PredictionLog, proposal: Proposal) -> dict[str, Any] | Non
         },
         report_url=proposal.report_url,
     )
+    if opened and proposal.lane != ASK_LANE:
+        for one in _in_lanes(episodes, proposal, (ASK_LANE,)):
+            log.update_episode(one["key"], if_status=OPEN, status=SETTLED)
     return proposal.to_dict(key) if opened else None
+
+
+def _waits(proposal: Proposal, episodes: Sequence[dict[str, Any]]) -> bool:
+    if proposal.lane == ASK_LANE:
+        done = _in_lanes(episodes, proposal, ("act", FAULT_LANE))
+        return any(one["status"] in (OPEN, ACTING) for one in done)
+    if not proposal.triage.starts_run:
+        return False
+    release_id, scanner = proposal.release_id, proposal.stratum.scanner
+    everybody = proposal.triage.cause == "concept" or not scanner
+    return acting_elsewhere(episodes, release_id, scanner) or (
+        everybody and retraining(episodes, release_id)
+    )
+
+
+def _in_lanes(
+    episodes: Sequence[dict[str, Any]], proposal: Proposal, lanes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the episodes of the proposal's release and stratum in these lanes."""
+    start = f"{proposal.release_id}:{proposal.stratum.slug}:"
+    prefixes = tuple(f"{start}{lane}:" for lane in lanes)
+    return [one for one in episodes if one["key"].startswith(prefixes)]
+
+
+def close_notes(log: PredictionLog, release_id: str, names: Iterable[str]) -> None:
+    """Close the notes of strata whose noted change has become their baseline."""
+    wanted = set(names)
+    for one in log.episodes(OPEN):
+        noted = one["action"] == "note" and one["cause"] != "software_version"
+        if noted and one["release_id"] == release_id and one["stratum"] in wanted:
+            log.update_episode(
+                one["key"], if_status=OPEN, status=CLOSED, closed_at=datetime.now(UTC)
+            )
 
 
 def retraining(episodes: Sequence[dict[str, Any]], release_id: str) -> bool:
@@ -128,7 +163,7 @@ def closed_acting(
     episodes: Sequence[dict[str, Any]], release_id: str, stratum: Stratum
 ) -> list[dict[str, Any]]:
     """Return the stratum's closed acting episodes under this release, first closed first."""
-    lanes = tuple(f"{release_id}:{stratum.slug}:{lane}:" for lane in ("act", FAULT_LANE))
+    lanes = tuple(f"{release_id}:{stratum.slug}:{lane}:" for lane in ("act", FAULT_LANE, ASK_LANE))
     closed = [one for one in episodes if one["key"].startswith(lanes) and _is_closed(one)]
     return sorted(closed, key=lambda one: one["closed_at"] or one["opened_at"])
 
@@ -187,6 +222,10 @@ def _retrains_elsewhere(
         and "retrain" in one["action"]
         and (one["evidence"] or {}).get("scanner") == scanner
     ]
+
+
+def _is_over(episode: dict[str, Any]) -> bool:
+    return episode["status"] in (CLOSED, SETTLED)
 
 
 def _is_closed(episode: dict[str, Any]) -> bool:

@@ -54,11 +54,57 @@ def test_trouble_that_comes_back_is_a_new_episode(log):
     assert open_episode(log, proposal())["key"] == first.replace(":act:1", ":act:2")
 
 
-def test_a_note_is_made_once(log):
+def test_a_note_is_made_once_until_it_is_closed(log):
     note = proposal("prevalence", "note")
     key = open_episode(log, note)["key"]
-    log.update_episode(key, status="closed")
     assert open_episode(log, note) is None
+    log.update_episode(key, status="closed")
+    assert open_episode(log, note)["key"] == key.replace(":1", ":2")
+
+
+@pytest.mark.parametrize(
+    ("first", "opens"),
+    [
+        (proposal(), False),
+        (proposal("data_fault", "quarantine"), False),
+        (proposal("mixed", "quarantine"), False),
+        (proposal("prevalence", "note"), True),
+        (proposal(stratum=Stratum("site-1", "Phantom Cygnus/C3", "1.0")), True),
+        (proposal("acquisition", "ask"), False),
+    ],
+)
+def test_a_question_waits_while_something_is_done(log, first, opens):
+    open_episode(log, first)
+    assert (open_episode(log, proposal("prevalence", "ask")) is not None) == opens
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [proposal(), proposal("data_fault", "quarantine"), proposal("prevalence", "note")],
+)
+def test_what_is_opened_settles_the_question(log, answer):
+    key = open_episode(log, proposal("acquisition", "ask"))["key"]
+    assert key.endswith(":ask:1")
+    opened = open_episode(log, answer)["key"]
+    assert log.episode(key)["status"] == "settled"
+    assert log.episode(opened)["status"] == "open"
+    assert closed_acting(log.episodes(), "r-1", AURORA) == [], "nothing was answered by a person"
+    log.update_episode(opened, status="closed")
+    assert open_episode(log, proposal("acquisition", "ask"))["key"].endswith(":ask:2")
+
+
+def test_a_question_that_a_person_closed_was_answered(log):
+    key = open_episode(log, proposal("acquisition", "ask"))["key"]
+    assert [one["key"] for one in waiting_episodes(log.episodes())] == [key]
+    log.update_episode(key, status="closed")
+    assert [one["key"] for one in closed_acting(log.episodes(), "r-1", AURORA)] == [key]
+
+
+def test_a_retraining_for_all_scanners_waits_for_any_other(log):
+    open_episode(log, proposal())
+    for cause in ("concept", "mixed", "acquisition"):
+        assert open_episode(log, proposal(cause, "retrain", ALL)) is None
+    assert open_episode(log, proposal("concept", "ask", ALL))["key"] == "r-1:all-exams:ask:1"
 
 
 def test_waiting_and_answered(log):
