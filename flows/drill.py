@@ -1,9 +1,10 @@
 """`mammo drill`: every kind of drift is planted on a live stack, and must be named.
 
 Real: the Prefect server and worker, MLflow, the service, every HTTP request, the
-monitor's flow, its reports. Made for the drill: phantoms, and the pace. The
-automation is paused, so that no retraining changes what the next trial meets (`mammo demo`
-shows that it acts); between trials the monitor forgets, as if each came alone.
+monitor's flow, its reports. Made for the drill: phantoms, and the pace: where outcomes
+are needed two years pass in the log at once. The automation is paused, so that no
+retraining changes what the next trial meets (`mammo demo` shows that it acts); between
+trials log and monitor are emptied, as if each came alone.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from flows.demo_checks import MARKER, always, own_settings, require_own
 from flows.demo_report import Recorder
 from flows.demo_stream import PhantomExam, Stream, list_exams
 from flows.drill_report import Finding, finish_drill
+from flows.drill_time import empty_log, let_time_pass
 from mammo.dicom.phantom import write_phantoms
 from mammo.dicom.phantom_inverted import invert_phantoms
 from mammo.errors import SourceInvalid, StackUnhealthy
@@ -44,14 +46,16 @@ from monitoring.config import WATERMARK
 CANCER_RATE = 0.35
 CHUNK_EXAMS = 15
 """Exams between two looks of the monitor."""
+MATURE_DAYS = 800
+"""Past two years, so that outcomes of every maturity are there."""
 
 
 @dataclass(frozen=True)
 class Trial:
     """One change that is planted; ``cause`` is what it has to be called, "" for nothing.
 
-    ``exams`` may pass before it is found. With ``outcomes`` what became of every exam is
-    told after the last one; otherwise nothing is ever told.
+    ``exams`` may pass before it is found. With ``outcomes`` all are sent, two years pass
+    in the log, and what became of every exam is told; otherwise nothing is ever told.
     """
 
     name: str
@@ -162,12 +166,12 @@ def draw(directory: Path, trial: Trial, progress: Callable[[int, int], None] | N
 
 
 def _forget(settings: Settings) -> None:
-    """Close every episode and let the monitor begin anew with the next exam."""
+    """Close every episode, empty the log, and let the monitor begin anew."""
     log = PredictionLog(settings.log_url).create()
     for one in log.episodes("open"):
         close_episode(log, one["key"], "the drill's trial is over")
-    ids = log.exams()["id"]
-    log.set_watermark(WATERMARK, 0 if ids.empty else int(ids.max()), {})
+    empty_log(settings.log_url)
+    log.set_watermark(WATERMARK, 0, {})
 
 
 async def _pause_automation() -> None:
@@ -182,17 +186,18 @@ async def _pause_automation() -> None:
 def _run_trial(
     settings: Settings, trial: Trial, exams: list[PhantomExam], stream: Stream, recorder: Recorder
 ) -> Finding:
-    """Send exams until the monitor names a cause, or all were sent; tell outcomes last."""
+    """Send exams until the monitor names a cause, or all were sent."""
     log = PredictionLog(settings.log_url)
     before, sent = {one["key"] for one in log.episodes()}, 0
     opened: list[dict[str, Any]] = []
     while sent < len(exams) and not _is_over(trial, opened):
-        chunk = exams[sent : sent + CHUNK_EXAMS]
+        chunk = exams[sent : None if trial.outcomes else sent + CHUNK_EXAMS]
         for exam in chunk:
             stream.send_one(exam)
         sent += len(chunk)
-        if trial.outcomes and sent == len(exams):
+        if trial.outcomes:
             stream.post_remaining_outcomes()
+            let_time_pass(settings.log_url, MATURE_DAYS)
         run_deployment(settings, "monitor/monitor", {}, recorder)
         opened = [one for one in log.episodes() if one["key"] not in before]
     stream.pending.clear()

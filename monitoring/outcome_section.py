@@ -18,6 +18,8 @@ MEASURES = {
 }
 """Figure of a cohort -> what radiologists call it."""
 
+DIRECTIONS = {"up": "more", "down": "fewer"}
+
 
 def outcomes_section(report: Mapping[str, Any]) -> str:
     """Return what is known from outcomes: what they confirm, and figures by maturity."""
@@ -40,7 +42,7 @@ def _findings(found: Found) -> str:
             f"<b>Confirmed:</b> the release ranks cancers lower than it did{_rank(found)}."
         )
     if found.get("rate_confirmed"):
-        direction = escape(str(found.get("direction") or "more or fewer"))
+        direction = DIRECTIONS.get(str(found.get("direction")), "more or fewer")
         lines.append(
             f"<b>Confirmed:</b> {direction} cancers per exam than in the reference"
             f"{_interval(found.get('rate_ratio'), '×')}."

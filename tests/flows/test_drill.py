@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import pytest
 from flows import drill
 from flows.demo_report import Recorder
 from flows.drill_report import Finding, finish_drill
+from flows.drill_time import empty_log, let_time_pass
 from mammo.dicom.read import read_mammogram
 from mammo.errors import SourceInvalid
+from mammo.exam import Outcome
+from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 
 RIGHT = Finding(
@@ -70,6 +74,27 @@ def test_pages_count_only_where_they_are(tmp_path: Path) -> None:
     assert found.evidence == ("home/reports/drift/x/episode-k-1.html",)
     assert found.evidently == ("home/reports/drift/x/evidently-s.html",)
     assert found.probabilities == (0.9, None)
+
+
+def test_years_pass_in_a_log_and_it_can_be_emptied(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    log = PredictionLog(url).create()
+    now = datetime.now(UTC)
+    log.append_exam([{
+        "exam_id": "E-1", "patient_id": "P-1", "level": "exam", "laterality": None,
+        "release_id": "r-1", "role": "champion", "scanner": "A/B", "software_version": "1",
+        "site": "s", "acquired_on": date(2024, 1, 8), "logit": 0.0, "probability": 0.5,
+        "recall": True, "threshold": 0.5, "quality": "", "embedding": None, "features": {},
+        "latency_ms": 1.0,
+    }])  # fmt: skip
+    log.add_outcomes([Outcome("E-1", True, now, "biopsy")])
+    assert let_time_pass(url, 800) == 1
+    known = log.outcomes().iloc[0]
+    age = now - log.scored_exams("r-1").iloc[0]["scored_at"].to_pydatetime()
+    assert 799.9 < age / timedelta(days=1) < 800.1
+    assert 739.9 < (now - known["known_at"].to_pydatetime()) / timedelta(days=1) < 740.1
+    empty_log(url)
+    assert log.outcomes().empty and log.scored_exams("r-1").empty
 
 
 def test_the_summary_is_for_machines_too(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

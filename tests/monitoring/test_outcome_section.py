@@ -68,7 +68,7 @@ def test_exams_too_young_for_a_maturity_have_no_row():
             "ranks cancers lower than it did, by -0.80 SD (95% -1.10 to -0.50)",
         ),
         (
-            OutcomeFindings(rate_confirmed=True, direction="more", rate_ratio=(2.0, 1.5, 2.7)),
+            OutcomeFindings(rate_confirmed=True, direction="up", rate_ratio=(2.0, 1.5, 2.7)),
             "more cancers per exam than in the reference: ×2.00 (95% 1.50 to 2.70)",
         ),
     ],
