@@ -113,7 +113,7 @@ def _key(months: int, cohort: Cohort) -> str:
 
 def cohort_figures(months: int, of: str, cohort: Cohort, config: MaturityConfig) -> Figure:
     """Return a cohort's counts and figures; a figure is {"value", "low", "high", …} or None."""
-    recall, told = cohort.recall, cohort.told
+    recall, told, auc = cohort.recall, cohort.told, _auc(cohort, config)
     enough = _share(told[~recall]) >= VERIFIED
     return {
         "months": months,
@@ -124,9 +124,9 @@ def cohort_figures(months: int, of: str, cohort: Cohort, config: MaturityConfig)
         "verified_recalled": _share(told[recall]),
         "verified_others": _share(told[~recall]),
         **_rates(cohort, config),
-        "auc": _told(_auc(cohort, config)),
+        "auc": _told(auc),
         "corrected": _corrected(cohort, config) if enough else None,
-        "bounds": None if enough else _bounds(cohort, config),
+        "bounds": None if enough else _bounds(cohort, auc, config),
         "assumes": _assumes(months, enough, config),
     }
 
@@ -155,13 +155,15 @@ def _rates(cohort: Cohort, config: MaturityConfig) -> dict[str, Figure | None]:
             exams * verified,
         ),
     }
-    return {name: _told(_rate(*pair, patients)) for name, pair in pairs.items()}
-
-
-def _rate(
-    above: Floats, below: Floats, value: float, among: float, patients: int
-) -> Interval | None:
-    return ratio_interval(np.stack([above, below], axis=1), value, among, patients)
+    counted = {"recall_rate": recalled}
+    return {
+        name: _told(
+            ratio_interval(
+                np.stack([above, below], axis=1), value, among, patients, counted.get(name, hits)
+            )
+        )
+        for name, (above, below, value, among) in pairs.items()
+    }
 
 
 def _auc(cohort: Cohort, config: MaturityConfig, weight: Floats | None = None) -> Interval | None:
@@ -223,14 +225,15 @@ def verification_weights(cohort: Cohort) -> Floats:
     return np.where(cohort.told, (every / np.maximum(verified, 1))[stratum], 0.0)
 
 
-def _bounds(cohort: Cohort, config: MaturityConfig) -> dict[str, list[float] | None]:
+def _bounds(
+    cohort: Cohort, seen: Interval | None, config: MaturityConfig
+) -> dict[str, list[float] | None]:
     """Return what sensitivity and AUC may be, the unverified hiding few cancers or many."""
     unverified = ~cohort.recall & ~cohort.told
     hidden = float(unverified.sum()) * max(INTERVAL_RATE, config.missed_rate)
     found, known = float((cohort.cancer & cohort.recall).sum()), float(cohort.cancer.sum())
     if not known:
         return {"sensitivity": None, "auc": None}
-    seen = _auc(cohort, config)
     if seen is None:
         return {"sensitivity": [found / (known + hidden), found / known], "auc": None}
     # hidden cancers that score like any other woman not recalled

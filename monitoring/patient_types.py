@@ -17,8 +17,8 @@ from mammo.evaluation.bootstrap import Interval, logit_bounds, wilson_bounds
 from monitoring.conformal import Floats
 
 LEVEL = 0.95
-CELLS = 20_000_000
-"""Draws at most; with more kinds of women than these allow there are fewer resamples."""
+CELLS = 5_000_000
+"""Draws at most: of more kinds of women there are fewer resamples, but 200 at least."""
 
 
 def sum_draws(sums: Floats, patients: ArrayLike, resamples: int, seed: int) -> Floats:
@@ -32,20 +32,23 @@ def sum_draws(sums: Floats, patients: ArrayLike, resamples: int, seed: int) -> F
     return _multinomial(count, resamples, seed) @ kinds
 
 
-def ratio_interval(draws: Floats, above: float, below: float, patients: int) -> Interval | None:
+def ratio_interval(
+    draws: Floats, above: float, below: float, patients: int, positive: float | None = None
+) -> Interval | None:
     """Return ``above / below`` with Wilson's interval on as many rows as vary like patients do.
 
-    ``draws`` (resamples, 2) are both in resamples. Where nothing varies (none or all
+    ``draws`` (resamples, 2) are both in resamples; ``positive`` is what to tell as the
+    number counted, ``above`` itself by default. Where nothing varies (none or all
     of them) the rows are ``below`` itself, at most ``patients``. None without ``below``.
     """
     if below <= 0:
         return None
-    rate = min(above / below, 1.0)
+    rate = min(float(above / below), 1.0)
     drawn = draws[draws[:, 1] > 0]
     variance = float(np.var(drawn[:, 0] / drawn[:, 1])) if len(drawn) else 0.0
     rows = rate * (1 - rate) / variance if variance > 0 else float(min(below, patients))
     low, high = wilson_bounds(rate, min(rows, below), LEVEL)
-    return Interval(rate, low, high, patients, round(above))
+    return Interval(rate, low, high, patients, round(above if positive is None else positive))
 
 
 def auc_by_patients(
@@ -70,9 +73,11 @@ def auc_by_patients(
     scores = np.unique(logit[cancer])
     cell = np.searchsorted(scores, logit, "left") + np.searchsorted(scores, logit, "right")
     width = 2 * len(scores) + 1
-    rows = _Rows(code, cell + width * cancer, stands, 2 * width)
-    value = _auc(rows.total(), width)
-    parts = [rows.draw(ill, resamples, seed), rows.draw(~ill, resamples, seed + 1)]
+    shape = (len(ill), 2 * width)
+    table = sparse.csr_matrix((stands, (code, cell + width * cancer)), shape=shape)
+    table.sum_duplicates()
+    value = _auc(np.asarray(table.sum(axis=0)).reshape(1, -1), width)
+    parts = [_drawn(table, ill, resamples, seed), _drawn(table, ~ill, resamples, seed + 1)]
     least = min(len(one) for one in parts)
     draws = _auc(parts[0][:least] + parts[1][:least], width)
     scarce = int(min(ill.sum(), (~ill).sum()))
@@ -80,32 +85,15 @@ def auc_by_patients(
     return Interval(float(value[0]), low, high, len(ill), int(ill.sum()))
 
 
-class _Rows:
-    """Exams of patients as places in a table of ``width`` columns, with weights."""
-
-    def __init__(
-        self, code: NDArray[np.int64], place: NDArray[np.int64], weight: Floats, width: int
-    ) -> None:
-        shape = (int(code.max()) + 1, width)
-        self.table = sparse.csr_matrix((weight, (code, place)), shape=shape)
-        self.exams = np.bincount(code)
-        # a woman with one exam is of the kind of its place and weight
-        weights, of = np.unique(weight, return_inverse=True)
-        only = np.zeros(shape[0], dtype=np.int64)
-        only[code] = place * len(weights) + of.reshape(-1)
-        self.kind = np.where(self.exams == 1, only, -1)
-
-    def total(self) -> Floats:
-        return np.asarray(self.table.sum(axis=0)).reshape(1, -1)
-
-    def draw(self, wanted: NDArray[np.bool_], resamples: int, seed: int) -> Floats:
-        """Return the table's totals over resamples of the ``wanted`` patients."""
-        single = np.flatnonzero(wanted & (self.kind >= 0))
-        others = np.flatnonzero(wanted & (self.kind < 0))
-        _, first, count = np.unique(self.kind[single], return_index=True, return_counts=True)
-        kinds = np.concatenate([single[first], others])
-        counts = np.concatenate([count, np.ones(len(others), dtype=np.int64)])
-        return np.asarray(_multinomial(counts, resamples, seed) @ self.table[kinds])
+def _drawn(
+    table: sparse.csr_matrix, wanted: NDArray[np.bool_], resamples: int, seed: int
+) -> Floats:
+    """Return the table's totals over resamples of its ``wanted`` rows, (resamples, columns)."""
+    rows = table[np.flatnonzero(wanted)]
+    # equal rows have the same sum of random numbers, unequal ones hardly ever
+    marks = rows @ np.random.default_rng(0).random(table.shape[1])
+    _, first, count = np.unique(marks, return_index=True, return_counts=True)
+    return np.asarray(_multinomial(count, resamples, seed) @ rows[first])
 
 
 def _auc(totals: Floats, width: int) -> Floats:
@@ -120,6 +108,6 @@ def _auc(totals: Floats, width: int) -> Floats:
 def _multinomial(count: NDArray[np.int64], resamples: int, seed: int) -> Floats:
     """Return how often each kind of patient is drawn, (resamples, kinds)."""
     total = int(count.sum())
-    draws = max(100, min(resamples, CELLS // max(len(count), 1)))
+    draws = max(200, min(resamples, CELLS // max(len(count), 1)))
     rng = np.random.default_rng(seed)
     return rng.multinomial(total, count / total, size=draws).astype(float)
