@@ -42,6 +42,7 @@ class Baselines(NamedTuple):
     centre: Floats
     parents: Ints
     feeds: Ints
+    taken: Ints
 
 
 class Charts(NamedTuple):
@@ -145,6 +146,7 @@ def empty_baselines(channels: int, features: int, room: int) -> Baselines:
         np.zeros((0, channels)),
         np.zeros((0, features)),
         np.zeros((0, NODES_OF_A_STRATUM), np.int64),
+        np.zeros(0, np.int64),
         np.zeros(0, np.int64),
     )
 

@@ -36,6 +36,7 @@ class MonitorConfig:
     calibration_cap: int = 500
     lag_exams: int = 25
     learn_exams: int = 40
+    note_exams: int = 500
     allowance: float = 0.5
     clip: float = 4.0
     exams_a_year: int = 55_000

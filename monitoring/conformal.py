@@ -14,33 +14,34 @@ the calibration; with 500 exams in the calibration it no longer grows.
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from pandas.util import hash_array
 
 Floats = NDArray[np.float64]
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIXES = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
 
 
-def normal_scores(calibration: Floats, value: Floats, u: Floats, clip: float = 4.0) -> Floats:
-    """Return the normal score of each column's new value; high values score high.
+def tie_breakers(exam_ids: Iterable[str], seed: int, count: int) -> Floats:
+    """Return uniforms in (0, 1) from the exams' ids, (n, count): a rerun draws the same.
 
-    ``calibration`` is (n, C), ``value`` and ``u`` (C,), ``u`` uniform in (0, 1).
-    A missing value (NaN) gets the score of ``u`` alone: it says nothing.
+    The ids are hashed by pandas (SipHash), the channels' draws made of the hash by
+    SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2714064.2660195).
     """
-    size = np.isfinite(calibration).sum(axis=0)
-    above = (calibration > value).sum(axis=0)
-    ties = (calibration == value).sum(axis=0)
-    missing = ~np.isfinite(value)
-    upper = np.where(missing, u, (above + u * (ties + 1)) / (size + 1))
-    return np.asarray(np.clip(-ndtri(upper), -clip, clip))
-
-
-def smoothing_draws(exam_id: str, seed: int, count: int) -> Floats:
-    """Return ``count`` uniforms in (0, 1) from the exam's id: a rerun draws the same."""
-    digest = hashlib.shake_128(f"{seed}:{exam_id}".encode()).digest(8 * count)
-    return (np.frombuffer(digest, dtype="<u8") / 2.0**64).clip(1e-12, 1 - 1e-12)
+    ids = np.asarray(list(exam_ids), dtype=object)
+    key = f"mammo-{seed % 10**10:010d}"
+    hashed = hash_array(ids, hash_key=key, categorize=False)
+    state = hashed[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
+    for shift, factor in _MIXES:
+        state = (state ^ (state >> shift)) * factor
+    state ^= state >> np.uint64(31)
+    return np.asarray((state / 2.0**64).clip(1e-12, 1 - 1e-12))
 
 
 def random_ranks(reference: Floats, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -55,20 +56,3 @@ def random_ranks(reference: Floats, rng: np.random.Generator) -> NDArray[np.int6
         values = np.where(known, values, rng.choice(values[known], n) if known.any() else 0.0)
         ranks[np.lexsort((draw, values)), column] = np.arange(n)
     return ranks
-
-
-def bootstrap_scores(
-    ranks: NDArray[np.int64], streams: int, length: int, block: int, rng: np.random.Generator
-) -> Floats:
-    """Return in-control streams of normal scores, (length, streams, C).
-
-    Blocks of consecutive reference exams are drawn with their ranks, so that the
-    dependence between channels and between neighbours stays; a rank becomes a
-    uniform within its step, so that every channel is N(0, 1) exactly.
-    """
-    n = len(ranks)
-    block = max(1, min(block, n // 4))
-    starts = rng.integers(0, n, size=(-(-length // block), 1, streams))
-    rows = (starts + np.arange(block)[None, :, None]) % n
-    picked = ranks[rows.reshape(-1, streams)[:length]]
-    return np.asarray(ndtri((picked + rng.random(picked.shape)) / n))

@@ -24,8 +24,8 @@ class OutcomeSigns(Protocol):
         """True when there are more or fewer cancers per exam."""
 
     @property
-    def rate_ratio(self) -> tuple[float, float, float]:
-        """Cancers per exam relative to the reference: value and 95% interval."""
+    def rate_ratio(self) -> tuple[float, float, float] | None:
+        """Cancers per exam relative to the reference: value and 95% interval; None: not known."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ class Evidence:
         """Cancers per exam relative to the reference, where outcomes confirm a change."""
         if self.outcome is None or not self.outcome.rate_confirmed:
             return None
-        return float(self.outcome.rate_ratio[0])
+        ratio = self.outcome.rate_ratio
+        return None if ratio is None else float(ratio[0])
 
     @property
     def anything(self) -> bool:

@@ -45,6 +45,7 @@ def advance(
     for exam in range(begin, len(values)):
         stratum = strata[exam]
         charts.clock[0] += 1
+        base.taken[stratum] += 1
         confirmed = -1
         if base.rows[stratum] >= base.least[stratum]:
             tolerance = base.tolerance[stratum]

@@ -30,7 +30,7 @@ KS distance of the score's ranks and the MMD of the embedding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -58,8 +58,10 @@ LEVELS = ("version", "scanner", "site", "programme")
 EVIDENCE = ("cusum", "sr", "start", "mass", "evidence", "state", "sums", "gathered", "ranked")
 """Charts that are zero when nothing was seen."""
 STATES = ("in_control", "alert", "confirmed")
-CLOSE, BESIDE = 3.0, 8.0
-"""Nats of gain: how much worse a larger node may explain a change, what a second one needs."""
+CONFIRMED = 2
+CLOSE, BESIDE, WIDER = 3.0, 8.0, 1.25
+"""Nats of gain: how much worse a wider node may explain a change, what a second one needs;
+and how many times the exams make a node wider."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,15 @@ class ProgrammeControl:
             begin = exam + 1
         return found
 
+    def has_met(self, node: int) -> bool:
+        """True when an exam of the node's strata was taken."""
+        return bool(self.base.taken[list(self.nodes[node].leaves)].any())
+
+    def is_learning(self, node: int) -> bool:
+        """True while every stratum of the node learns its own baseline."""
+        leaves = list(self.nodes[node].leaves)
+        return bool((self.base.rows[leaves] < self.base.least[leaves]).all())
+
     # alarms: whose they are, and how they end
 
     def _settle(self, exam: int) -> list[Confirmation]:
@@ -276,6 +287,7 @@ class ProgrammeControl:
         clock = int(self.charts.change_clock[node])
         channel, side = self.lead_of(node)
         gains = {at: self._gain(at, clock, channel, side) for at in below}
+        counts = {at: float(self.sums_since(at, clock)[1][channel]) for at in below}
         chosen: list[int] = []
         left = set(mine)
         while left:
@@ -283,11 +295,23 @@ class ProgrammeControl:
             best = max((gains[at] for at in open_nodes), default=0.0)
             if chosen and best < BESIDE:
                 break
-            near = [at for at in open_nodes if gains[at] >= best - (0.0 if chosen else CLOSE)]
-            one = max(near, key=lambda at: (len(self.nodes[at].leaves), gains[at]))
+            one = self._widest(open_nodes, gains, counts, 0.0 if chosen else CLOSE)
             chosen.append(one)
             left -= set(self.nodes[one].leaves)
         return chosen
+
+    def _widest(
+        self, nodes: Sequence[int], gains: Mapping[int, float], counts: Mapping[int, float],
+        slack: float,
+    ) -> int:  # fmt: skip
+        """Return the node of the highest gain, or one with clearly more exams that is as good."""
+        best = max(nodes, key=lambda at: (gains[at], -len(self.nodes[at].leaves)))
+        wider = [
+            at
+            for at in nodes
+            if gains[at] >= gains[best] - slack and counts[at] >= WIDER * counts[best]
+        ]
+        return max(wider, key=lambda at: counts[at], default=best)
 
     def lead_of(self, node: int) -> tuple[int, int]:
         """Return the scalar channel and side that led; of a block's distance, what moved most."""
@@ -382,6 +406,7 @@ class ProgrammeControl:
             centre=start.centre,
             parents=np.full(4, -1),
             feeds=1,
+            taken=0,
         )
         self.strata.append(start.stratum)
         self.starts.append(start)

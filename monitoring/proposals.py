@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from monitoring.config import MonitorConfig
 from monitoring.drift import Verdict, compare
 from monitoring.episodes import Proposal
-from monitoring.performance import Performance
+from monitoring.evidence import Evidence
+from monitoring.outcomes import OutcomeReport
+from monitoring.reference import KNOWN_START
 from monitoring.strata import Stratum, strata_of
-from monitoring.triage import Evidence, Triage, decide
-from monitoring.watch import Watch, WatchedStratum
+from monitoring.triage import Triage, decide
+from monitoring.watch import Watch, WatchedNode
 
 PROGRAMME = Stratum("", "", "")
 """All exams together: what outcomes speak of."""
@@ -24,80 +25,97 @@ PROGRAMME = Stratum("", "", "")
 def compare_strata(recent: pd.DataFrame, watch: Watch, directory: Path) -> dict[str, Verdict]:
     """Let Evidently compare the programme, strata in alarm, and every stratum if it decides."""
     config = watch.config
-    alarm = any(one.control.confirmed_at is not None for one in watch.strata.values())
-    wanted = config.evidently_on == "always" or (alarm and config.evidently_on == "alarm")
+    held = {leaf for one in watch.confirmed() for leaf in watch.control.nodes[one.index].leaves}
+    wanted = config.evidently_on == "always" or (bool(held) and config.evidently_on == "alarm")
     if not wanted and config.policy != "evidently":
         note = f"Evidently's report is not made in this run (evidently_on: {config.evidently_on})."
         return {PROGRAMME.name: Verdict(note=note)}
-    names = list(watch.channels.names)
-    current = pd.DataFrame(watch.channels.values(recent), columns=names)
+    names = list(watch.known.channels.names)
+    current = pd.DataFrame(watch.known.channels.values(recent), columns=names)
     stratum = pd.Series([one.name for one in strata_of(recent, config)], dtype=object)
-    everything = pd.DataFrame(watch.values, columns=names)
+    everything = pd.DataFrame(watch.known.values, columns=names)
     verdicts = {PROGRAMME.name: compare(current, everything, config, directory)}
-    for name, one in watch.strata.items():
-        if one.control.confirmed_at is None and config.policy != "evidently":
+    for leaf, one in enumerate(watch.control.strata):
+        if not watch.control.base.taken[leaf] or (leaf not in held and config.policy == "control"):
             continue
-        reference = pd.DataFrame(one.baseline.values, columns=names)
-        page = f"evidently-{one.stratum.slug}"
-        verdicts[name] = compare(current[stratum == name], reference, config, directory, page)
+        reference = pd.DataFrame(watch.known.baseline(one).values, columns=names)
+        page = f"evidently-{one.slug}"
+        now = current[stratum == one.name]
+        verdicts[one.name] = compare(now, reference, config, directory, page)
     return verdicts
 
 
 def propose(
-    watch: Watch, performance: Performance, verdicts: Mapping[str, Verdict], url: str
+    watch: Watch, outcomes: OutcomeReport, verdicts: Mapping[str, Verdict], url: str
 ) -> list[Proposal]:
     """Return the episodes that should be open; those that are will not open again."""
     proposals = []
-    for name, one in watch.strata.items():
-        for evidence, exams in _alarms(one, verdicts.get(name), watch.config):
+    for node in watch.nodes():
+        for evidence, exams in _alarms(watch, node, outcomes, verdicts.get(node.name)):
             triage = decide(evidence)
             if triage is not None:
-                record = _record(one, evidence, verdicts.get(name), watch.config)
+                record = _record(watch, node, evidence, verdicts.get(node.name))
                 proposals.append(
-                    Proposal(watch.release_id, one.stratum, triage, exams, record, url)
+                    Proposal(watch.release_id, node.stratum, triage, exams, record, url)
                 )
-    if performance.loss:
-        proposals.append(_concept(watch, performance, verdicts, url))
+    if outcomes.findings.confirmed:
+        proposals += _from_outcomes(watch, outcomes, verdicts, url)
     return proposals
 
 
 def _alarms(
-    one: WatchedStratum, verdict: Verdict | None, config: MonitorConfig
+    watch: Watch, node: WatchedNode, outcomes: OutcomeReport, verdict: Verdict | None
 ) -> Iterator[tuple[Evidence, int | None]]:
-    if "VERSION_NEW" in one.codes:
+    config = watch.config
+    alone = len(watch.control.nodes[node.index].leaves) == 1
+    if alone and "VERSION_NEW" in node.codes:
         yield Evidence(version_new=True), None
-    if (absent := one.absent_rate(config)) >= config.refusal_rate:
+    if alone and (absent := watch.absent_rate(node)) >= config.refusal_rate:
         # a missing value cannot be ranked: no other channel would tell
         yield Evidence(absent_rate=absent, exams=config.min_current), config.min_current
     if config.policy == "evidently":
-        if verdict is not None and verdict.drifted:
-            yield one.evidence(config, moved=verdict.moved), one.control.exams
-    elif one.control.confirmed_at is not None:
-        yield one.evidence(config), one.exams_to_alarm
+        if alone and verdict is not None and verdict.drifted:
+            yield watch.evidence(node, moved=verdict.moved), node.exams
+    elif watch.control.under.get(node.index) == node.index:
+        known = outcomes.findings if outcomes.findings.confirmed else None
+        yield replace(watch.evidence(node), outcome=known), node.exams_to_alarm
 
 
 def _record(
-    one: WatchedStratum, evidence: Evidence, verdict: Verdict | None, config: MonitorConfig
+    watch: Watch, node: WatchedNode, evidence: Evidence, verdict: Verdict | None
 ) -> dict[str, Any]:
     return {
-        **asdict(evidence),
-        "policy": config.policy,
-        "control": one.summary(config),
+        **_told(evidence),
+        "policy": watch.config.policy,
+        "control": node.summary(),
+        "new": sorted(KNOWN_START & set(node.codes)),
         "evidently": verdict.to_dict() if verdict else None,
     }
 
 
-def _concept(
-    watch: Watch, performance: Performance, verdicts: Mapping[str, Verdict], url: str
-) -> Proposal:
-    evidence = Evidence(auc_loss=True, exams=performance.exams)
+def _told(evidence: Evidence) -> dict[str, Any]:
+    found = evidence.outcome
+    told = asdict(replace(evidence, outcome=None))
+    return told | {"outcome": found.to_dict() if found is not None else None}  # type: ignore[attr-defined]
+
+
+def _from_outcomes(
+    watch: Watch, outcomes: OutcomeReport, verdicts: Mapping[str, Verdict], url: str
+) -> Iterator[Proposal]:
+    """Propose what the outcomes alone say of the programme."""
+    evidence = Evidence(
+        auc_loss=outcomes.findings.rank_confirmed,
+        exams=outcomes.findings.exams_taken,
+        outcome=outcomes.findings,
+        level="programme",
+    )
     triage = decide(evidence)
     assert isinstance(triage, Triage)  # the table has a row for it
     verdict = verdicts.get(PROGRAMME.name)
     record = {
-        **asdict(evidence),
+        **_told(evidence),
         "policy": watch.config.policy,
-        "performance": performance.to_dict(),
+        "outcomes": outcomes.to_dict(),
         "evidently": verdict.to_dict() if verdict else None,
     }
-    return Proposal(watch.release_id, PROGRAMME, triage, None, record, url)
+    yield Proposal(watch.release_id, PROGRAMME, triage, None, record, url)

@@ -23,11 +23,16 @@ from mammo.pointer import read_pointer
 from mammo.prediction_log import PredictionLog, Watermark
 from mammo.settings import Settings
 from monitoring.config import WATERMARK, MonitorConfig
-from monitoring.episodes import open_episode, waiting_episodes
+from monitoring.distances import numbers_only, shift_nodes
+from monitoring.episodes import Proposal, close_notes, open_episode, waiting_episodes
+from monitoring.evidence_page import write_episode_pages
+from monitoring.input_codes import codes_of_input
+from monitoring.outcomes import OutcomeReport, measure_outcomes
 from monitoring.pages import write_index, write_run_page
-from monitoring.performance import Performance, measure_performance
+from monitoring.performance import measure_performance
 from monitoring.plot import plot_control
 from monitoring.proposals import compare_strata, propose
+from monitoring.strata import strata_of
 from monitoring.watch import Watch
 
 __all__ = ["MonitorConfig", "MonitorReport", "run_monitor"]
@@ -55,6 +60,9 @@ class MonitorReport:
     episodes_opened: list[dict[str, Any]] = field(default_factory=list)
     episodes_waiting: list[dict[str, Any]] = field(default_factory=list)
     performance: dict[str, Any] = field(default_factory=dict)
+    outcomes: dict[str, Any] = field(default_factory=dict)
+    codes: list[dict[str, Any]] = field(default_factory=list)
+    distances: dict[str, Any] = field(default_factory=dict)
     drift: dict[str, dict[str, Any]] = field(default_factory=dict)
     policy: str = "control"
     budget_exams: int = DEFAULT_CONFIG.budget_exams
@@ -95,16 +103,41 @@ def _run(
     report = MonitorReport(release_id, _stamp(), last_id=begin, policy=config.policy)
     report.budget_exams = config.budget_exams
     _read_on(log, watch, report, episodes)
-    looks = mark.state.get("looks", {}) if mark.state.get("release_id") == release_id else {}
-    performance = measure_performance(log.labelled(release_id=release_id), reference, looks, config)
-    report.performance = performance.to_dict()
-    report.strata = {name: one.summary(config) for name, one in watch.strata.items()}
+    outcomes, looks = _look_at_outcomes(log, watch, report, mark)
+    report.strata = {one.name: one.summary() for one in watch.nodes()}
     last_url = mark.state.get("report_url")
-    report.report_url = _report_and_open(settings, log, watch, performance, report) or last_url
+    report.report_url = _report_and_open(settings, log, watch, outcomes, report) or last_url
     report.episodes_waiting = waiting_episodes(log.episodes())
-    state = _state(watch, performance, report) | {"left": left}
+    state = _state(watch, outcomes, report) | {"left": left, "looks": looks}
     log.set_watermark(WATERMARK, report.last_id, state)
     return report
+
+
+def _look_at_outcomes(
+    log: PredictionLog, watch: Watch, report: MonitorReport, mark: Watermark
+) -> tuple[OutcomeReport, dict[str, int]]:
+    """Take the outcomes that have come; note codes of exams and outcomes in the report."""
+    same = mark.state.get("release_id") == watch.release_id
+    state = mark.state if same else {}
+    outcomes = measure_outcomes(
+        log,
+        watch.release_id,
+        watch.reference,
+        state.get("outcomes", {}),
+        watch.config,
+        datetime.now(UTC),
+        left_reference=watch.left_reference(),
+    )
+    performance = measure_performance(
+        log.labelled(release_id=watch.release_id),
+        watch.reference,
+        state.get("looks", {}),
+        watch.config,
+    )
+    report.performance, report.outcomes = performance.to_dict(), outcomes.to_dict()
+    codes = [*codes_of_input(watch.counts), *(one.to_dict() for one in outcomes.codes)]
+    report.codes = codes
+    return outcomes, performance.looks
 
 
 def _left_at(mark: Watermark) -> dict[str, int]:
@@ -129,15 +162,18 @@ def _begin_at(log: PredictionLog, mark: Watermark, release_id: str, left: dict[s
     return mark.last_id if ids.empty else min(mark.last_id, int(ids.min()) - 1)
 
 
-def _state(watch: Watch, performance: Performance, report: MonitorReport) -> dict[str, Any]:
+def _state(watch: Watch, outcomes: OutcomeReport, report: MonitorReport) -> dict[str, Any]:
     """Return what the next run goes on from, and what the metrics page shows of this one."""
     shown = {
         "finished_at": datetime.now(UTC).isoformat(),
         "strata": report.strata,
         "performance": report.performance,
+        "outcomes": report.outcomes,
+        "codes": report.codes,
+        "distances": numbers_only(report.distances),
     }
     return watch.to_state() | {
-        "looks": performance.looks,
+        "outcomes": outcomes.state,
         "report_url": report.report_url,
         "report": shown,
     }
@@ -181,29 +217,55 @@ def _report_and_open(
     settings: Settings,
     log: PredictionLog,
     watch: Watch,
-    performance: Performance,
+    outcomes: OutcomeReport,
     report: MonitorReport,
 ) -> str | None:
     """Write the run's pages and open what they show; None when there is nothing new."""
-    if not report.read and not performance.loss:
+    if not report.read and not outcomes.findings.confirmed:
         return None
     root = settings.reports_dir / "drift"
     draft = root / f".{report.stamp}.{os.getpid()}"
     draft.mkdir(parents=True)
     url = f"{settings.reports_url}/drift/{report.stamp}/"
-    verdicts = compare_strata(_recent(log, watch, report), watch, draft)
+    recent = _recent(log, watch, report)
+    verdicts = compare_strata(recent, watch, draft)
     report.drift = {name: one.to_dict() for name, one in verdicts.items()}
-    proposals = watch.without_fault_tails(propose(watch, performance, verdicts, url))
-    report.alarms = [one.to_dict(one.key(())) for one in proposals]
-    plot_control(watch, draft / "control.svg")
+    report.distances = _distances(recent, watch)
+    proposals = watch.without_fault_tails(propose(watch, outcomes, verdicts, url))
+    told = [(one, one.key(log.episodes())) for one in proposals]
+    report.alarms = [one.to_dict(key) for one, key in told]
     opened = [open_episode(log, one) for one in proposals]
     report.episodes_opened = [one for one in opened if one is not None]
+    notes = [one for one in proposals if not one.triage.acts]
+    close_notes(log, watch.release_id, watch.end_notes({one.stratum.name for one in notes}))
     report.report_url = url
-    write_run_page(draft, report.to_dict())
+    _write_pages(draft, watch, report, told)
     draft.replace(root / report.stamp)
     linked = [one["report_url"] or "" for one in log.episodes()]
     write_index(root, keep=watch.config.keep_reports, linked=linked)
     return url
+
+
+def _write_pages(
+    draft: Path, watch: Watch, report: MonitorReport, told: list[tuple[Proposal, str]]
+) -> None:
+    plot_control(watch, draft / "control.svg")
+    alarms = [(one.to_dict(key), one) for one, key in told]
+    write_episode_pages(draft, report.to_dict(), alarms, watch.nodes())
+    write_run_page(draft, report.to_dict())
+
+
+def _distances(recent: pd.DataFrame, watch: Watch) -> dict[str, Any]:
+    """Return PSI, Wasserstein distance and histograms of every node's channels: shown only."""
+    known, config = watch.known, watch.config
+    return shift_nodes(
+        known.channels.values(recent),
+        strata_of(recent, config),
+        known.values,
+        strata_of(known.who, config),
+        known.channels.names,
+        [one.stratum for one in watch.nodes()],
+    )
 
 
 def _recent(log: PredictionLog, watch: Watch, report: MonitorReport) -> pd.DataFrame:

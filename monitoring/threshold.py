@@ -1,71 +1,127 @@
-"""The CUSUM's threshold h, by a block bootstrap of the reference under a stated budget."""
+"""Heights and threshold of the control, by a block bootstrap of the reference.
+
+Whole histories are drawn: a reference of the same size, so that its own sampling
+error is in the thresholds, and a stream of blocks of consecutive reference exams,
+so that the dependence between channels and between neighbours is. The control
+itself runs over them with no threshold; the highest levels that it reaches tell how
+often a threshold would be crossed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 
+from monitoring.charts import copied
 from monitoring.config import MonitorConfig
-from monitoring.conformal import Floats, bootstrap_scores, random_ranks
+from monitoring.conformal import Floats, random_ranks
+from monitoring.programme import ProgrammeControl, Start, Thresholds
+
+DIRECT = 0.2
+"""Crossings expected in a stream from which on their number is read off the streams."""
 
 
-def cusum_threshold(reference: Floats, tolerance: Floats, config: MonitorConfig) -> float:
-    """Return h for which all channels together alert once per ``budget_exams`` exams.
+def set_thresholds(
+    channels: Sequence[str], starts: Sequence[Start], config: MonitorConfig
+) -> Thresholds:
+    """Return thresholds that keep the programme's budgets over all nodes and channels.
 
-    ``reference`` is (n, C) in the order of acquisition. Whole histories are drawn
-    from it, a reference of the same size and a stream of ``stream_exams`` exams, so
-    that the error of standardising by n exams is in h. They are drawn from single
-    exams and from blocks of neighbours; h is the quantile of the highest CUSUM
-    that a constant hazard of ``1 / budget_exams`` gives, the higher of the two, so
-    that a small reference which happens to swing back never lowers it. Fewer than
-    ``min_reference`` exams tell no dependence: channels are then taken as
-    independent, which gives a higher h.
+    ``starts`` are the strata of the reference. Without one that has ``min_reference``
+    exams of its own nothing can be drawn, and `Thresholds.by_theory` is returned.
     """
+    own = [one for one in starts if len(one.order) >= config.min_reference]
+    if not own:
+        return Thresholds.by_theory(config)
+    peaks = highest_levels(channels, own, config)
+    sides = config.alerts_a_year / len(config.allowances)
+    heights = [
+        _level(peaks[:, at], sides if config.confirm else _budget(config) / 2, 2 * k, config)
+        for at, k in enumerate(config.allowances)
+    ]
+    return Thresholds(tuple(heights), _level(peaks[:, -1], _budget(config), 1.0, config))
+
+
+def _budget(config: MonitorConfig) -> float:
+    return config.false_alarms_a_year * (1 - config.outcome_share)
+
+
+def _level(peaks: Floats, a_year: float, slope: float, config: MonitorConfig) -> float:
+    """Return the level that is crossed ``a_year`` times in a year of exams.
+
+    Crossings are rare and far apart: a stream has none with probability exp(-expected).
+    Where too few are expected to be read off, the median is carried on along the
+    exponential tail that theory gives, ``slope`` a unit.
+    """
+    expected = a_year * config.stream_exams / config.exams_a_year
+    if expected >= DIRECT:
+        return float(np.quantile(peaks, np.exp(-expected)))
+    return float(np.median(peaks) + np.log(np.log(2) / expected) / slope)
+
+
+def highest_levels(
+    channels: Sequence[str], starts: Sequence[Start], config: MonitorConfig
+) -> Floats:
+    """Return the peaks (streams, L + 1) of in-control streams of ``stream_exams`` exams."""
     rng = np.random.default_rng(config.seed)
-    ranks = random_ranks(reference, rng)
-    if len(ranks) < config.min_reference:
-        ranks = rng.permuted(np.tile(np.arange(200)[:, None], (1, reference.shape[1])), axis=0)
-    size = max(len(reference), config.min_reference)
-    # 40 blocks are the fewest that tell swings from chance
-    blocks = sorted({1, min(config.block_exams, max(1, len(ranks) // 40))})
-    stay = np.exp(-config.stream_exams / config.budget_exams)
-    length = size + config.stream_exams
-    levels = []
-    for block in blocks:
-        scores = bootstrap_scores(ranks, config.streams, length, block, rng)
-        highest = highest_cusum(scores, size, config.allowance + tolerance, config)
-        levels.append(float(np.quantile(highest, stay)))
-    return max(levels)
+    never = Thresholds((np.inf,) * len(config.allowances), np.inf)
+    control = ProgrammeControl.start(channels, starts, never, config, trace=False)
+    template = copied(control.charts)
+    history = History.of(starts, rng)
+    peaks = np.empty((config.streams, len(config.allowances) + 1))
+    for stream in range(config.streams):
+        control.charts = copied(template)
+        for leaf in range(len(starts)):
+            control.fill(leaf, history.reference(leaf, rng))
+        rows = history.rows(config.stream_exams, config.block_exams, rng)
+        draws = rng.random((len(rows), len(channels)))
+        control.take(history.values(rows, rng), history.phi[rows], history.leaf[rows], draws)
+        peaks[stream] = control.charts.peaks
+    return peaks
 
 
-def highest_cusum(scores: Floats, size: int, allowance: Floats, config: MonitorConfig) -> Floats:
-    """Return the highest CUSUM of each stream over time, sides and channels.
+@dataclass(frozen=True)
+class History:
+    """The reference in the order of the programme: ranks (N, C) and strata (N,) of its exams.
 
-    ``scores`` is (size + T, B, C): the first ``size`` exams are the reference. Each
-    later exam is standardised by the mean and SD of the exams up to ``lag_exams``
-    before it, and its t value turned into a normal score: the normal-theory twin of
-    `normal_scores`, which costs one step a stream instead of a ranking.
+    ``size`` (N,) is the number of exams that each was ranked among.
     """
-    total, squares = scores[:size].sum(axis=0), (scores[:size] ** 2).sum(axis=0)
-    up, down = np.zeros(scores.shape[1:]), np.zeros(scores.shape[1:])
-    highest, count = np.zeros(scores.shape[1]), size
-    for now in range(size, len(scores)):
-        late = now - 1 - config.lag_exams
-        if late >= size and count < config.calibration_cap:
-            total += scores[late]
-            squares += scores[late] ** 2
-            count += 1
-        score = _self_started(scores[now], total, squares, count)
-        np.maximum(up + score - allowance, 0.0, out=up)
-        np.maximum(down - score - allowance, 0.0, out=down)
-        np.maximum(highest, np.maximum(up, down).max(axis=1), out=highest)
-    return highest
+
+    ranks: Floats
+    size: Floats
+    leaf: np.ndarray
+    phi: Floats
+
+    @classmethod
+    def of(cls, starts: Sequence[Start], rng: np.random.Generator) -> Self:
+        """Build from strata that have exams of their own."""
+        order = np.concatenate([one.order for one in starts])
+        leaf = np.repeat(np.arange(len(starts)), [len(one.order) for one in starts])
+        ranks = np.vstack([_ranked(one.values, rng) for one in starts])
+        size = np.repeat([len(one.values) for one in starts], [len(one.order) for one in starts])
+        phi = np.vstack([one.phi + one.centre for one in starts])
+        place = np.argsort(order, kind="stable")
+        return cls(ranks[place], size[place].astype(float), leaf[place], phi[place])
+
+    def rows(self, exams: int, block: int, rng: np.random.Generator) -> np.ndarray:
+        """Return rows of a stream: blocks of neighbours from anywhere."""
+        block = max(1, min(block, len(self.leaf) // 4))
+        starts = rng.integers(0, len(self.leaf), size=-(-exams // block))
+        return ((starts[:, None] + np.arange(block)) % len(self.leaf)).ravel()[:exams]
+
+    def values(self, rows: np.ndarray, rng: np.random.Generator) -> Floats:
+        """Return ranks as uniforms within their steps, so that no two are alike."""
+        jitter = rng.random((len(rows), self.ranks.shape[1]))
+        return np.asarray((self.ranks[rows] + jitter) / self.size[rows, None])
+
+    def reference(self, leaf: int, rng: np.random.Generator) -> Floats:
+        """Draw a reference of the stratum's own size."""
+        mine = np.flatnonzero(self.leaf == leaf)
+        return self.values(rng.choice(mine, len(mine)), rng)
 
 
-def _self_started(value: Floats, total: Floats, squares: Floats, count: int) -> Floats:
-    """Return the normal score of a t statistic against ``count`` exams (Wallace 1959)."""
-    mean = total / count
-    variance = (squares - count * mean**2) / (count - 1)
-    t = (value - mean) / np.sqrt(variance * (1 + 1 / count))
-    freedom = count - 1
-    size = np.sqrt(freedom * np.log1p(t**2 / freedom))
-    return np.asarray(np.sign(t) * size * (8 * freedom + 1) / (8 * freedom + 3))
+def _ranked(values: Floats, rng: np.random.Generator) -> Floats:
+    ranks = random_ranks(values, rng).astype(float)
+    return np.where(np.isfinite(values), ranks, np.nan)

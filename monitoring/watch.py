@@ -2,155 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from monitoring.config import MonitorConfig
-from monitoring.conformal import Floats
-from monitoring.control import StratumControl
+from monitoring.conformal import tie_breakers
 from monitoring.episodes import Proposal, answered_before, closed_acting
-from monitoring.features import ChannelMap, channel_group, robust_z
-from monitoring.strata import Baseline, Stratum, choose_baseline, strata_of
-from monitoring.triage import Evidence
+from monitoring.evidence import Evidence
+from monitoring.features import embeddings
+from monitoring.input_codes import input_counts
+from monitoring.programme import CONFIRMED, ProgrammeControl, Start
+from monitoring.reference import ControlReference
+from monitoring.sightings import absent_rate, evidence_at
+from monitoring.strata import Stratum, strata_of
+from monitoring.threshold import set_thresholds
+from monitoring.watched_node import WatchedNode, view_node
 
 Episodes = Sequence[dict[str, Any]]
-KNOWN_START = frozenset({"SCANNER_NEW", "VERSION_NEW"})
-
-
-@dataclass
-class WatchedStratum:
-    """One stratum: what it is compared with, and its running control.
-
-    ``fault_at`` is the confirmation (``control.confirmed_at``) that was a data fault.
-    """
-
-    stratum: Stratum
-    baseline: Baseline
-    control: StratumControl
-    codes: tuple[str, ...]
-    closed: int = 0
-    support: tuple[str, ...] = ()
-    fault_at: int | None = None
-
-    @property
-    def starts_new(self) -> bool:
-        """True when the stratum itself began with the change: count from its first exam."""
-        return bool(KNOWN_START & set(self.codes))
-
-    @property
-    def exams_to_alarm(self) -> int | None:
-        """Exams from the change (or the stratum's first exam) to the confirmation."""
-        control = self.control
-        if control.confirmed_at is None:
-            return None
-        return control.confirmed_at - (0 if self.starts_new else int(control.change_at or 0))
-
-    def absent_rate(self, config: MonitorConfig) -> float:
-        """Return how often the newest exams lack the channel that is lacking most, in [0, 1]."""
-        rows = self.control.recent[-config.min_current :]
-        if len(rows) < config.min_current:
-            return 0.0
-        return float(np.isnan(np.array([row["v"] for row in rows], dtype=float)).mean(axis=0).max())
-
-    def evidence(self, config: MonitorConfig, *, moved: Sequence[str] | None = None) -> Evidence:
-        """Return what is known since the change point, of the newest exams.
-
-        ``moved`` names the channels that moved where another rule than ours decided.
-        """
-        control = self.control
-        since = control.change_at if control.change_at is not None else 0
-        rows = [row for row in control.recent if row["exam"] > since] or control.recent[-1:]
-        z = np.array([row["z"] for row in rows]).reshape(-1, len(control.channels))
-        raw = np.array([row["v"] for row in rows], dtype=float).reshape(z.shape)
-        names = self._moved() if moved is None else list(moved)
-        far = np.nanmedian(np.nan_to_num(robust_z(raw, self.baseline.values), posinf=1e3), axis=0)
-        missing = control.channels.index("missing")
-        return Evidence(
-            moved=_by_group(names),
-            shifts=dict(zip(control.channels, z.mean(axis=0).round(3).tolist(), strict=True)),
-            robust=dict(zip(control.channels, far.round(2).tolist(), strict=True)),
-            exams=len(rows),
-            incomplete_rate=float(np.nanmean(raw[:, missing])),
-            incomplete_rate_reference=float(np.nanmean(self.baseline.values[:, missing])),
-            absent_rate=float(np.isnan(raw).mean(axis=0).max()),
-            scanner_new="SCANNER_NEW" in self.codes,
-            version_new="VERSION_NEW" in self.codes,
-            extreme_z=config.extreme_z,
-            refusal_rate=config.refusal_rate,
-        )
-
-    def update(self, values: Floats, exam_id: str, config: MonitorConfig) -> None:
-        """Take one exam; at the confirmation, note which other channels moved with it."""
-        control = self.control
-        control.update(values, exam_id, config)
-        if control.confirmed_at == control.exams:
-            rows = [row["z"] for row in control.recent if row["exam"] > int(control.change_at or 0)]
-            excess = np.abs(np.mean(rows, axis=0)) - control.tolerance
-            # the calibration's own error counts, or a small one would see movement everywhere
-            error = np.sqrt(1 / len(rows) + 1 / len(control.calibration(config, len(rows))))
-            moved = excess / error >= config.support_z
-            self.support = tuple(np.array(control.channels)[moved].tolist())
-
-    def _moved(self) -> list[str]:
-        """Return the channels that moved at the confirmation, or crossed the threshold since."""
-        control = self.control
-        moved = control.cusum.max(axis=0) >= control.threshold
-        if control.lead is not None:
-            moved[control.lead[1]] = True
-        return [
-            name
-            for name, crossed in zip(control.channels, moved, strict=True)
-            if crossed or name in self.support
-        ]
-
-    def summary(self, config: MonitorConfig) -> dict[str, Any]:
-        """Return the stratum's line in the report."""
-        control = self.control
-        peak = int(control.cusum.max(axis=0).argmax())
-        return {
-            "scanner": self.stratum.scanner,
-            "site": self.stratum.site,
-            "software_version": self.stratum.software_version,
-            "exams": control.exams,
-            "state": control.state(config),
-            "codes": list(self.codes),
-            "reference_exams": len(self.baseline.values),
-            "cusum": round(float(control.cusum.max()), 3),
-            "channel": control.channels[peak],
-            "threshold": round(control.threshold, 3),
-            "evidence": round(control.evidence(config), 3),
-            "alert_at": control.alert_at,
-            "confirmed_at": control.confirmed_at,
-            "change_at": control.change_at,
-            "exams_to_alarm": self.exams_to_alarm,
-        }
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON-able state; the baseline comes from the release again."""
-        return {
-            "stratum": asdict(self.stratum),
-            "codes": list(self.codes),
-            "closed": self.closed,
-            "support": list(self.support),
-            "fault_at": self.fault_at,
-            "control": self.control.to_dict(),
-        }
+SEEN_EXAMS = 512
+"""Newest exams that are known again when they are sent once more."""
 
 
 @dataclass
 class Watch:
-    """Every stratum of the release in service."""
+    """Every stratum of the release in service.
+
+    ``codes`` tell, by stratum's name, what is special about what it is compared with;
+    ``closed`` counts the closed acting episodes of a node that were answered to;
+    ``fault_at`` is the confirmation of a node that was a data fault.
+    """
 
     release_id: str
     reference: pd.DataFrame
-    channels: ChannelMap
-    values: Floats
+    known: ControlReference
+    control: ProgrammeControl
     config: MonitorConfig
-    strata: dict[str, WatchedStratum] = field(default_factory=dict)
+    codes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    closed: dict[str, int] = field(default_factory=dict)
+    fault_at: dict[str, int] = field(default_factory=dict)
+    seen: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def resume(
@@ -161,81 +57,155 @@ class Watch:
         episodes: Episodes,
         config: MonitorConfig,
     ) -> Self:
-        """Go on from saved state; another release, or other channels, start anew."""
-        channels, values = ChannelMap.fit(reference, config)
-        watch = cls(release_id, reference, channels, values, config)
-        if state.get("release_id") == release_id and state.get("channels") == list(channels.names):
-            for name, saved in state["strata"].items():
-                watch.strata[name] = watch._resume(saved, episodes)
+        """Go on from saved state; another release, reference or settings start anew."""
+        known = ControlReference.of(reference, config)
+        same = state.get("release_id") == release_id
+        if same and state.get("reference") == known.digest:
+            watch = cls._go_on(release_id, reference, known, state, episodes, config)
+            watch._answer(episodes)
+            return watch
+        watch = cls(release_id, reference, known, _begin(known, config), config)
+        if same and "reference" in state:
+            watch.counts["REFERENCE_CHANGED"] = 1
         return watch
 
-    def _resume(self, saved: dict[str, Any], episodes: Episodes) -> WatchedStratum:
-        stratum = Stratum(**saved["stratum"])
-        baseline = choose_baseline(stratum, self.reference, self.values, self.config)
-        control = StratumControl.from_dict(saved["control"], baseline.values)
-        watched = WatchedStratum(
-            stratum,
-            baseline,
-            control,
-            codes=tuple(saved["codes"]),
-            closed=saved["closed"],
-            support=tuple(saved["support"]),
-            fault_at=saved.get("fault_at"),
-        )
-        closed = closed_acting(episodes, self.release_id, stratum)
-        if len(closed) > watched.closed:
-            self._start_over(watched, closed)
-        return watched
+    @classmethod
+    def _go_on(
+        cls,
+        release_id: str,
+        reference: pd.DataFrame,
+        known: ControlReference,
+        state: dict[str, Any],
+        episodes: Episodes,
+        config: MonitorConfig,
+    ) -> Self:
+        codes = {name: tuple(given) for name, given in state["codes"].items()}
 
-    def _start_over(self, watched: WatchedStratum, closed: Episodes) -> None:
-        """After a closed episode: mended data meet the reference again, others are learnt.
+        def start_of(stratum: Stratum) -> Start:
+            learnt = "BASELINE_LEARNT" in codes.get(stratum.name, ())
+            return known.start(stratum, learn_first=learnt)
+
+        control = ProgrammeControl.from_dict(state["control"], start_of, config)
+        kept = {name: state[name] for name in ("closed", "fault_at", "seen")}
+        return cls(release_id, reference, known, control, config, codes, **kept)
+
+    # answers: what a closed episode changes
+
+    def _answer(self, episodes: Episodes) -> None:
+        """Start over where an episode was closed: mended data meet the reference again.
 
         A change that was answered and stays under the same release becomes the
-        stratum's baseline; otherwise it would alarm again every few exams.
+        strata's baseline; otherwise it would alarm again every few exams.
         """
-        learn = any(one["cause"] != "data_fault" for one in closed[watched.closed :])
-        codes = (*watched.codes, "BASELINE_LEARNT") if learn else watched.codes
-        watched.codes = tuple(dict.fromkeys(codes))
-        watched.closed = len(closed)
-        watched.support = ()
-        watched.control.learn_first = learn
-        watched.control.known_start = False
-        watched.control.absorbed = watched.control.absorbed[:0]
-        watched.control.restart(self.config)
+        for node, one in enumerate(self.control.nodes):
+            closed = closed_acting(episodes, self.release_id, one.stratum)
+            before = self.closed.get(one.stratum.name, 0)
+            if len(closed) <= before:
+                continue
+            self.closed[one.stratum.name] = len(closed)
+            learn = any(done["cause"] != "data_fault" for done in closed[before:])
+            if self.control.under.get(node, node) == node:
+                self._start_over(node, learn=learn)
 
-    def begin(self, stratum: Stratum, episodes: Episodes) -> WatchedStratum:
-        """Start to watch a stratum that was not seen under this release."""
-        baseline = choose_baseline(stratum, self.reference, self.values, self.config)
-        answered = answered_before(episodes, self.release_id, stratum.scanner)
-        learn = "SCANNER_NEW" in baseline.codes and answered
-        codes = (*baseline.codes, "BASELINE_LEARNT") if learn else baseline.codes
-        control = StratumControl.start(
-            self.channels.names,
-            baseline.values,
-            self.config,
-            tolerance=baseline.tolerance,
-            learn_first=learn,
-            known_start=bool(KNOWN_START & set(baseline.codes)) and not learn,
-        )
-        self.strata[stratum.name] = WatchedStratum(stratum, baseline, control, codes)
-        return self.strata[stratum.name]
+    def _start_over(self, node: int, *, learn: bool) -> None:
+        held = node in self.control.under
+        if learn and not held:
+            return  # outcomes were answered: the images are as they were
+        self.control.close(node, learn=learn)
+        for leaf in self.control.nodes[node].leaves:
+            name = self.control.strata[leaf].name
+            codes = [one for one in self.codes.get(name, ()) if one != "BASELINE_LEARNT"]
+            self.codes[name] = (*codes, "BASELINE_LEARNT") if learn else tuple(codes)
+
+    # exams
 
     def take(self, frame: pd.DataFrame, episodes: Episodes) -> int:
         """Take exams in the order of the log; return how many were new to the watch.
 
         An exam that is sent again soon after is not counted twice.
         """
-        taken = 0
-        values = self.channels.values(frame)
-        for stratum, exam_id, row in zip(
-            strata_of(frame, self.config), frame["exam_id"], values, strict=True
-        ):
-            watched = self.strata.get(stratum.name) or self.begin(stratum, episodes)
-            seen = (one["exam_id"] for one in watched.control.recent)
-            if exam_id not in seen:
-                watched.update(row, str(exam_id), self.config)
-                taken += 1
-        return taken
+        fresh = self._first_time(frame["exam_id"].astype(str))
+        self.counts["EXAM_REPEATED"] += int((~fresh).sum())
+        frame = frame[fresh].reset_index(drop=True)
+        if frame.empty:
+            return 0
+        strata = strata_of(frame, self.config)
+        rows = self._rows(strata, episodes)
+        values = self.known.channels.values(frame)
+        phi = self.known.channels.phi(embeddings(frame))
+        draws = tie_breakers(frame["exam_id"], self.config.seed, values.shape[1])
+        self.counts.update(input_counts(values, phi, self.known))
+        self.control.take(values, phi, rows, draws)
+        return len(frame)
+
+    def _first_time(self, exam_ids: pd.Series) -> np.ndarray:
+        fresh = ~exam_ids.isin(self.seen).to_numpy() & ~exam_ids.duplicated().to_numpy()
+        self.seen = [*self.seen, *exam_ids[fresh]][-SEEN_EXAMS:]
+        return np.asarray(fresh)
+
+    def _rows(self, strata: Sequence[Stratum], episodes: Episodes) -> np.ndarray:
+        """Return each exam's row in the control; strata that are new join it."""
+        place = {one: at for at, one in enumerate(self.control.strata)}
+        for one in dict.fromkeys(strata):
+            if one not in place:
+                place[one] = self._join(one, episodes)
+        return np.array([place[one] for one in strata], dtype=np.int64)
+
+    def _join(self, stratum: Stratum, episodes: Episodes) -> int:
+        """Start to watch a stratum that was not seen under this release."""
+        codes = self.known.baseline(stratum).codes
+        answered = answered_before(episodes, self.release_id, stratum.scanner)
+        learn = "SCANNER_NEW" in codes and answered
+        self.codes[stratum.name] = (*codes, "BASELINE_LEARNT") if learn else codes
+        return self.control.join(self.known.start(stratum, learn_first=learn))
+
+    # what is seen
+
+    def nodes(self) -> list[WatchedNode]:
+        """Return every node that has met an exam, the programme first."""
+        met = [at for at in range(len(self.control.nodes)) if self.control.has_met(at)]
+        met.sort(key=lambda at: -len(self.control.nodes[at].leaves))
+        return [view_node(self.control, at, self.node_codes(at)) for at in met]
+
+    def node_codes(self, node: int) -> tuple[str, ...]:
+        """Return the codes of a node that is one stratum; a pool has none of its own."""
+        leaves = self.control.nodes[node].leaves
+        return self.codes.get(self.control.strata[leaves[0]].name, ()) if len(leaves) == 1 else ()
+
+    def confirmed(self) -> list[WatchedNode]:
+        """Return the nodes in alarm that no other answers for."""
+        return [one for one in self.nodes() if self.control.under.get(one.index) == one.index]
+
+    def evidence(self, node: WatchedNode, *, moved: Sequence[str] | None = None) -> Evidence:
+        """Return what is known of a node since its change; see `sightings.evidence_at`."""
+        return evidence_at(self.control, node.index, node.codes, moved=moved)
+
+    def absent_rate(self, node: WatchedNode) -> float:
+        """Return how often the newest exams lack the channel that is lacking most, in [0, 1]."""
+        return absent_rate(self.control, node.index)
+
+    def left_reference(self) -> bool:
+        """True while a node is in alarm by its embeddings."""
+        return any(
+            "embedding" in self.evidence(one).moved or one.starts_new for one in self.confirmed()
+        )
+
+    def end_notes(self, names: Collection[str]) -> list[str]:
+        """Let what was only noted become the baseline, once enough exams have followed.
+
+        ``names`` are nodes whose alarm is a note: it starts nothing and nobody closes it.
+        For ``note_exams`` exams it is looked at again, should more move; then the node
+        would be blind. Return the nodes that begin anew.
+        """
+        least = self.config.note_exams
+        ended = [
+            one
+            for one in self.confirmed()
+            if one.name in names and one.exams - int(one.confirmed_at or 0) >= least
+        ]
+        for one in ended:
+            self._start_over(one.index, learn=True)
+        return [one.name for one in ended]
 
     def without_fault_tails(self, proposals: Sequence[Proposal]) -> list[Proposal]:
         """Return the proposals less those that only a data fault now over has left behind.
@@ -243,40 +213,41 @@ class Watch:
         Once the data are mended the confirmation that was a fault looks like moved
         images. Its control starts over, and a change of the images confirms anew.
         """
-        tails = [self._is_fault_tail(one) for one in proposals]
-        kept = [one for one, tail in zip(proposals, tails, strict=True) if not tail]
-        for name, watched in self.strata.items():
-            causes = {
-                one.triage.cause for one in kept if one.stratum.name == name and one.triage.acts
-            }
-            if causes == {"data_fault"}:
-                watched.fault_at = watched.control.confirmed_at
-        for one, tail in zip(proposals, tails, strict=True):
-            if tail:
-                self.strata[one.stratum.name].control.restart(self.config)
+        by_name = {one.name: one for one in self.nodes()}
+        kept = []
+        for one in proposals:
+            node = by_name.get(one.stratum.name)
+            if node is not None and self._is_fault_tail(one, node):
+                self.control.close(node.index, learn=False)
+                continue
+            kept.append(one)
+            if node is not None and one.triage.cause == "data_fault" and node.confirmed_at:
+                self.fault_at[node.name] = int(node.confirmed_at)
         return kept
 
-    def _is_fault_tail(self, proposal: Proposal) -> bool:
-        watched = self.strata.get(proposal.stratum.name)
-        return (
-            watched is not None
-            and proposal.triage.cause == "acquisition"
-            and watched.fault_at is not None
-            and watched.fault_at == watched.control.confirmed_at
-        )
+    def _is_fault_tail(self, proposal: Proposal, node: WatchedNode) -> bool:
+        at = self.fault_at.get(node.name)
+        return proposal.triage.cause == "acquisition" and at is not None and at == node.confirmed_at
 
     def to_state(self) -> dict[str, Any]:
         """Return JSON-able state for the watermark."""
         return {
             "release_id": self.release_id,
-            "channels": list(self.channels.names),
-            "strata": {name: one.to_dict() for name, one in self.strata.items()},
+            "reference": self.known.digest,
+            "channels": list(self.known.channels.names),
+            "control": self.control.to_dict(),
+            "codes": {name: list(given) for name, given in self.codes.items()},
+            "closed": self.closed,
+            "fault_at": self.fault_at,
+            "seen": self.seen,
         }
 
 
-def _by_group(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    groups: dict[str, tuple[str, ...]] = {}
-    for name in names:
-        group = channel_group(name)
-        groups[group] = (*groups.get(group, ()), name)
-    return groups
+def _begin(known: ControlReference, config: MonitorConfig) -> ProgrammeControl:
+    """Start the control of the reference's strata, with thresholds set for them."""
+    starts = [known.start(one) for one in known.strata]
+    thresholds = set_thresholds(known.channels.names, starts, config)
+    return ProgrammeControl.start(known.channels.names, starts, thresholds, config)
+
+
+__all__ = ["CONFIRMED", "Watch", "WatchedNode"]

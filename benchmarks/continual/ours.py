@@ -12,17 +12,18 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from benchmarks.continual.peers import day_bounds
 from benchmarks.continual.rules import Alarm, Learnt
 from benchmarks.continual.world import SimExams, SimYear
 from monitoring.config import MonitorConfig
 from monitoring.evidence import Evidence
 from monitoring.outcome_control import OutcomeControl
 from monitoring.outcome_findings import OutcomeConfig, OutcomeFindings
-from monitoring.programme import Confirmation, ProgrammeControl, Thresholds
+from monitoring.programme import STATES, Confirmation, ProgrammeControl, Start, Thresholds
 from monitoring.reference import ControlReference
 from monitoring.sightings import evidence_at
 from monitoring.strata import Stratum, strata_of
-from monitoring.threshold_new import set_thresholds
+from monitoring.threshold import set_thresholds
 from monitoring.triage import decide
 
 YEAR = MonitorConfig(exams_a_year=39_000, streams=100, stream_exams=20_000)
@@ -39,6 +40,17 @@ class Known:
     reference: ControlReference
     thresholds: Thresholds
     outcomes: OutcomeControl
+    starts: dict[Stratum, Start]
+    codes: dict[Stratum, tuple[str, ...]]
+
+    def start(self, stratum: Stratum) -> Start:
+        """Return what the stratum begins with; known strata begin alike every year."""
+        return self.starts.get(stratum) or self.reference.start(stratum)
+
+    def codes_of(self, stratum: Stratum) -> tuple[str, ...]:
+        """Return the codes of what the stratum is compared with."""
+        known = self.codes.get(stratum)
+        return self.reference.baseline(stratum).codes if known is None else known
 
 
 @dataclass
@@ -56,7 +68,8 @@ class Ours:
         reference = ControlReference.of_columns(
             exams.columns, exams.embedding.astype(float), who_of(exams), self.config
         )
-        starts = [reference.start(one) for one in reference.strata]
+        strata = reference.strata
+        starts = [reference.start(one) for one in strata]
         thresholds = set_thresholds(reference.channels.names, starts, self.config)
         outcomes = OutcomeControl.start(
             exams.logit,
@@ -65,7 +78,8 @@ class Ours:
             OutcomeConfig.of(self.config),
             reference_stratum=exams.stratum,
         )
-        return Known(reference, thresholds, outcomes)
+        codes = {one: reference.baseline(one).codes for one in strata}
+        return Known(reference, thresholds, outcomes, dict(zip(strata, starts, strict=True)), codes)
 
     def run(self, year: SimYear, reference: SimExams) -> list[Alarm]:
         """Return the alarms of the year in order of day."""
@@ -110,13 +124,14 @@ class WatchedYear:
         self.known, self.year, self.config = known, year, config
         reference = known.reference
         strata = strata_of(who_of_strata(year.strata), config)
-        self.rows = list(dict.fromkeys([*reference.strata, *strata]))
+        self.rows = list(dict.fromkeys([*known.starts, *strata]))
         self.row_of = np.array([self.rows.index(one) for one in strata])
-        starts = [reference.start(one) for one in self.rows]
+        starts = [known.start(one) for one in self.rows]
         self.control = ProgrammeControl.start(
             reference.channels.names, starts, known.thresholds, config, trace=False
         )
-        self.codes = [reference.baseline(one).codes for one in self.rows]
+        self.codes = [known.codes_of(one) for one in self.rows]
+        self.in_alert = np.zeros(len(self.control.nodes), bool)
 
     def alarms(self) -> Iterator[Alarm]:
         """Yield the alarms as they come; new software versions at their first exam."""
@@ -130,26 +145,39 @@ class WatchedYear:
         rows = self.row_of[year.stratum]
         draws = np.random.default_rng(self.config.seed).random(values.shape)
         begin = 0
-        while begin < len(values):
-            found = self.control.take(values, phi, rows, draws, begin=begin, once=True)
-            if not found:
-                return
-            yield from (self._alarm(one) for one in found)
-            for one in found:
-                self.control.close(one.node, learn=True)
-            begin = found[0].exam + 1
+        for end in day_bounds(year.day)[1:]:
+            while begin < end:
+                found = self.control.take(
+                    values[:end], phi, rows[:end], draws[:end], begin=begin, once=True
+                )
+                yield from (self._alarm(one) for one in found)
+                for one in found:
+                    self.control.close(one.node, learn=True)
+                begin = found[0].exam + 1 if found else end
+            yield from self._alerts(int(year.day[end - 1]))
+
+    def _alerts(self, day: int) -> Iterator[Alarm]:
+        """Yield an alert for each node that has come to be in alert by the end of the day."""
+        now = self.control.charts.state[: len(self.control.nodes)] == STATES.index("alert")
+        for node in np.flatnonzero(now & ~self.in_alert):
+            yield Alarm(day, False, None, self._strata(self.control.nodes[node].leaves))
+        self.in_alert = now
+
+    def _strata(self, leaves: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the year's strata that these leaves are; none for the whole programme."""
+        if len(leaves) == len(self.rows):
+            return ()
+        return tuple(int(at) for at in np.flatnonzero(np.isin(self.row_of, leaves)))
 
     def _alarm(self, one: Confirmation) -> Alarm:
         codes = self.codes[one.leaves[0]] if len(one.leaves) == 1 else ()
         triage = decide(evidence_at(self.control, one.node, codes))
-        strata = np.flatnonzero(np.isin(self.row_of, one.leaves))
-        whole = len(one.leaves) == len(self.rows)
         names = (*self.control.channels, "score_ks", "embedding_mmd")
         return Alarm(
             int(self.year.day[one.exam]),
             confirmed=True,
             cause=triage.cause if triage else None,
-            strata=() if whole else tuple(int(at) for at in strata),
+            strata=self._strata(one.leaves),
             since_day=self._since(one),
             channel=names[int(self.control.charts.lead[one.node, 0])],
         )
