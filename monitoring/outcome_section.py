@@ -18,6 +18,12 @@ MEASURES = {
 }
 """Figure of a cohort -> what radiologists call it."""
 
+FAMILIES = {
+    "recalled rank": "cancers of recalled women are ranked lower",
+    "recalled rate": "more or fewer cancers among recalled women",
+    "recalled both": "either of them, together",
+    "everyone rank": "cancers of all women, after two years, are ranked lower",
+}
 DIRECTIONS = {"up": "more", "down": "fewer"}
 
 
@@ -52,7 +58,7 @@ def _findings(found: Found) -> str:
             f"Nothing is confirmed by outcomes; {found.get('cancers_ranked', 0)} cancers ranked."
         )
     parts = [
-        [escape(str(name).replace("_", " ")), bar(float(part), "chance")]
+        [escape(FAMILIES.get(str(name), str(name))), bar(float(part), "chance")]
         for name, part in (found.get("evidence") or {}).items()
     ]
     shown = table(("Evidence of", "Part of what is needed"), parts) if parts else ""
@@ -125,7 +131,7 @@ def figure(value: Found | None, times: float = 1.0) -> str:
     digits = 1 if times > 1 else 3
     interval = (
         "" if low is None or high is None
-        else f" <span class=quiet>({low * times:.{digits}f} to {high * times:.{digits}f})</span>"
+        else f"<br><span class=quiet>({low * times:.{digits}f} to {high * times:.{digits}f})</span>"
     )  # fmt: skip
     return f"<span class=w>{middle * times:.{digits}f}{interval}</span>"
 

@@ -15,7 +15,6 @@ from monitoring.outcome_section import outcomes_section
 from monitoring.page import page
 from monitoring.sections import (
     DISTANCE_NOTE,
-    PROGRAMME,
     codes_section,
     distances_section,
     evidently_section,
@@ -142,12 +141,12 @@ def _going_on(directory: Path, report: Mapping[str, Any]) -> list[str]:
 
 
 def _distances(distances: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the table of the programme; the others folded."""
+    """Return the table of the largest node; the others folded."""
     if not distances:
         return []
     parts = ["<h2>Recent exams beside the reference</h2>", DISTANCE_NOTE]
-    for name, shifts in distances.items():
-        shown = " open" if name == PROGRAMME else ""
+    for at, (name, shifts) in enumerate(distances.items()):
+        shown = "" if at else " open"
         exams = next(iter(shifts.values()))["exams"] if shifts else 0
         parts.append(
             f"<details{shown}><summary>{escape(name)}, {exams:,} exams</summary>"

@@ -22,6 +22,8 @@ COLORS = {
 RED, GREY, INK, PALE = "#b23a48", "#8a97a5", "#1c2733", "#d5dbe2"
 WIDTH, HEIGHT = 300, 120
 LEFT, RIGHT, TOP, BOTTOM = 8, 8, 8, 30
+SMALLEST = 1e-9
+"""What is nearer to 0 came from rounding."""
 
 
 def draw_channel(name: str, shift: Mapping[str, Any]) -> str:
@@ -92,6 +94,8 @@ def number(value: float | None) -> str:
     """Return three significant digits, thousands with commas; a dash for nothing."""
     if value is None:
         return "–"
+    if abs(value) < SMALLEST:
+        return "0"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 

@@ -10,7 +10,7 @@ from monitoring.pictures import number
 from monitoring.words import LEVELS, STATES, channel_words, code_words
 
 Report = Mapping[str, Any]
-DEPTHS = {"programme": 0, "site": 1, "scanner": 2, "version": 3}
+PARTS = ("site", "scanner", "software_version")
 PROGRAMME = "all exams"
 
 
@@ -31,27 +31,30 @@ def _right(at: int, numbers: Sequence[int]) -> str:
 def nodes_section(nodes: Mapping[str, Report], marked: str = "") -> str:
     """Return the tree of nodes: programme, sites, scanners, software versions.
 
-    ``marked`` names the node that the page is about.
+    ``marked`` names the node that the page is about. A level with one member alone is
+    not watched apart, so that a node may stand below its grandparent.
     """
     head = ("Where", "State", "Exams", "Evidence", "Highest channel", "Since", "What is special")
-    ordered = sorted(nodes.items(), key=_place)
-    return table(head, [_node(name, one, name == marked) for name, one in ordered], (2,))
+    paths = {_path(one) for one in nodes.values()}
+    ordered = sorted(nodes.items(), key=lambda item: (_path(item[1]), item[0]))
+    rows = [_node(name, one, paths, marked=name == marked) for name, one in ordered]
+    return table(head, rows, (2,))
 
 
-def _place(item: tuple[str, Report]) -> tuple[str, ...]:
-    name, one = item
-    return (*(str(one.get(part) or "") for part in ("site", "scanner", "software_version")), name)
+def _path(one: Report) -> tuple[str, ...]:
+    """Return site, scanner and version as far as the node names them."""
+    return tuple(str(one[part]) for part in PARTS if one.get(part))
 
 
-def _node(name: str, one: Report, marked: bool) -> list[str]:
-    level = str(one.get("level", "version"))
-    label = escape(_last_part(name, one, level))
-    shown = f"<b>{label}</b> ◄" if marked else label
-    indent = f"<span style='padding-left:{1.4 * DEPTHS.get(level, 3):.1f}em'></span>"
+def _node(name: str, one: Report, paths: set[tuple[str, ...]], *, marked: bool) -> list[str]:
+    level, path = str(one.get("level", "version")), _path(one)
+    above = [path[:end] for end in range(len(path)) if path[:end] in paths]
+    told = " · ".join(path[len(above[-1]) if above else 0 :]) or name
+    shown = f"<b>{escape(told)}</b> ◄" if marked else escape(told)
     state = str(one["state"])
     return [
-        f"<span class=w>{indent}{shown} <span class=quiet>{escape(LEVELS.get(level, level))}"
-        "</span></span>",
+        f"<span class=w style='padding-left:{1.4 * len(above):.1f}em'>{shown} "
+        f"<span class=quiet>{escape(LEVELS.get(level, level))}</span></span>",
         f"<span class='{escape(state)}'>{escape(STATES.get(state, state))}</span>",
         f"{one['exams']:,}",
         bar(float(one["evidence"]), state),
@@ -59,14 +62,6 @@ def _node(name: str, one: Report, marked: bool) -> list[str]:
         escape(since(one)),
         escape(", ".join(one.get("codes", ()))),
     ]
-
-
-def _last_part(name: str, one: Report, level: str) -> str:
-    """Return what tells the node from its parent: the tree says the rest."""
-    part = {"site": "site", "scanner": "scanner", "version": "software_version"}.get(level)
-    if "level" not in one or part is None:
-        return name
-    return str(one.get(part) or name)
 
 
 def bar(share: float, state: str) -> str:

@@ -192,6 +192,15 @@ def test_the_budget_is_told_of_the_rule_that_keeps_one(tmp_path, policy, told):
     assert ("at most 0.5 confirmed false alarms a year" in text) == told
 
 
+def test_a_node_whose_parents_are_not_watched_is_named_in_full(tmp_path):
+    """With one scanner at a site the site's node would be the same: there is none."""
+    strata = {one.name: reports.watched(one, "version") for one in (reports.KNOWN, reports.CHANGED)}
+    write_run_page(tmp_path, reports.report(strata=strata))
+    html = (tmp_path / "index.html").read_text()
+    assert "site-1 · Aurora/A1 · 1.0 version" in Checked(html).text
+    assert set(re.findall(r"padding-left:([\d.]+)em", html)) == {"0.0"}
+
+
 def test_an_old_run_without_the_new_parts_is_still_listed(tmp_path):
     old = reports.report()
     del old["distances"], old["codes"]
