@@ -2,8 +2,11 @@
 
 Started by the automation on ``mammo.drift.confirmed``, by schedule or by hand.
 A changed acquisition is met in two steps: the scanner's operating point is set
-at once from scores alone; then, when outcomes have come, the recalibrated and
-the fine-tuned release meet the gate on the same exams.
+at once from scores alone; then, when outcomes have come, the candidates meet the
+gate on the same exams, least invasive first: recalibrated, recalibrated by
+outcomes, fine-tuned with replay. Where none of them passes, one is trained from
+scratch. The flow ``refine`` sets points that were set from scores alone nearer,
+whenever the scanner's exams have doubled.
 """
 
 from __future__ import annotations
@@ -67,6 +70,24 @@ def fine_tune(settings: Settings, assignment: Assignment) -> dict[str, Any]:
 
 
 @task
+def calibrate_on_outcomes(
+    settings: Settings, assignment: Assignment, made: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Make the recalibrated release anew by outcomes, for a scanner with a point of its own."""
+    if assignment.scanner is None:
+        return []
+    recalibrated = made[0]["release"] if made else None
+    again = mend.calibrated_on_outcomes(settings, assignment, recalibrated)
+    return [] if again is None else [again]
+
+
+@task
+def train_from_scratch(settings: Settings, assignment: Assignment) -> dict[str, Any]:
+    """Train anew: what is left where everything less invasive was refused."""
+    return mend.from_scratch(settings, assignment, log_progress())
+
+
+@task
 def choose(settings: Settings, assignment: Assignment, candidates: list[str]) -> dict[str, Any]:
     """Let the gate choose: the first candidate that passes, least invasive first."""
     return mend.choose(settings, assignment, candidates)
@@ -84,6 +105,18 @@ def close(settings: Settings, assignment: Assignment, result: dict[str, Any]) ->
         ),
         description="Which candidates met the gate, and what it said",
     )
+
+
+def meet_gate(
+    settings: Settings, assignment: Assignment, candidates: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Let the gate choose among the candidates; where it refuses all, train from scratch."""
+    names = [one["release"] for one in candidates]
+    result = choose(settings, assignment, names)
+    if result["chosen"]:
+        return result
+    scratch = train_from_scratch(settings, assignment)
+    return choose(settings, assignment, [*names, scratch["release"]]) | {"scratch": scratch}
 
 
 def put_into_service(release_id: str, reason: str, episode_key: str | None) -> None:
@@ -128,10 +161,36 @@ def retrain(
         return close_without_outcomes(settings, assignment, made)
     ingest()
     validate()
+    again = calibrate_on_outcomes(settings, assignment, made)
     tuned = fine_tune(settings, assignment)
-    result = choose(settings, assignment, [*(one["release"] for one in made), tuned["release"]])
+    result = meet_gate(settings, assignment, [*made, *again, tuned])
     if result["chosen"]:
         put_into_service(result["chosen"], reason, assignment.key)
     result |= {"episode": episode_key, "reason": reason, "recalibrated": made, "tuned": tuned}
     close(settings, assignment, result)
     return result
+
+
+@task
+def find_refinements(settings: Settings) -> list[str]:
+    """Return the scanners whose exams have doubled since their point was set from scores."""
+    return mend.scanners_to_refine(settings)
+
+
+@task
+def refine_scanner(settings: Settings, scanner: str) -> dict[str, Any] | None:
+    """Set the scanner's point nearer, and judge the release on the golden set."""
+    return mend.refined(settings, scanner)
+
+
+@flow(name="refine", persist_result=True, result_serializer="json")
+def refine() -> list[dict[str, Any]]:
+    """Set operating points nearer that were set without outcomes; return what came of it."""
+    settings = read_settings()
+    made = []
+    for scanner in find_refinements(settings):
+        one = refine_scanner(settings, scanner)
+        if one is not None and one["gate"]["passed"]:
+            put_into_service(one["release"], "refine", None)
+        made.append({"scanner": scanner, "made": one})
+    return made

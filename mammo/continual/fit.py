@@ -110,6 +110,7 @@ def train_release(
     config: str | TrainConfig = "default",
     parent: Path | None = None,
     focus: str | None = None,
+    split_as: Path | None = None,
     overrides: Sequence[str] = (),
     seed: int | None = None,
     data_version: str | None = None,
@@ -128,6 +129,10 @@ def train_release(
         Folder of the release whose weights to start from (fine-tuning).
     focus
         The scanner to learn while all others are replayed.
+    split_as
+        Folder of a release whose patients keep their parts although its weights are not
+        started from: a training from scratch that is judged against it. It has no
+        out-of-fold estimate, like a child.
     overrides, seed
         ``key=value`` and a seed over a configuration that is read (`read_config`).
     data_version
@@ -145,12 +150,15 @@ def train_release(
     settled = settle_config(settings, config, target, overrides, seed)
     report = progress or (lambda stage, done, total: None)
     index, version = _versioned_index(settings, data_version)
-    parts = split_index(index, settled, known=known_parts(parent))
-    require_enough(parts, settled, folds=parent is None)
+    before = parent or split_as
+    parts = split_index(index, settled, known=known_parts(before))
+    require_enough(parts, settled, folds=before is None)
     key, facts = _identity(settled, parts, parent, focus, version)
     runs = settings.home / "runs"
     with open_run(runs, key, facts, first=is_first_process()) as run:
-        trained, history = _train(settings, settled, parts, parent, focus, version, run, report)
+        trained, history = _train(
+            settings, settled, parts, parent, before, focus, version, run, report
+        )
         release, directory = seal_release(settings, trained, report)
         registered = register_release(settings, release, directory, settled.to_dict(), history)
     return TrainedRelease(release, directory, registered, release.metrics, history)
@@ -161,6 +169,7 @@ def _train(
     config: TrainConfig,
     parts: Parts,
     parent: Path | None,
+    before: Path | None,
     focus: str | None,
     version: str,
     run: RunFolder,
@@ -169,7 +178,7 @@ def _train(
     """Cross-validate and fit; of several processes only the first returns."""
     shards = settings.shards_dir
     out_of_fold = None
-    if parent is None:  # a child's folds would be scored by weights that saw them
+    if before is None:  # a child's folds would be scored by weights that saw them
         out_of_fold = cross_validate(config, parts, shards, report, run=run)
     net, origin = start_network(config, parent)
     history = fit_network(

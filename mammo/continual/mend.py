@@ -7,11 +7,10 @@ acts on it, which releases came out of it, how it ended.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mammo.continual.calibrate import recalibrate_release
 from mammo.continual.fit import train_release
 from mammo.continual.judge import (
     in_service,
@@ -19,9 +18,15 @@ from mammo.continual.judge import (
     least_invasive,
     read_run_config,
 )
+from mammo.continual.recalibrate import (
+    calibrate_on_outcomes,
+    due_refinements,
+    recalibrate_release,
+)
 from mammo.errors import ReleaseNotFound, TooFewLabels
 from mammo.prediction_log import PredictionLog
-from mammo.release import find_release
+from mammo.prediction_log.tables import to_utc
+from mammo.release import Release, find_release
 from mammo.settings import Settings
 
 RECALIBRATE = "recalibrate_and_retrain"
@@ -61,7 +66,14 @@ def claim(settings: Settings, key: str | None, run_id: str, started_by: str) -> 
     if not taken and (episode["status"] != "acting" or episode["flow_run_id"] != run_id):
         return None
     champion = find_release(settings.releases_dir, episode["release_id"])
-    return Assignment(key, episode["action"], scanner_of(episode), champion)
+    return Assignment(key, _action(episode), scanner_of(episode), champion)
+
+
+def _action(episode: dict[str, Any]) -> str:
+    """Return what to do; a person who sends a question here has answered what its cause is."""
+    if episode["action"] != "ask":
+        return str(episode["action"])
+    return RECALIBRATE if episode["cause"] == "acquisition" else "retrain"
 
 
 def scanner_of(episode: dict[str, Any]) -> str | None:
@@ -74,10 +86,95 @@ def recalibrated(settings: Settings, assignment: Assignment) -> dict[str, Any]:
     assert assignment.scanner is not None
     directory = _made_before(settings, assignment)
     if directory is None:
-        _, directory = recalibrate_release(settings, assignment.champion, assignment.scanner)
+        since = changed_at(settings, assignment)
+        _, directory = recalibrate_release(
+            settings, assignment.champion, assignment.scanner, since=since
+        )
         _note(settings, assignment, {"recalibrated": directory.name})
     decision = judge_candidates(settings, assignment.champion, [directory])[0]
     return {"release": directory.name, "gate": decision.to_dict()}
+
+
+def changed_at(settings: Settings, assignment: Assignment) -> datetime | None:
+    """Return when the first exam since the scanner's change was scored; None if not known.
+
+    The episode says how many exams of its stratum there were since, when it was opened.
+    """
+    log = PredictionLog(settings.log_url)
+    episode = log.episode(assignment.key or "")
+    count = 0 if episode is None else exams_since_change(episode)
+    if episode is None or not count:
+        return None
+    opened = to_utc(episode["opened_at"]) + timedelta(microseconds=1)
+    exams = log.exams(role="champion", scanner=assignment.scanner, until=opened)
+    version = (episode["evidence"] or {}).get("software_version")
+    if version:
+        exams = exams[exams["software_version"] == version]
+    since = exams.drop_duplicates("exam_id", keep="last").tail(count)
+    return None if since.empty else to_utc(since["scored_at"].iloc[0].to_pydatetime())
+
+
+def exams_since_change(episode: dict[str, Any]) -> int:
+    """Return how many exams the stratum had since its change (all of a new one's); 0 if unknown."""
+    control = (episode.get("evidence") or {}).get("control") or {}
+    if not control.get("exams"):
+        return 0
+    new = {"SCANNER_NEW", "VERSION_NEW"} & set(control.get("codes") or ())
+    return int(control["exams"]) - (0 if new else int(control.get("change_at") or 0))
+
+
+def refined(settings: Settings, scanner: str) -> dict[str, Any] | None:
+    """Set the scanner's point anew from the exams that came since; None where none is due.
+
+    As `recalibrated`, for the release in service and without an episode.
+    """
+    champion = in_service(settings)
+    since = None if champion is None else due_refinements(settings, champion).get(scanner)
+    if champion is None or since is None:
+        return None
+    _, directory = recalibrate_release(settings, champion, scanner, since=since)
+    decision = judge_candidates(settings, champion, [directory])[0]
+    return {"release": directory.name, "scanner": scanner, "gate": decision.to_dict()}
+
+
+def scanners_to_refine(settings: Settings) -> list[str]:
+    """Return the scanners of the release in service whose exams have doubled, sorted.
+
+    None while a run acts on an episode: it brings a release of its own.
+    """
+    champion = in_service(settings)
+    acting = PredictionLog(settings.log_url).create().episodes("acting")
+    if champion is None or acting:
+        return []
+    return sorted(due_refinements(settings, champion))
+
+
+def calibrated_on_outcomes(
+    settings: Settings, assignment: Assignment, recalibrated: str | None
+) -> dict[str, Any] | None:
+    """Make the recalibrated release anew, by outcomes; None for an episode of all scanners.
+
+    ``recalibrated`` is the one made from scores alone; without it the scanner's point is
+    that of the champion, if it has one of its own.
+    """
+    name = recalibrated or assignment.champion.name
+    aligned = find_release(settings.releases_dir, name)
+    if assignment.scanner not in Release.read(aligned).operating_points:
+        return None
+    _, directory = calibrate_on_outcomes(settings, assignment.champion, aligned, assignment.scanner)
+    return {"release": directory.name}
+
+
+def from_scratch(
+    settings: Settings, assignment: Assignment, progress: Any = None
+) -> dict[str, Any]:
+    """Train anew on every exam there is, keeping who is held out and who is sealed."""
+    return train_release(
+        settings,
+        config=read_run_config(assignment.champion),
+        split_as=assignment.champion,
+        progress=progress,
+    ).to_dict()
 
 
 def _made_before(settings: Settings, assignment: Assignment) -> Path | None:

@@ -27,6 +27,9 @@ from mammo.logit_curve import BetaCurve, KnotCurve, sigmoid
 MIN_STEP = 1e-6
 """Blocks of isotonic regression nearer to each other than this, in logits, are one."""
 
+RAISE_SPREAD = 1.0
+"""How far, in logits, outcomes may move probabilities before they have to be many."""
+
 PRIOR_ROWS = 1.0
 """Rows of the overall prevalence added to each isotonic block: 0 of 3 is not impossible."""
 
@@ -128,3 +131,22 @@ FITS: dict[str, Callable[[ArrayLike, ArrayLike], Calibration]] = {
     "isotonic": fit_isotonic,
 }
 """Every calibration by its name in a configuration."""
+
+
+def fit_raise(
+    calibration: Calibration, logits: ArrayLike, labels: ArrayLike, *, spread: float = RAISE_SPREAD
+) -> float:
+    """Return by how much to raise calibrated logits so that outcomes are as often as said.
+
+    Recalibration in the large (Steyerberg, 2019, ch. 20): the slope stays, one number is
+    fitted to ``labels`` (rows,) by penalised maximum likelihood, under a normal prior of
+    mean 0 and standard deviation ``spread``. Labels of one class will do.
+    """
+    y = as_labels(labels)
+    before = calibration.logit(as_scores(logits, len(y)))
+
+    def slope(by: float) -> float:
+        return float(np.sum(special.expit(before + by) - y)) + by / spread**2
+
+    bound = spread**2 * len(y) + 1.0  # the sum of residuals is less than the rows
+    return float(optimize.brentq(slope, -bound, bound))

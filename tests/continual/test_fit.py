@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bentos.screening.loading import VerifiedLoad, require_signed
-from mammo.continual.calibrate import recalibrate_release
+from bentos.screening.loading import require_signed
 from mammo.continual.fit import TrainedRelease, train_release
 from mammo.continual.judge import judge_candidates, judge_release
-from mammo.continual.mend import (
-    Assignment,
-    choose,
-    claim,
-    close,
-    fine_tuned,
-    recalibrated,
-    require_labelled,
-)
 from mammo.continual.split import known_parts, split_index, trained_patients
 from mammo.data.index import read_index
-from mammo.errors import DigestMismatch, ParityError, ReleaseNotFound, TooFewLabels
-from mammo.exam import Outcome
+from mammo.errors import DigestMismatch, ParityError, ReleaseNotFound
 from mammo.models.config import read_config
-from mammo.pointer import write_pointer
-from mammo.prediction_log import PredictionLog
 from mammo.release import Release
 from mammo.screening import Screener
 from mammo.settings import Settings
@@ -138,29 +123,6 @@ def test_child_calibrates_on_nobody_its_line_was_trained_on(
     assert parts.holdout["patient_id"].str.startswith("new-").any()
 
 
-def test_mending_goes_from_episode_to_choice(moved: Settings, trained: TrainedRelease) -> None:
-    """Recalibrate (once, however often it is tried), fine-tune, choose, close."""
-    shutil.copytree(trained.directory.parents[1] / "data", moved.home / "data")
-    pointer = {"release_id": trained.release.id, "bento_tag": "t", "release_dir": "d"}
-    write_pointer(moved.pointer_path, pointer | {"previous": None, "changed_at": "now"})
-    log = _log_exams(moved, trained.release.id, "New/Scanner", 45)
-    log.open_episode(
-        "k", stratum="s", cause="acquisition", action="recalibrate_and_retrain",
-        release_id=trained.release.id, evidence={"scanner": "New/Scanner"},
-    )  # fmt: skip
-    assignment = claim(moved, "k", "run-1", "AUTOMATION:a")
-    assert assignment is not None
-    made = recalibrated(moved, assignment)
-    assert recalibrated(moved, assignment)["release"] == made["release"]
-    tuned = fine_tuned(moved, assignment)
-    result = choose(moved, assignment, [made["release"], tuned["release"]])
-    assert [one["release"] for one in result["decisions"]] == [made["release"], tuned["release"]]
-    close(moved, assignment, result)
-    episode = log.episode("k")
-    assert episode is not None and episode["status"] == "closed"
-    assert episode["evidence"]["result"]["chosen"] == result["chosen"]
-
-
 def test_gate_verdict_is_kept_beside_the_release(
     installation: Settings, trained: TrainedRelease
 ) -> None:
@@ -174,84 +136,3 @@ def test_equal_release_is_not_inferior(installation: Settings, trained: TrainedR
     decision = judge_candidates(installation, trained.directory, [trained.directory])[0]
     assert decision.clause("golden_auc_non_inferior").passed
     assert decision.clause("golden_auc_non_inferior").value == 0.0
-
-
-def _log_exams(settings: Settings, release_id: str, scanner: str, count: int) -> PredictionLog:
-    log = PredictionLog(settings.log_url).create()
-    rng = np.random.default_rng(3)
-    for number in range(count):
-        row = {
-            "exam_id": f"E-new-{number}", "level": "exam", "laterality": None,
-            "patient_id": f"P-new-{number}", "release_id": release_id, "role": "champion",
-            "scanner": scanner, "software_version": "1", "site": "site-1",
-            "acquired_on": None, "scored_at": datetime.now(UTC), "threshold": 0.5,
-            "quality": "", "latency_ms": 1.0, "logit": float(rng.normal(2, 1)),
-            "probability": 0.5, "recall": True,
-            "embedding": np.zeros(32, np.float32).tobytes(), "features": {},
-        }  # fmt: skip
-        log.append_exam([row])
-    return log
-
-
-@pytest.fixture
-def moved(installation: Settings, trained: TrainedRelease, tmp_path: Path) -> Settings:
-    """A copy of the installation's releases with a log of its own."""
-    shutil.copytree(trained.directory, tmp_path / "releases" / trained.release.id)
-    return Settings(home=tmp_path, mlflow_port=9, _env_file=None)
-
-
-def test_recalibration_changes_one_scanner_only(moved: Settings, trained: TrainedRelease) -> None:
-    _log_exams(moved, trained.release.id, "New/Scanner", 40)
-    parent = moved.releases_dir / trained.release.id
-    release, directory = recalibrate_release(moved, parent, "New/Scanner")
-    VerifiedLoad(moved)(directory)
-    before, after = trained.release.operating_points, release.operating_points
-    assert {name: after[name] for name in before} == before
-    assert set(after) - set(before) == {"New/Scanner"}
-    assert (directory / "model.onnx").read_bytes() == (parent / "model.onnx").read_bytes()
-
-
-def test_recalibration_takes_no_scores_of_another_way_to_join_views(
-    moved: Settings, trained: TrainedRelease
-) -> None:
-    """The same network under another aggregation gives an exam another logit."""
-    parent = moved.releases_dir / trained.release.id
-    by_maximum = moved.releases_dir / "r-by-maximum"
-    shutil.copytree(parent, by_maximum)
-    replace(trained.release, id="r-by-maximum", aggregation="max").seal(by_maximum)
-    _log_exams(moved, "r-by-maximum", "New/Scanner", 40)
-    with pytest.raises(TooFewLabels, match="0 exams of scanner New/Scanner are logged"):
-        recalibrate_release(moved, parent, "New/Scanner")
-
-
-def test_recalibration_needs_exams(moved: Settings, trained: TrainedRelease) -> None:
-    _log_exams(moved, trained.release.id, "New/Scanner", 5)
-    with pytest.raises(TooFewLabels, match="5 exams of scanner New/Scanner are logged; 40 are"):
-        recalibrate_release(moved, moved.releases_dir / trained.release.id, "New/Scanner")
-
-
-def test_episode_is_claimed_by_one_run_only(moved: Settings, trained: TrainedRelease) -> None:
-    pointer = {"release_id": trained.release.id, "bento_tag": "t", "release_dir": "d"}
-    write_pointer(moved.pointer_path, pointer | {"previous": None, "changed_at": "now"})
-    log = PredictionLog(moved.log_url).create()
-    log.open_episode(
-        "k", stratum="s", cause="acquisition", action="recalibrate_and_retrain",
-        release_id=trained.release.id, evidence={"scanner": "New/Scanner"},
-    )  # fmt: skip
-    first = claim(moved, "k", "run-1", "AUTOMATION:a")
-    assert first is not None and first.recalibrates and first.scanner == "New/Scanner"
-    assert claim(moved, "k", "run-2", "AUTOMATION:a") is None
-    assert claim(moved, "k", "run-1", "AUTOMATION:a") == first
-    episode = log.episode("k")
-    assert episode is not None
-    assert (episode["status"], episode["started_by"]) == ("acting", "AUTOMATION:a")
-
-
-def test_retraining_waits_for_outcomes(moved: Settings, trained: TrainedRelease) -> None:
-    log = _log_exams(moved, trained.release.id, "New/Scanner", 4)
-    assignment = Assignment("k", "retrain", "New/Scanner", trained.directory)
-    with pytest.raises(TooFewLabels, match="0 exams of New/Scanner have an outcome"):
-        require_labelled(moved, assignment, 3)
-    now = datetime.now(UTC)
-    log.add_outcomes([Outcome(f"E-new-{i}", i == 0, now, "pathology") for i in range(3)])
-    assert require_labelled(moved, assignment, 3) == 3

@@ -13,7 +13,7 @@ from mammo.evaluation.calibration import (
     log_loss,
 )
 from mammo.evaluation.calibration_choice import METHODS, choose_calibration, fit_calibration
-from mammo.evaluation.calibration_fit import FITS, fit_beta, fit_isotonic
+from mammo.evaluation.calibration_fit import FITS, fit_beta, fit_isotonic, fit_raise
 from mammo.evaluation.calibration_prevalence import (
     at_prevalence,
     breast_prevalence,
@@ -173,3 +173,24 @@ def test_a_curve_travels_as_json():
     for fit in (fit_beta, fit_isotonic):
         calibration = fit(*draw("beta", 300, 4))
         assert Calibration.from_dict(calibration.to_dict()) == calibration
+
+
+@pytest.mark.parametrize("line", [Calibration(0.8, -1.0), None])
+@pytest.mark.parametrize("by", [-1.5, 0.0, 1.0])
+def test_outcomes_raise_probabilities_to_what_is_found(by, line):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=4000)
+    before = line or fit_isotonic(x, rng.random(4000) < special.expit(x))
+    label = rng.random(4000) < before.raised(by).apply(x)
+    found = fit_raise(before, x, label)
+    assert found == pytest.approx(by, abs=0.12)
+    raised = before.raised(found).apply(x)
+    assert raised.mean() == pytest.approx(label.mean(), abs=0.002)
+
+
+def test_few_outcomes_of_one_kind_move_little():
+    line = Calibration(1.0, -2.0)
+    few = fit_raise(line, np.zeros(3), np.zeros(3, bool))
+    many = fit_raise(line, np.zeros(300), np.zeros(300, bool))
+    assert -0.4 < few < 0
+    assert many < -1.5

@@ -35,6 +35,7 @@ PARAMETERS = {
     ],
     "monitor": [],
     "retrain": ["episode_key", "reason", "minimum_labelled"],
+    "refine": [],
 }  # fmt: skip
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DEPLOYMENTS = {entry["name"]: entry for entry in read_deployments(ROOT / "prefect.yaml")}
