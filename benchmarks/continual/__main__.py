@@ -50,15 +50,11 @@ def _run(blocks: Sequence[Block], workers: int) -> list[tuple[Block, Judged]]:
 
     from benchmarks.continual.simulate import run_blocks
 
-    done = []
     total = sum(block.years for block in blocks)
     columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
         task = bar.add_task(f"years x {len(blocks[0].scenarios)} scenarios", total=total)
-        for block, judged in run_blocks(blocks, workers):
-            done.append((block, judged))
-            bar.advance(task, block.years)
-    return done
+        return list(run_blocks(blocks, workers, lambda years: bar.advance(task, years)))
 
 
 def _show(results: dict[str, Any], asked: argparse.Namespace) -> None:

@@ -7,8 +7,8 @@ and other years, so that figures hold over references too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
 
@@ -22,8 +22,8 @@ from benchmarks.continual.rules import Rule
 from benchmarks.continual.scenarios import SCENARIOS
 from benchmarks.continual.world import SimExams, SimYear, World
 
-YEARS_A_REFERENCE = 10
-"""Thresholds are set anew for each reference, which takes as long as some ten years."""
+YEARS_A_REFERENCE = 20
+"""Thresholds are set anew for each reference, which takes as long as some ten of its years."""
 SWEPT = ("none", "shift_all", "shift_half", "shift_fifth")
 """Scenarios in which peers run at other thresholds too."""
 ABLATED = {
@@ -56,38 +56,46 @@ class Block:
 def plan_blocks(
     years: int, scenarios: Sequence[str], ablations: bool, seed: int = 0
 ) -> list[Block]:
-    """Cut the years into blocks. Raises ValueError for an unknown scenario."""
+    """Cut the years into blocks, two at least; the same ones whatever the workers.
+
+    Raises ValueError for an unknown scenario.
+    """
     unknown = sorted(set(scenarios) - set(SCENARIOS))
     if unknown:
-        raise ValueError(f"Unknown scenario: {', '.join(unknown)}. Known: {', '.join(SCENARIOS)}.")
-    starts = range(0, years, YEARS_A_REFERENCE)
+        known = ", ".join(SCENARIOS)
+        raise ValueError(f"Unknown scenario: {', '.join(unknown)}. Known: {known}.")
+    size = min(YEARS_A_REFERENCE, -(-years // 2))
     return [
-        Block(
-            number,
-            first,
-            min(YEARS_A_REFERENCE, years - first),
-            tuple(scenarios),
-            ablations,
-            seed,
-        )
-        for number, first in enumerate(starts)
+        Block(number, first, min(size, years - first), tuple(scenarios), ablations, seed)
+        for number, first in enumerate(range(0, years, size))
     ]
 
 
-def run_blocks(blocks: Sequence[Block], workers: int) -> Iterator[tuple[Block, Judged]]:
-    """Yield each block with what it gave, as they come; one worker runs in this process."""
+def run_blocks(
+    blocks: Sequence[Block], workers: int, tick: Callable[[int], object]
+) -> Iterator[tuple[Block, Judged]]:
+    """Yield each block with what it gave, as they come; ``tick(1)`` after every year.
+
+    One worker runs in this process.
+    """
     if workers == 1:
         for block in blocks:
-            yield block, run_block(block)
+            yield block, run_block(block, tick)
         return
     # spawned, not forked: threads of numba and BLAS do not survive a fork
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(run_block, block): block for block in blocks}
-        for done in as_completed(running):
-            yield running[done], done.result()
+    context = get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
+        ticks = manager.Queue()
+        running = {pool.submit(run_block, block, ticks.put): block for block in blocks}
+        waiting = set(running)
+        while waiting:
+            done, waiting = wait(waiting, timeout=1.0, return_when=FIRST_COMPLETED)
+            for _ in range(ticks.qsize()):
+                tick(ticks.get())
+            yield from ((running[one], one.result()) for one in done)
 
 
-def run_block(block: Block) -> Judged:
+def run_block(block: Block, tick: Callable[[int], object] = lambda years: None) -> Judged:
     """Run all rules over the block's years and judge them."""
     world = World()
     reference = world.reference(_generator(block.seed, REFERENCES, block.number))
@@ -102,6 +110,7 @@ def run_block(block: Block) -> Judged:
                 rules += ablated
             for rule in rules:
                 judged.setdefault((rule.name, scenario), []).append(_judge(rule, year, reference))
+        tick(1)
     return judged
 
 

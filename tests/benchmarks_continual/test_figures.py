@@ -127,8 +127,8 @@ def test_pictures_are_drawn_of_what_was_run(record: dict[str, Any], tmp_path: Pa
 
 
 def test_years_are_cut_into_blocks_with_a_reference_each() -> None:
-    blocks = plan_blocks(25, ("none",), True)
-    assert [(block.first, block.years) for block in blocks] == [(0, 10), (10, 10), (20, 5)]
+    blocks = plan_blocks(45, ("none",), True)
+    assert [(block.first, block.years) for block in blocks] == [(0, 20), (20, 20), (40, 5)]
     assert len({block.number for block in blocks}) == 3
     with pytest.raises(ValueError, match=r"Unknown scenario: storm. Known: none"):
         plan_blocks(1, ("storm",), True)
