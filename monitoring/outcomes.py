@@ -19,19 +19,18 @@ import pandas as pd
 
 from mammo.prediction_log import PredictionLog, to_utc
 from monitoring.config import MonitorConfig
-from monitoring.conformal import Floats
-from monitoring.maturity import Cohort, Followed, MaturityConfig, cohort_figures, maturity_table
+from monitoring.estimate import estimate_performance
+from monitoring.maturity import MaturityConfig, cohort_figures, maturity_table
 from monitoring.outcome_control import OutcomeControl
-from monitoring.outcome_findings import OutcomeConfig, OutcomeFindings, ScoredExams
-from monitoring.outcome_labels import (
-    CLOCK_DAYS,
-    Code,
-    Labels,
-    codes_of,
-    days_since_epoch,
-    label_days,
-    scored_days,
+from monitoring.outcome_findings import OutcomeConfig, OutcomeFindings
+from monitoring.outcome_joined import (
+    JoinedExams,
+    agreement_of,
+    cancer_of,
+    cohort_of,
+    stratum_numbers,
 )
+from monitoring.outcome_labels import CLOCK_DAYS, Code, codes_of
 from monitoring.outcome_reference import RECALLED
 
 
@@ -88,34 +87,34 @@ def measure_outcomes(
     left_reference
         The embeddings have left the reference: estimates without outcomes are then off.
     """
-    exams, outcomes, today = log.scored_exams(release_id), log.outcomes(), to_utc(now)
+    exams, outcomes = log.scored_exams(release_id), log.outcomes()
     before = state if state.get("release_id") == release_id else {}
-    at = float(days_since_epoch(pd.Series([today]))[0])
-    days, clocks = scored_days(exams, today)
-    labels = label_days(exams, outcomes, today)
+    joined = JoinedExams.of(exams, outcomes, to_utc(now))
     control = _resume(reference, before, config)
-    control.take(_scored(exams, days, labels, config), at)
-    followed = _followed(exams, days, labels)
-    figures = maturity_table(followed, at, _settings(control, config), before.get("maturity", {}))
-    compared = before.get("reference") or _reference_figures(reference, config)
-    counts = {
-        "OUTCOME_UNKNOWN_EXAM": _unknown(log, exams, outcomes),
-        **labels.counts,
-        **clocks,
-        "NOW_BACKWARDS": int(at < before.get("now_day", at) - CLOCK_DAYS),
-        "OUTCOMES_LATE": _late(control, days, at),
-        "REFERENCE_WITHOUT_OUTCOMES": int(control.reference["cancers"] == 0),
-    }
+    control.take(joined.scored(config.strata), joined.today)
+    settings = _settings(control, config)
+    figures = maturity_table(joined.followed(), joined.today, settings, before.get("maturity", {}))
+    compared = before.get("reference") or _reference_figures(reference, settings)
+    findings = control.findings()
+    estimate = estimate_performance(
+        joined.pending(),
+        [joined.agreement(), agreement_of(reference)],
+        left_reference=left_reference,
+        outcomes_moved=findings.confirmed,
+        seed=config.seed,
+    )
+    last_day = float(before.get("now_day", joined.today))
     return OutcomeReport(
         release_id,
         exams=len(exams),
-        known=int(np.isfinite(labels.told_day).sum()),
-        findings=control.findings(),
+        known=int(np.isfinite(joined.labels.told_day).sum()),
+        findings=findings,
         maturity=[*figures.values(), *compared],
-        codes=codes_of(counts),
+        estimate=estimate,
+        codes=codes_of(_unknown(log, exams, outcomes) | _counts(joined, control, last_day)),
         state={
             "release_id": release_id,
-            "now_day": max(at, before.get("now_day", at)),
+            "now_day": max(joined.today, last_day),
             "control": control.to_dict(),
             "maturity": figures,
             "reference": compared,
@@ -132,85 +131,38 @@ def _resume(
         return OutcomeControl.from_dict(before["control"], settings)
     return OutcomeControl.start(
         reference["logit"],
-        _cancer(reference),
+        cancer_of(reference),
         reference["recall"],
         settings,
-        reference_stratum=_strata(reference, config),
+        reference_stratum=stratum_numbers(reference, config.strata),
     )
-
-
-def _cancer(reference: pd.DataFrame) -> Floats:
-    """Return 1, 0 or NaN (unknown) for each reference exam, (n,)."""
-    if "cancer" not in reference:
-        return np.full(len(reference), np.nan)
-    known = reference["cancer"].astype("Float64")
-    return np.asarray(known.to_numpy(float, na_value=np.nan), dtype=np.float64)
 
 
 def _settings(control: OutcomeControl, config: MonitorConfig) -> MaturityConfig:
     seen = control.reference
-    others = max(seen["exams"] - seen["recalled"], 1.0)
-    return MaturityConfig(
-        config.bootstrap, config.seed, config.min_positives, seen["missed"] / others
-    )
+    missed = seen["missed"] / max(seen["exams"] - seen["recalled"], 1.0)
+    return MaturityConfig(config.bootstrap, config.seed, config.min_positives, missed)
 
 
-def _reference_figures(reference: pd.DataFrame, config: MonitorConfig) -> list[dict[str, Any]]:
+def _reference_figures(reference: pd.DataFrame, settings: MaturityConfig) -> list[dict[str, Any]]:
     """Return the row of the release's reference, whose outcomes are final; none without any."""
-    cancer = _cancer(reference)
-    if not (cancer == 1).any():
-        return []
-    cohort = Cohort(
-        reference["patient_id"].to_numpy(),
-        reference["logit"].to_numpy(dtype=float),
-        reference["recall"].to_numpy(dtype=bool),
-        ~np.isnan(cancer),
-        cancer == 1,
-    )
-    settings = MaturityConfig(config.bootstrap, config.seed, config.min_positives)
-    return [cohort_figures(24, "reference", cohort.part(cohort.told), settings)]
+    cohort = cohort_of(reference)
+    return [cohort_figures(24, "reference", cohort, settings)] if cohort.cancer.any() else []
 
 
-def _followed(exams: pd.DataFrame, days: Floats, labels: Labels) -> Followed:
-    return Followed(
-        exams["patient_id"].to_numpy(),
-        exams["logit"].to_numpy(dtype=float),
-        exams["recall"].to_numpy(dtype=bool),
-        days,
-        labels.told_day,
-        labels.cancer_day,
-    )
-
-
-def _scored(
-    exams: pd.DataFrame, days: Floats, labels: Labels, config: MonitorConfig
-) -> ScoredExams:
-    return ScoredExams(
-        days,
-        exams["logit"].to_numpy(dtype=float),
-        exams["recall"].to_numpy(dtype=bool),
-        labels.told_day,
-        labels.cancer_day,
-        _strata(exams, config),
-    )
-
-
-def _strata(frame: pd.DataFrame, config: MonitorConfig) -> np.ndarray:
-    """Return the number of each exam's stratum, int64 (n,)."""
-    keys = [name for name in config.strata if name in frame]
-    if not keys or frame.empty:
-        return np.zeros(len(frame), dtype=np.int64)
-    return frame.groupby(keys, sort=False, dropna=False).ngroup().to_numpy(dtype=np.int64)
-
-
-def _unknown(log: PredictionLog, exams: pd.DataFrame, outcomes: pd.DataFrame) -> int:
-    """Return how many outcomes are of exams that no release has scored."""
+def _unknown(log: PredictionLog, exams: pd.DataFrame, outcomes: pd.DataFrame) -> dict[str, int]:
+    """Count the outcomes of exams that no release has scored."""
     others = outcomes["exam_id"][~outcomes["exam_id"].isin(exams["exam_id"])]
-    return int((~others.isin(log.known_exams(others))).sum())
+    return {"OUTCOME_UNKNOWN_EXAM": int((~others.isin(log.known_exams(others))).sum())}
 
 
-def _late(control: OutcomeControl, days: Floats, at: float) -> int:
-    """Return how many exams wait longer than the maturity for their recalled's outcomes."""
-    waiting = days[control.taken[RECALLED] :]
+def _counts(joined: JoinedExams, control: OutcomeControl, last_day: float) -> dict[str, int]:
+    """Count what was amiss, by code."""
+    waiting = joined.day[control.taken[RECALLED] :]
     waiting = waiting[: len(waiting) - len(waiting) % control.config.block_exams]
-    return int((waiting + control.config.recalled.maturity_days < at).sum())
+    late = waiting + control.config.recalled.maturity_days < joined.today
+    return joined.counts | {
+        "NOW_BACKWARDS": int(joined.today < last_day - CLOCK_DAYS),
+        "OUTCOMES_LATE": int(late.sum()),
+        "REFERENCE_WITHOUT_OUTCOMES": int(control.reference["cancers"] == 0),
+    }

@@ -63,8 +63,8 @@ class PredictionLog(Scorings, LoopState):
         """Return each exam's first scoring by a release, in the order of the log, without images.
 
         Columns: id, exam_id, patient_id, site, scanner, software_version, acquired_on
-        (datetime64), scored_at (UTC), logit (float64), recall (bool). Embeddings and
-        features stay behind: what outcomes are joined with is read in a tenth of the time.
+        (datetime64), scored_at (UTC), logit, probability (float64), recall (bool). Embeddings
+        and features stay behind: what outcomes are joined with is read in a tenth of the time.
         """
         columns = [_as_text(PREDICTIONS.c[name]) for name in _SCORED]
         query = (
@@ -88,6 +88,7 @@ _SCORED = (
     "acquired_on",
     "scored_at",
     "logit",
+    "probability",
     "recall",
 )
 _TYPES = {
