@@ -43,6 +43,7 @@ class Baselines(NamedTuple):
     parents: Ints
     feeds: Ints
     taken: Ints
+    embeds: Ints
 
 
 class Charts(NamedTuple):
@@ -146,6 +147,7 @@ def empty_baselines(channels: int, features: int, room: int) -> Baselines:
         np.zeros((0, channels)),
         np.zeros((0, features)),
         np.zeros((0, NODES_OF_A_STRATUM), np.int64),
+        np.zeros(0, np.int64),
         np.zeros(0, np.int64),
         np.zeros(0, np.int64),
     )

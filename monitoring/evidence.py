@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+MARKED, MIN_MARKED = 0.25, 5
+"""Share of exams whose image has a quality code that no scanner makes, and the fewest to tell it.
+
+Phantoms inverted on purpose are SATURATED in every image, good ones in none.
+"""
 Level = Literal["programme", "site", "scanner", "version"]
 Onset = Literal["abrupt", "gradual", ""]
 
@@ -58,6 +63,8 @@ class Evidence:
     strata_watched: int = 0
     onset: Onset = ""
     refused_rate: float = 0.0
+    quality_rate: float = 0.0
+    quality_rate_reference: float = 0.0
     outcome: OutcomeSigns | None = None
     codes: tuple[str, ...] = ()
 
@@ -83,6 +90,12 @@ class Evidence:
         """True when most exams lack a view or had a file refused, which they did not before."""
         limit = max(self.refusal_rate, 2 * self.incomplete_rate_reference)
         return "missing" in self.moved and max(self.incomplete_rate, self.refused_rate) >= limit
+
+    @property
+    def mostly_marked(self) -> bool:
+        """True when many images are saturated, flat or without a breast, far more than before."""
+        limit = max(MARKED, 5 * self.quality_rate_reference)
+        return self.quality_rate >= limit and self.exams >= MIN_MARKED
 
     @property
     def values_absent(self) -> bool:

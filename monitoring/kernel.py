@@ -60,7 +60,7 @@ def advance(
                 z[far], z[far + 1] = math.nan, math.nan
                 if rules.score >= 0:
                     z[far] = _score_distance(node, z[rules.score], charts)
-                if phi.shape[1] > 0:
+                if phi.shape[1] > 0 and base.embeds[stratum] > 0:
                     z[far + 1] = _embedding_distance(
                         node, phi[exam], base.centre[stratum], charts, rules
                     )

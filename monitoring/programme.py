@@ -338,6 +338,12 @@ class ProgrammeControl:
         scores = self.since(node, clock)
         return np.nansum(scores, axis=0), np.isfinite(scores).sum(axis=0).astype(float)
 
+    def newest_values(self, node: int) -> Floats:
+        """Return the channels of a node's newest exams, (m, C), oldest first."""
+        rows = np.argsort(self.charts.recent_exam[node], kind="stable")
+        rows = rows[self.charts.recent_exam[node, rows] > 0]
+        return np.asarray(self.charts.recent_value[node, rows])
+
     def since(self, node: int, clock: int) -> Floats:
         """Return the scores of a node's newest exams after a moment, (m, C), oldest first."""
         rows = np.argsort(self.charts.recent_exam[node], kind="stable")
@@ -385,8 +391,8 @@ class ProgrammeControl:
         self.base.least[leaf] = self.config.learn_exams if learn else 0
         self.base.tolerance[leaf] = 0.0 if learn else start.tolerance
         self.fill(leaf, known)
-        if learn:  # the embedding's centre is the reference's: what moved once would stay moved
-            self.charts.null[self.own(leaf)] = 0.0
+        # the centre is the reference's: embeddings that moved once would stay moved
+        self.base.embeds[leaf] = not learn
 
     # the tree
 
@@ -407,6 +413,7 @@ class ProgrammeControl:
             parents=np.full(4, -1),
             feeds=1,
             taken=0,
+            embeds=not start.learn_first,
         )
         self.strata.append(start.stratum)
         self.starts.append(start)

@@ -15,6 +15,8 @@ from monitoring.reference import KNOWN_START
 
 FEW = 10
 """Exams of a stratum that tell whether it moved."""
+TELLS = 3.0
+"""Standard errors that the node's shift must be, in a stratum's exams, for it to have a say."""
 GRADUAL_Z = 3.0
 """Difference of the two halves since the change, in its own errors, that is called gradual."""
 
@@ -44,7 +46,9 @@ def evidence_at(
         incomplete_rate=_rate(control, raw, "missing"),
         incomplete_rate_reference=_reference_rate(control, node, "missing"),
         refused_rate=_rate(control, raw, "refused"),
-        absent_rate=absent_rate(control, node, raw),
+        quality_rate=_rate(control, raw, "quality"),
+        quality_rate_reference=_reference_rate(control, node, "quality"),
+        absent_rate=absent_rate(control, node),
         scanner_new="SCANNER_NEW" in codes,
         version_new="VERSION_NEW" in codes,
         extreme_z=config.extreme_z,
@@ -93,25 +97,28 @@ def strata_that_moved(control: ProgrammeControl, node: int) -> tuple[int, int]:
     carried = watched = 0
     for leaf in range(len(control.strata)):
         total, count = (part[channel] for part in control.sums_since(control.own(leaf), clock))
-        if count < FEW:
+        if count < FEW or count * whole**2 < TELLS**2:
             continue
         watched += 1
-        mean = sign * total / count
-        carried += bool(mean >= sign * whole / 2 and mean * np.sqrt(count) >= 2.0)
+        carried += bool(sign * total / count >= sign * whole / 2)
     return carried, watched
 
 
-def absent_rate(control: ProgrammeControl, node: int, raw: Floats | None = None) -> float:
-    """Return how often the newest exams lack the channel lacking most that the reference has."""
-    if raw is None:
-        raw = _newest(control, node, -1)[1]
-    if len(raw) < control.config.min_current:
-        return 0.0
-    leaf = control.nodes[node].leaves[0]
-    values = control.starts[leaf].values
-    usual = np.isfinite(values).mean(axis=0) > 0.5 if len(values) else np.zeros(raw.shape[1], bool)
-    newest = raw[-control.config.min_current :]
-    return float(np.isnan(newest).mean(axis=0)[usual].max(initial=0.0))
+def absent_rate(control: ProgrammeControl, node: int) -> float:
+    """Return how often the newest exams lack the channel lacking most that the reference has.
+
+    Of each stratum the newest ``min_current`` exams count, for the channels that its
+    own reference has; 0 where there are fewer.
+    """
+    absent, asked = np.zeros(len(control.channels)), np.zeros(len(control.channels))
+    newest = control.config.min_current
+    for leaf in control.nodes[node].leaves:
+        raw = control.newest_values(control.own(leaf))[-newest:]
+        usual = np.isfinite(control.starts[leaf].values).mean(axis=0) > 0.5
+        if len(raw) == newest:
+            absent += np.isnan(raw).sum(axis=0) * usual
+            asked += len(raw) * usual
+    return float((absent / np.maximum(asked, 1)).max(initial=0.0))
 
 
 def by_group(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
