@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 DOUBTS = {
     "REFERENCE_OTHER_RELEASE": "the reference belongs to another release",
     "CLOCK_BACKWARDS": "exams carry times that go backwards",
-    "OUTCOMES_IN_CONFLICT": "outcomes contradict each other",
+    "NOW_BACKWARDS": "the clock is behind that of the last run",
 }
 """Codes under which the evidence itself is in doubt, and what they say."""
 
@@ -72,9 +72,18 @@ def _say_data_fault(evidence: Evidence) -> str:
             f"{evidence.absent_rate:.0%} of the channel values are missing: "
             "features or embeddings do not arrive. Look at the service's log."
         )
+    if evidence.mostly_marked:
+        return (
+            f"{evidence.quality_rate:.0%} of exams have an image that is saturated, flat or "
+            f"without a breast; in the reference {evidence.quality_rate_reference:.0%}. "
+            "Look at the images: inverted, or in another window?"
+        )
     if "missing" not in evidence.moved:
         moved = _shifted(evidence, evidence.images_moved or evidence.scores_moved)
-        return f"What arrives does not look like mammograms as before ({moved})."
+        return (
+            f"Images of a scanner that the release knows arrive far from its own ({moved}). "
+            "Look at them: inverted, in another window, or of another kind?"
+        )
     rate = max(evidence.incomplete_rate, evidence.refused_rate)
     return (
         f"{rate:.0%} of exams lack a view or had a file refused; "

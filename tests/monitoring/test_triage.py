@@ -15,6 +15,7 @@ from monitoring.triage import ACTIONS, Evidence, decide
 SCORE = {"score": ("score",)}
 IMAGE = {"image": ("mean_intensity", "sharpness")}
 EMBEDDING = {"embedding": ("embedding_distance",)}
+QUALITY = {"image": ("quality",)}
 MISSING = {"missing": ("missing",)}
 HEADER = {"header": ("kvp",)}
 AGE = {"population": ("age_years",)}
@@ -47,6 +48,11 @@ FEWER = Outcomes(rate_confirmed=True, rate_ratio=(0.5, 0.3, 0.8))
         (Evidence(moved=IMAGE, robust={"mean_intensity": -14.0}), "data_fault", "quarantine"),
         (Evidence(moved=IMAGE | SCORE, absent_rate=0.7), "data_fault", "quarantine"),
         (Evidence(absent_rate=1.0), "data_fault", "quarantine"),
+        (Evidence(moved=QUALITY, quality_rate=0.6, exams=9), "data_fault", "quarantine"),
+        (Evidence(moved=IMAGE, robust={"sharpness": 3.0}), "data_fault", "quarantine"),
+        (Evidence(moved=IMAGE, robust={"sharpness": 3.0}, **ONE), "data_fault", "quarantine"),
+        (Evidence(moved=IMAGE, robust={"sharpness": 2.0}), "acquisition", MEND),
+        (Evidence(moved=IMAGE, robust={"sharpness": 3.0}, version_new=True), "acquisition", MEND),
         (
             Evidence(moved=IMAGE, robust={"mean_intensity": 14.0}, scanner_new=True),
             "acquisition",
@@ -64,7 +70,7 @@ FEWER = Outcomes(rate_confirmed=True, rate_ratio=(0.5, 0.3, 0.8))
         (Evidence(moved=IMAGE | HEADER, onset="abrupt", **ONE), "acquisition", MEND),
         (Evidence(moved=SCORE, scanner_new=True), "acquisition", MEND),
         (Evidence(moved=MISSING | IMAGE, incomplete_rate=0.1), "data_fault", "ask"),
-        (Evidence(moved=IMAGE, shifts=QUIET, **ALL), "data_fault", "ask"),
+        (Evidence(moved=IMAGE, shifts=QUIET, **ALL), "acquisition", "retrain"),
         (Evidence(auc_loss=True), "concept", "retrain"),
         (Evidence(auc_loss=True, moved=SCORE), "concept", "retrain"),
         (Evidence(auc_loss=True, moved=IMAGE), "acquisition", MEND),
@@ -202,4 +208,4 @@ def test_reasons_name_what_moved_and_what_is_done():
     fault = Evidence(moved=MISSING, incomplete_rate=0.9, incomplete_rate_reference=0.02)
     assert decide(fault).reason.startswith("90% of exams lack a view or had a file refused; in")
     asked = decide(Evidence(moved=MISSING | IMAGE, incomplete_rate=0.1)).reason
-    assert "a fault of the data (72%) or images that are made otherwise (23%)" in asked
+    assert "a fault of the data (68%) or images that are made otherwise (26%)" in asked
