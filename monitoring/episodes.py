@@ -95,6 +95,7 @@ def open_episode(log: PredictionLog, proposal: Proposal) -> dict[str, Any] | Non
         evidence=proposal.evidence
         | {
             "reason": proposal.triage.reason,
+            "triage": proposal.triage.to_dict(),
             "site": proposal.stratum.site,
             "scanner": proposal.stratum.scanner,
             "software_version": proposal.stratum.software_version,

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -17,6 +16,9 @@ from monitoring.conformal import Floats
 from monitoring.features import channel_group
 from monitoring.pictures import COLORS, GREY, INK, RED, text
 from monitoring.words import STATES, channel_words
+
+if TYPE_CHECKING:
+    from monitoring.watch import Watch
 
 MOST_PANELS = 12
 WIDTH, HEIGHT = 680, 250
@@ -111,28 +113,9 @@ def draw_nodes(
     )
 
 
-def plot_control(watch: Any, path: Path) -> Path | None:
+def plot_control(watch: Watch, path: Path) -> Path | None:
     """Draw every node of a watch, those in alarm first; None when nothing was tested yet."""
-    nodes = watch.nodes() if hasattr(watch, "nodes") else [_node(o) for o in watch.strata.values()]
-    return plot_nodes(nodes, path, f"Control of {watch.release_id}")
-
-
-def _node(one: Any) -> Any:
-    control = one.control
-    trace = np.array(control.trace, dtype=float).reshape(-1, len(control.channels) + 2)
-    trace[:, 1:-1] /= control.threshold
-    return SimpleNamespace(
-        name=one.stratum.name,
-        codes=one.codes,
-        state="confirmed" if control.confirmed_at is not None else "in_control",
-        channels=control.channels,
-        lead=control.channels[control.lead[1]] if control.lead else None,
-        alert_at=control.alert_at,
-        change_at=control.change_at,
-        confirmed_at=control.confirmed_at,
-        evidence=float(trace[-1, -1]) if len(trace) else 0.0,
-        trace=trace,
-    )
+    return plot_nodes(watch.nodes(), path, f"Control of {watch.release_id}")
 
 
 def _urgency(one: WatchedNode) -> tuple[bool, float]:

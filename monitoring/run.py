@@ -65,7 +65,7 @@ class MonitorReport:
     distances: dict[str, Any] = field(default_factory=dict)
     drift: dict[str, dict[str, Any]] = field(default_factory=dict)
     policy: str = "control"
-    budget_exams: int = DEFAULT_CONFIG.budget_exams
+    false_alarms_a_year: float = DEFAULT_CONFIG.false_alarms_a_year
     report_url: str | None = None
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -101,7 +101,7 @@ def _run(
     left = _left_at(mark)
     begin = _begin_at(log, mark, release_id, left)
     report = MonitorReport(release_id, _stamp(), last_id=begin, policy=config.policy)
-    report.budget_exams = config.budget_exams
+    report.false_alarms_a_year = config.false_alarms_a_year
     _read_on(log, watch, report, episodes)
     outcomes, looks = _look_at_outcomes(log, watch, report, mark)
     report.strata = {one.name: one.summary() for one in watch.nodes()}

@@ -65,6 +65,14 @@ class WatchedNode:
             return None
         return self.confirmed_at - (0 if self.starts_new else int(self.change_at or 0))
 
+    @property
+    def parts(self) -> dict[str, float]:
+        """Return each channel's highest CUSUM as a part of its height, after the newest exam."""
+        if not len(self.trace):
+            return {}
+        newest = np.round(self.trace[-1, 1:-1], 3).tolist()
+        return dict(zip(self.channels, newest, strict=True))
+
     def summary(self) -> dict[str, Any]:
         """Return the node's line in the report."""
         return {
@@ -78,6 +86,7 @@ class WatchedNode:
             "reference_exams": self.reference_exams,
             "cusum": round(self.cusum, 3),
             "channel": self.highest,
+            "parts": self.parts,
             "threshold": 1.0,
             "evidence": round(self.evidence, 3),
             "alert_at": self.alert_at,

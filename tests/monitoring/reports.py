@@ -100,7 +100,6 @@ def report(**changes: Any) -> dict[str, Any]:
         "release_id": "r-1",
         "read": 815,
         "policy": "control",
-        "budget_exams": 5000,
         "strata": {one.name: watched(one, level) for one, level in NODES.items()},
         "episodes_opened": [told()],
         "distances": shifts,
