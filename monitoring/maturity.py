@@ -75,9 +75,12 @@ class Followed(NamedTuple):
     def at(self, days: float, until: float) -> tuple[Cohort, NDArray[np.bool_]]:
         """Return the exams ``days`` old by day ``until`` as they were known at that age."""
         old = self.day + days <= until
-        age = self.day + days
-        told, cancer = self.told_day <= age, self.cancer_day <= age
-        return Cohort(self.patient, self.logit, self.recall, told, cancer).part(old), old
+        return self.known_by(self.day + days).part(old), old
+
+    def known_by(self, day: Floats | float) -> Cohort:
+        """Return all exams as they were known by a day, one or each its own (n,)."""
+        told, cancer = self.told_day <= day, self.cancer_day <= day
+        return Cohort(self.patient, self.logit, self.recall, told, cancer)
 
 
 @dataclass(frozen=True)
@@ -248,6 +251,8 @@ def _bounds(
 
 def _assumes(months: int, enough: bool, config: MaturityConfig) -> str:
     told = f"Cancers known within {months} months of the exam; exams that are as old, no others. "
+    if not months:
+        return "Exams from the first on as far as (nearly) all have an outcome, whatever their age."
     if enough:
         return told + (
             "Corrected: women with an outcome stand for those without of the same recall "

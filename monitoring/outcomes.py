@@ -31,18 +31,24 @@ from monitoring.outcome_joined import (
     stratum_numbers,
 )
 from monitoring.outcome_labels import CLOCK_DAYS, Code, codes_of
-from monitoring.outcome_reference import RECALLED
+from monitoring.outcome_reference import EVERYONE, RECALLED
 
 
 @dataclass(frozen=True)
 class OutcomeReport:
-    """What outcomes say, and the ``state`` (JSON) that the next run goes on from."""
+    """What outcomes say, and the ``state`` (JSON) that the next run goes on from.
+
+    ``maturity`` has the figures (`monitoring.maturity.cohort_figures`) of each maturity
+    reached; before the first, those of exams verified throughout, at 0 months.
+    ``reference`` has the same of the release's reference, or None where it lacks outcomes.
+    """
 
     release_id: str
     exams: int = 0
     known: int = 0
     findings: OutcomeFindings = field(default_factory=OutcomeFindings)
     maturity: Sequence[Mapping[str, Any]] = ()
+    reference: Mapping[str, Any] | None = None
     estimate: Mapping[str, Any] = field(default_factory=dict)
     codes: Sequence[Code] = ()
     notes: Sequence[str] = ()
@@ -56,6 +62,7 @@ class OutcomeReport:
             "known": self.known,
             "findings": self.findings.to_dict(),
             "maturity": [dict(one) for one in self.maturity],
+            "reference": dict(self.reference) if self.reference else None,
             "estimate": dict(self.estimate),
             "codes": [one.to_dict() for one in self.codes],
             "notes": list(self.notes),
@@ -93,7 +100,7 @@ def measure_outcomes(
     control = _resume(reference, before, config)
     control.take(joined.scored(config.strata), joined.today)
     settings = _settings(control, config)
-    figures = maturity_table(joined.followed(), joined.today, settings, before.get("maturity", {}))
+    figures = _figures(joined, control, settings, before.get("maturity", {}))
     compared = before.get("reference") or _reference_figures(reference, settings)
     findings = control.findings()
     estimate = estimate_performance(
@@ -109,7 +116,8 @@ def measure_outcomes(
         exams=len(exams),
         known=int(np.isfinite(joined.labels.told_day).sum()),
         findings=findings,
-        maturity=[*figures.values(), *compared],
+        maturity=list(figures.values()),
+        reference=compared,
         estimate=estimate,
         codes=codes_of(_unknown(log, exams, outcomes) | _counts(joined, control, last_day)),
         state={
@@ -144,10 +152,28 @@ def _settings(control: OutcomeControl, config: MonitorConfig) -> MaturityConfig:
     return MaturityConfig(config.bootstrap, config.seed, config.min_positives, missed)
 
 
-def _reference_figures(reference: pd.DataFrame, settings: MaturityConfig) -> list[dict[str, Any]]:
-    """Return the row of the release's reference, whose outcomes are final; none without any."""
+def _figures(
+    joined: JoinedExams,
+    control: OutcomeControl,
+    settings: MaturityConfig,
+    known: Mapping[str, Any],
+) -> dict[str, dict[str, Any]]:
+    """Return the figures by maturity; before the first, of what is verified throughout."""
+    table = maturity_table(joined.followed(), joined.today, settings, known)
+    taken = control.taken[EVERYONE]
+    if table or not taken:
+        return table
+    cohort = joined.followed().known_by(joined.today)
+    cohort = cohort.part(cohort.told & (np.arange(len(cohort.told)) < taken))
+    if not len(cohort.told):
+        return {}
+    return {"0": cohort_figures(0, "verified throughout", cohort, settings)}
+
+
+def _reference_figures(reference: pd.DataFrame, settings: MaturityConfig) -> dict[str, Any] | None:
+    """Return the figures of the release's reference, whose outcomes are final; None without any."""
     cohort = cohort_of(reference)
-    return [cohort_figures(24, "reference", cohort, settings)] if cohort.cancer.any() else []
+    return cohort_figures(24, "reference", cohort, settings) if cohort.cancer.any() else None
 
 
 def _unknown(log: PredictionLog, exams: pd.DataFrame, outcomes: pd.DataFrame) -> dict[str, int]:

@@ -24,6 +24,7 @@ from scipy import stats
 from mammo.evaluation.bootstrap import Interval, bootstrap_draws, patient_counts
 from mammo.evaluation.metrics import auc_interval, auc_statistic
 from monitoring.config import MonitorConfig
+from monitoring.outcomes import OutcomeReport
 
 GROWTH = 1.5
 """A new look needs this many times the cancers of the look before."""
@@ -138,3 +139,22 @@ def _upper_bound(
     return difference + float(
         stats.t.ppf(1 - level, min(scarce) - 1) * np.hypot(errors[0], errors[1])
     )
+
+
+def summarise(outcomes: OutcomeReport) -> dict[str, Any]:
+    """Return what `Performance.to_dict` told, from the figures of the longest maturity reached.
+
+    Unlike the AUC of whatever has an outcome, which at first are the recalled women only
+    (their AUC is far lower, though nothing was lost), it compares what is comparable.
+    """
+    best = next((one for one in reversed(outcomes.maturity) if one["auc"]), None)
+    reference = (outcomes.reference or {}).get("auc")
+    return {
+        "exams": best["exams"] if best else 0,
+        "positives": best["cancers"] if best else 0,
+        "auc": best["auc"] if best else None,
+        "reference": reference,
+        "upper": None,
+        "loss": outcomes.findings.rank_confirmed,
+        "note": best["assumes"] if best else "No exam is old enough for an AUC by outcomes.",
+    }

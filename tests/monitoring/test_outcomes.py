@@ -13,6 +13,7 @@ from monitoring.config import MonitorConfig
 from monitoring.outcome_estimates import NO_RATIO
 from monitoring.outcome_labels import label_days, scored_days
 from monitoring.outcomes import measure_outcomes
+from monitoring.performance import summarise
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SCORED = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -178,6 +179,32 @@ def test_a_loss_of_skill_is_told_once_and_stays_told(hospital):
     assert second.findings.rank_confirmed
     again = measure(hospital, json.loads(json.dumps(second.state)))
     assert again.findings == second.findings
+
+
+def test_figures_come_at_once_where_everybody_is_verified_and_by_maturity_else(hospital):
+    hospital.release()
+    hospital.outcomes(stream(hospital, 160))
+    young = measure(hospital)
+    (row,) = young.maturity
+    assert (row["months"], row["of"], row["exams"]) == (0, "verified throughout", 150)
+    assert row["auc"]["value"] > 0.8
+    assert young.reference["exams"] == 120
+    summary = summarise(young)
+    assert (summary["auc"], summary["loss"]) == (row["auc"], False)
+    old = measure(hospital, young.state, now=datetime.now(UTC) + timedelta(days=100))
+    assert [(one["months"], one["exams"]) for one in old.maturity] == [(3, 160)]
+    assert summarise(old)["positives"] == old.maturity[0]["cancers"]
+
+
+def test_the_auc_of_recalled_women_alone_is_no_loss(hospital):
+    hospital.release()
+    ids = stream(hospital, 300)
+    recalled = hospital.log.scored_exams("r-1").set_index("exam_id")["recall"]
+    hospital.outcomes([one for one in ids if recalled[one]])
+    report = measure(hospital)
+    assert not report.findings.confirmed
+    assert summarise(report)["auc"] is None
+    assert report.findings.exams_taken == 300
 
 
 def test_troubles_are_counted(hospital):
