@@ -84,4 +84,4 @@ def _finite(value: float) -> float | None:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")
+    return None if value is None else float(f"{round(value, 9):.4g}")

@@ -22,7 +22,7 @@ PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 OURS_COLOR, PEER_COLORS = SERIES[0], SERIES[1:]
 PANELS = {
     "shift_all": "0.25 SD on all exams",
-    "shift_half": "0.25 SD on half of them",
+    "shift_half": "0.25 SD on half of them (site 2)",
     "shift_fifth": "1 SD on a random fifth",
 }
 FEWEST = 0.02
@@ -181,7 +181,7 @@ def draw_recalls(results: Mapping[str, Any], path: Path) -> Path:
     shown = {
         name: one["recalls"] for name, one in results["scenarios"].items() if one.get("recalls")
     }
-    figure, axis = plt.subplots(figsize=(1.9 * len(shown) + 2.5, 4.6))
+    figure, axis = plt.subplots(figsize=(min(1.9 * len(shown) + 2.5, 13), 4.6))
     axis.axhspan(0.9, 1.1, color=GRID, zorder=0)
     axis.axhline(1.0, color=MUTED, lw=0.8)
     rng = np.random.default_rng(0)
