@@ -2,8 +2,8 @@
 
 Every sign has answers; a row gives P(answer | cause) for the causes in the order of
 `CAUSES`, and each column sums to one. The figures are judgements about screening
-programmes, written before the simulated years were run and not fitted to them; they are
-kept round so that nobody takes them for measurements. A sign that is not known (no
+programmes, not fitted to the simulated years (docs/triage.md tells of the one row that
+they led to); they are kept round so that nobody takes them for measurements. A sign that is not known (no
 outcomes yet, no header in the log) has no answer and counts for nothing. Signs are taken
 as independent given the cause (naive Bayes), except where one explains another: most
 exams incomplete explain moved images, and older women explain images that moved less.

@@ -11,6 +11,7 @@ import pytest
 
 from monitoring.causes import CAUSES, PAIRS, SIGNS, hypotheses, posterior, read_signs, weight_of
 from monitoring.triage import ACTIONS, Evidence, decide
+from tests.monitoring.triage_page import PAGE, make_page
 
 SCORE = {"score": ("score",)}
 IMAGE = {"image": ("mean_intensity", "sharpness")}
@@ -209,3 +210,7 @@ def test_reasons_name_what_moved_and_what_is_done():
     assert decide(fault).reason.startswith("90% of exams lack a view or had a file refused; in")
     asked = decide(Evidence(moved=MISSING | IMAGE, incomplete_rate=0.1)).reason
     assert "a fault of the data (68%) or images that are made otherwise (26%)" in asked
+
+
+def test_the_page_of_triage_is_what_the_code_does():
+    assert PAGE.read_text() == make_page(), "run python -m tests.monitoring.triage_page"
