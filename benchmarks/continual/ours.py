@@ -7,7 +7,7 @@ to happen at once: the strata concerned learn a new baseline, as after a closed 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -147,13 +147,14 @@ class WatchedYear:
         begin = 0
         for end in day_bounds(year.day)[1:]:
             while begin < end:
-                found = self.control.take(
-                    values[:end], phi, rows[:end], draws[:end], begin=begin, once=True
-                )
-                yield from (self._alarm(one) for one in found)
+                part = slice(begin, end)
+                features = None if phi is None else phi[part]
+                taken = (values[part], features, rows[part], draws[part])
+                found = self.control.take(*taken, once=True)
+                yield from (self._alarm(replace(one, exam=one.exam + begin)) for one in found)
                 for one in found:
                     self.control.close(one.node, learn=True)
-                begin = found[0].exam + 1 if found else end
+                begin = begin + found[0].exam + 1 if found else end
             yield from self._alerts(int(year.day[end - 1]))
 
     def _alerts(self, day: int) -> Iterator[Alarm]:
@@ -207,8 +208,6 @@ def who_of_strata(strata: list[Stratum]) -> pd.DataFrame:
 
 def ablations(config: MonitorConfig = YEAR) -> list[Ours]:
     """Return the control without one of its parts each."""
-    from dataclasses import replace
-
     return [
         Ours("no_strata", "without strata", replace(config, strata=())),
         Ours("no_pooling", "without pooling", replace(config, levels=("version",))),
