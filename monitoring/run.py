@@ -18,7 +18,6 @@ from typing import Any
 
 import pandas as pd
 
-from mammo.errors import ReleaseNotFound
 from mammo.pointer import read_pointer
 from mammo.prediction_log import PredictionLog, Watermark
 from mammo.settings import Settings
@@ -32,6 +31,7 @@ from monitoring.pages import write_index, write_run_page
 from monitoring.performance import measure_performance
 from monitoring.plot import plot_control
 from monitoring.proposals import compare_strata, propose
+from monitoring.release_reference import read_reference
 from monitoring.strata import strata_of
 from monitoring.watch import Watch
 
@@ -177,29 +177,6 @@ def _state(watch: Watch, outcomes: OutcomeReport, report: MonitorReport) -> dict
         "report_url": report.report_url,
         "report": shown,
     }
-
-
-def read_reference(pointer: dict[str, Any], settings: Settings) -> pd.DataFrame:
-    """Return the release's reference exams in order of acquisition.
-
-    Raises ReleaseNotFound when there are none.
-    """
-    folder = Path(pointer["release_dir"])
-    if not folder.is_dir():
-        folder = settings.releases_dir / str(pointer["release_id"])
-    path = folder / "reference.parquet"
-    if not path.is_file():
-        raise ReleaseNotFound(
-            f"Release {pointer['release_id']} is in service and has no reference.parquet: "
-            "there is nothing to compare with. Package it again, or `mammo deploy --rollback`."
-        )
-    frame = pd.read_parquet(path)
-    if frame.empty:
-        raise ReleaseNotFound(
-            f"reference.parquet of release {pointer['release_id']} holds no exam: there is "
-            "nothing to compare with. Train with patients held out."
-        )
-    return frame.sort_values("acquired_on", kind="stable").reset_index(drop=True)
 
 
 def _read_on(
