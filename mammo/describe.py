@@ -52,6 +52,7 @@ from mammo.facts import (
     GROUPS,
     Fact,
     display_facts,
+    exposure_facts,
     object_facts,
     prepared_facts,
     quality_facts,
@@ -169,7 +170,7 @@ def _describe_pixels(header: Header) -> dict[str, Any]:
 
 def _describe_view(read: ReadFile, facts: list[Fact]) -> dict[str, Any]:
     mammogram = read.mammogram
-    facts += [*view_facts(read), spacing_fact(read)]
+    facts += [*view_facts(read), *exposure_facts(read), spacing_fact(read)]
     plain = asdict(mammogram) | {
         "view": str(mammogram.view),
         "acquired_on": mammogram.acquired_on and mammogram.acquired_on.isoformat(),

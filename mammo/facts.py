@@ -157,6 +157,20 @@ def spacing_fact(read: ReadFile) -> Fact:
     return Fact("pixels", "spacing", f"{spacing.mm:.4g} mm in the body", source, why)
 
 
+def exposure_facts(read: ReadFile) -> Iterator[Fact]:
+    """Say how the breast was pressed and exposed, where the header tells."""
+    told = read.mammogram.exposure
+    stated = Tags(read.file.dataset, read.file.little_endian).number("Exposure")
+    for keyword, name, value, unit in (
+        ("BodyPartThickness", "thickness", told.thickness_mm, "mm"),
+        ("CompressionForce", "compression", told.compression_n, "N"),
+        ("KVP", "tube voltage", told.kvp, "kV"),
+        ("Exposure" if stated else "ExposureInuAs", "exposure", told.exposure_mas, "mAs"),
+    ):
+        if value is not None:
+            yield Fact("view", name, f"{value:.4g} {unit}", name_element(keyword))
+
+
 def display_facts(read: ReadFile, image: StoredImage, config: PreprocessConfig) -> Iterator[Fact]:
     """Say how stored values become brightness, in the order in which it is done."""
     shown = read.presentation
