@@ -41,7 +41,7 @@ def list_figures(judged: Judged) -> dict[str, dict[str, Any]]:
     """Return the headline figures of ours, each with its aim and whether it is reached."""
     events = [one for name in NAMED for one in _events(judged, OURS, name)]
     confirmed = [one for one in events if one.confirmed_days is not None]
-    right = sum(one.named == one.cause for one in confirmed)
+    right = sum(one.right for one in confirmed)
     ratios = _recalled(judged, OURS)
     within = sum(abs(ratio - 1) <= TOLERANCE for ratio in ratios)
     version = _events(judged, OURS, "version_only")
@@ -151,7 +151,7 @@ def _describe(events: Sequence[JudgedEvent]) -> dict[str, Any]:
 
 def _describe_names(events: Sequence[JudgedEvent]) -> dict[str, Any]:
     confirmed = [one for one in events if one.confirmed_days is not None]
-    right = sum(one.named == one.cause for one in confirmed)
+    right = sum(one.right for one in confirmed)
     return {
         "named_rightly": share(right, len(confirmed)).to_dict(),
         "named": dict(Counter(map(_name, events)).most_common()),

@@ -24,7 +24,7 @@ from benchmarks.continual.world import SimExams, SimYear, World
 
 YEARS_A_REFERENCE = 20
 """Thresholds are set anew for each reference, which takes as long as some ten of its years."""
-SWEPT = ("none", "shift_all", "shift_half", "shift_fifth")
+SWEPT = ("none", "shift_all", "shift_half", "shift_random_half", "shift_fifth")
 """Scenarios in which peers run at other thresholds too."""
 ABLATED = {
     "none": 1,

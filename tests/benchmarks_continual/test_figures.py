@@ -25,6 +25,7 @@ from benchmarks.continual.tables import (
     figure_rows,
     rule_rows,
     scenario_rows,
+    tuned_peers,
 )
 from benchmarks.continual.world import World
 
@@ -32,7 +33,7 @@ ASKED = {"years": 4, "scenario": None, "ablations": True, "seed": 0}
 
 
 def _event(cause: str, days: int | None, named: str | None) -> JudgedEvent:
-    return JudgedEvent("what", cause, 100, days, days, days, named)
+    return JudgedEvent("what", cause, 100, days, days, days, named, named == cause)
 
 
 def _year(*events: JudgedEvent, false: int = 0, ratio: float | None = None) -> JudgedYear:
@@ -55,6 +56,9 @@ def judged() -> Judged:
         (OURS, "version_only"): [_year(_event("software_version", 1, "software_version"))] * 4,
         ("psi_daily", "none"): [_year(false=230)] * 4,
         ("psi_daily", "shift_all"): [_year(_event("acquisition", 1, None))] * 4,
+        ("psi@0.25", "none"): [_year(false=3)] * 4,
+        ("psi@0.3", "none"): [_year(false=1), *[_year()] * 3],
+        ("psi@0.4", "none"): [_year()] * 4,
         ("no_strata", "none"): [_year(false=2)] * 4,
     }
 
@@ -103,6 +107,13 @@ def test_tables_have_a_cell_for_each_column(record: dict[str, Any]) -> None:
     rows = {row[0]: row for row in scenario_rows(record)}
     assert all(len(row) == len(SCENARIO_HEAD) for row in rows.values())
     assert rows["`software_upgrade`"][1].startswith("0.75 (")
+
+
+def test_peers_are_shown_at_the_least_strict_limit_within_the_budget(
+    record: dict[str, Any],
+) -> None:
+    (one,) = tuned_peers(record)
+    assert one["title"] == "daily PSI > 0.3, the budget kept in hindsight"
 
 
 def test_the_page_is_written_with_what_was_missed(record: dict[str, Any], tmp_path: Path) -> None:

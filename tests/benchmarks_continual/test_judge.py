@@ -17,7 +17,7 @@ ALL = InjectedEvent(100, "prevalence", (), "prevalence doubled")
 
 
 def _year(*events: InjectedEvent) -> SimpleNamespace:
-    return SimpleNamespace(truth=list(events), days=365, day=OPEN_DAYS)
+    return SimpleNamespace(truth=list(events), days=365, day=OPEN_DAYS, strata=list(range(12)))
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,38 @@ def test_events_are_found_and_named(
     alerted: int | None,
     named: str | None,
 ) -> None:
-    one = judge_event(event, alarms, OPEN_DAYS)
+    (one,) = judge_year(_year(event), alarms).events
     assert (one.confirmed_days, one.alerted_days, one.named) == (confirmed, alerted, named)
+    assert one.right == (named == event.cause)
+
+
+@pytest.mark.parametrize(
+    ("alarms", "named", "right"),
+    [
+        # each alarm belongs to the event whose strata are most like its own
+        (
+            [
+                Alarm(104, True, "acquisition", (9,)),
+                Alarm(106, True, "data_fault", (5,)),
+                Alarm(110, True, "prevalence"),
+            ],
+            ["acquisition", "data_fault", "prevalence"],
+            [True, True, True],
+        ),
+        # the same scanner, before and after prevalence moved there, too
+        ([Alarm(101, True, "mixed", (9,))], ["mixed", None, None], [False, False, False]),
+        ([Alarm(104, True, "mixed", (9,))], ["mixed", None, None], [True, False, False]),
+        ([Alarm(104, True, "mixed")], [None, None, "mixed"], [False, False, True]),
+    ],
+)
+def test_events_at_once_are_told_apart(
+    alarms: list[Alarm], named: list[str | None], right: list[bool]
+) -> None:
+    fault = InjectedEvent(105, "data_fault", (5,), "views lost")
+    everywhere = InjectedEvent(103, "prevalence", (), "prevalence doubled")
+    events = judge_year(_year(UPGRADE, fault, everywhere), alarms).events
+    assert [one.named for one in events] == named
+    assert [one.right for one in events] == right
 
 
 def test_a_software_version_is_found_by_its_note() -> None:
