@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import zipfile
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -242,5 +243,8 @@ def to_text(arrays: Arrays) -> str:
 
 def from_text(kind: type[Arrays], text: str) -> Arrays:
     """Return what `to_text` wrote; ValueError or KeyError where it is something else."""
-    with np.load(io.BytesIO(base64.b85decode(text)), allow_pickle=False) as found:
-        return kind(**{name: found[name] for name in kind._fields})
+    try:
+        with np.load(io.BytesIO(base64.b85decode(text)), allow_pickle=False) as found:
+            return kind(**{name: found[name] for name in kind._fields})
+    except (EOFError, zipfile.BadZipFile) as error:
+        raise ValueError("The saved charts are cut short.") from error

@@ -202,11 +202,12 @@ def _part(node: int, total: float, charts: Charts, rules: Rules) -> float:
 def _from_start(node: int, charts: Charts) -> float:
     """Return the log of the mean product since the node's first exam."""
     highest, mass = charts.start[node, 0, 0, 0], 0.0
+    scalar = charts.start.shape[1] - charts.nothing.shape[0]
     for value in charts.start[node].flat:
         highest = max(highest, value)
     for channel in range(charts.start.shape[1]):
         part = 0.0
-        for side in range(charts.start.shape[2]):
+        for side in range(2 if channel < scalar else 1):  # a distance has one
             for bet in range(charts.start.shape[3]):
                 part += math.exp(charts.start[node, channel, side, bet] - highest)
         mass += part * charts.weight[channel]

@@ -210,6 +210,7 @@ class ProgrammeControl:
         features = np.full((len(values), 0), np.nan) if phi is None else phi
         features = np.ascontiguousarray(features, np.float64)
         rows = np.ascontiguousarray(strata, np.int64)
+        self._refuse_misfit(values, features, rows, draws)
         rules, found = self.rules, list[Confirmation]()
         z = np.empty(values.shape[1] + DISTANCES)
         ratios = np.empty((len(z), 2, len(rules.shifts)))
@@ -221,6 +222,19 @@ class ProgrammeControl:
                 found += self._settle(exam)
             begin = exam + 1
         return found
+
+    def _refuse_misfit(self, values: Floats, phi: Floats, rows: np.ndarray, draws: Floats) -> None:
+        """Raise ValueError where arrays do not fit: the machine code looks at no bounds."""
+        count, known = len(values), len(self.strata)
+        width = (count, len(self.channels))
+        fits = values.shape == draws.shape == width and rows.shape == (count,)
+        fits = fits and phi.shape in ((count, 0), (count, FEATURES))
+        if not fits or (count and not 0 <= rows.min() <= rows.max() < known):
+            raise ValueError(
+                f"Arrays of exams do not fit: values {values.shape}, draws {draws.shape}, "
+                f"embedding features {phi.shape}, strata {rows.shape}; wanted {width} of "
+                f"{known} strata, and {FEATURES} features or none."
+            )
 
     def has_met(self, node: int) -> bool:
         """True when an exam of the node's strata was taken."""
@@ -259,7 +273,7 @@ class ProgrammeControl:
                 continue
             if set(one.leaves) <= set(leaves):
                 self.under[other] = node
-            elif set(leaves) & set(one.leaves):
+            elif set(leaves) & set(one.leaves) and other not in self.under:
                 self.restart(other)
         self.under[node] = node
         return Confirmation(exam, node, leaves)
@@ -401,10 +415,13 @@ class ProgrammeControl:
         return int(self.base.parents[leaf, 0])
 
     def _add_stratum(self, start: Start) -> None:
-        room, width = self.base.ordered.shape[2], len(self.channels)
+        short, width = len(start.values) + 1 - self.base.ordered.shape[2], len(self.channels)
+        if short > 0:  # a new scanner is compared with all others together
+            wider = np.pad(self.base.ordered, ((0, 0), (0, 0), (0, short)))
+            self.base = self.base._replace(ordered=wider)
         self.base = more_baselines(
             self.base,
-            ordered=np.zeros((width, room)),
+            ordered=np.zeros((width, self.base.ordered.shape[2])),
             size=np.zeros(width),
             rows=0,
             least=self.config.learn_exams if start.learn_first else 0,
@@ -430,6 +447,7 @@ class ProgrammeControl:
     def _grow_tree(self) -> None:
         """Add the nodes that the strata known now call for; those there keep their charts."""
         wanted = tree_of(self.strata, self.config.levels)
+        self.base.parents[:] = -1
         known = {(one.stratum, one.level): at for at, one in enumerate(self.nodes)}
         for one in wanted:
             at = known.get((one.stratum, one.level))
@@ -452,7 +470,8 @@ class ProgrammeControl:
 
     def _allow(self, node: int) -> None:
         """Set a node's tolerance: the reference's own sampling error must not add up."""
-        exams = sum(max(int(self.base.rows[leaf]), 1) for leaf in self.nodes[node].leaves)
+        leaves = list(self.nodes[node].leaves)
+        exams = np.maximum(self.base.rows[leaves], self.base.least[leaves]).clip(1).sum()
         tolerance = self.config.tolerance + self.config.reference_errors / np.sqrt(exams)
         bets = np.array(self.config.bets)
         self.charts.tolerance[node] = tolerance
@@ -564,9 +583,9 @@ def _pooled(one: Stratum, level: str) -> Stratum:
 
 def _in_order(control: ProgrammeControl) -> list[Node]:
     """Return the nodes in the order of the saved charts, as the strata's parents tell."""
-    parents, found = control.base.parents, dict[int, Node]()
-    for place, level in enumerate(LEVELS):
-        for node in sorted({int(at) for at in parents[:, place] if at >= 0} - set(found)):
-            leaves = tuple(int(leaf) for leaf in np.flatnonzero(parents[:, place] == node))
-            found[node] = Node(_pooled(control.strata[leaves[0]], level), level, leaves)
+    found = dict[int, Node]()
+    for one in tree_of(control.strata, control.config.levels):
+        row = control.base.parents[one.leaves[0]]
+        at = int(row[LEVELS.index(one.level)])
+        found[at if at >= 0 else int(row[0])] = one  # the smallest one moved to the first place
     return [found[node] for node in sorted(found)]
