@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from monitoring.conformal import Floats
-from monitoring.outcome_bets import Detector, RankBook, RateBook, fall_gains, rank_scores
+from monitoring.outcome_bets import Detector, Path, RankBook, RateBook, fall_gains, rank_scores
 
 
 class Taken(NamedTuple):
@@ -79,8 +79,8 @@ class OutcomeArm:
         }
         return {name: part for name, part in parts.items() if part.stop > part.start}
 
-    def take(self, exams: Taken, years: float) -> Floats:
-        """Take blocks, each ``years`` long; return the families' log evidence after each (n, F)."""
+    def take(self, exams: Taken, years: float) -> Path:
+        """Take blocks, each ``years`` long; return the way the bets went."""
         ranked = np.flatnonzero(np.isfinite(exams.placement))
         intervals = self.ranks.ranks(exams.placement[ranked])
         starts = np.arange(0, len(exams.cancer), exams.block)
@@ -91,11 +91,9 @@ class OutcomeArm:
         cut, at = len(self.falls), len(self.ratios)
         gains = np.hstack([falls[:, :cut], rates[:, :at], falls[:, cut:] + rates[:, at:]])
         self._remember(exams, ranked, rank_scores(intervals), starts)
-        logs = self.detector.take(
+        return self.detector.take(
             np.add.reduceat(gains, starts, axis=0), np.full(len(starts), years)
         )
-        parts = [log_mean(logs[:, part]) for part in self.families.values()]
-        return np.stack(parts, axis=1)
 
     def _remember(
         self, exams: Taken, ranked: NDArray[np.int64], z: Floats, starts: NDArray[np.int64]

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +136,19 @@ def rate_gains(ones: Floats, zeros: Floats, cancer: Floats, ratios: Floats) -> F
     return np.asarray(np.log(np.where(cancer[:, None] > 0, is_cancer, is_other)))
 
 
+class Path(NamedTuple):
+    """After each block, (n, B): log R, CUSUM, and the block after which its change lies."""
+
+    log_sum: Floats
+    cusum: Floats
+    since: NDArray[np.int64]
+
+    def change(self, row: int, part: slice) -> tuple[int, int]:
+        """Return, of some bets after a block, which is the likeliest and since when."""
+        bet = int(self.cusum[row, part].argmax())
+        return bet, int(self.since[row, part][bet])
+
+
 @dataclass
 class Detector:
     """Shiryaev-Roberts sums and CUSUMs of B bets; constant memory, saved as JSON.
@@ -155,25 +168,21 @@ class Detector:
         zero = np.zeros(bets)
         return cls(np.full(bets, -np.inf), zero, np.zeros(bets, dtype=np.int64))
 
-    def take(self, gains: Floats, years: Floats) -> Floats:
-        """Take blocks' log e-values (n, B), each ``years`` (n,) long; return log R after each."""
-        if not len(gains):
-            return np.empty((0, len(self.cusum)))
+    def take(self, gains: Floats, years: Floats) -> Path:
+        """Take blocks' log e-values (n, B), each ``years`` (n,) long; return the way gone."""
         total = np.cumsum(gains, axis=0)
-        before = np.vstack([np.zeros(total.shape[1]), total[:-1]])
-        starts = np.log(years)[:, None] - before
-        starts[0] = np.logaddexp(starts[0], self.log_sum)
-        log_sum = np.logaddexp.accumulate(starts, axis=0) + total
-        self._take_cusum(total)
-        self.log_sum = log_sum[-1]
+        before = np.vstack([np.zeros((1, gains.shape[1])), total])
+        starts = np.log(years)[:, None] - before[:-1]
+        starts[:1] = np.logaddexp(starts[:1], self.log_sum)
+        lowest = np.minimum.accumulate(np.vstack([-self.cusum, total]), axis=0)
+        # a sum no higher than ever before is where a change would begin anew
+        anew = np.where(total <= lowest[:-1], np.arange(len(total))[:, None] + 1 + self.blocks, 0)
+        since = np.maximum(np.maximum.accumulate(anew, axis=0), self.since)
+        path = Path(np.logaddexp.accumulate(starts, axis=0) + total, total - lowest[1:], since)
+        if len(gains):
+            self.log_sum, self.cusum, self.since = (one[-1] for one in path)
         self.blocks += len(gains)
-        return np.asarray(log_sum)
-
-    def _take_cusum(self, total: Floats) -> None:
-        lowest = np.minimum.accumulate(np.vstack([-self.cusum, total]), axis=0)[-1]
-        at = self.blocks + 1 + (len(total) - 1 - (total == lowest)[::-1].argmax(axis=0))
-        self.since = np.where((total == lowest).any(axis=0), at, self.since)
-        self.cusum = total[-1] - lowest
+        return path
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able state."""

@@ -35,6 +35,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from monitoring.conformal import Floats
 from monitoring.outcome_arm import OutcomeArm, Taken, log_mean
+from monitoring.outcome_bets import Path
 from monitoring.outcome_blocks import ready_blocks
 from monitoring.outcome_estimates import NO_RATIO, concept_log_odds, rank_estimate, rate_estimate
 from monitoring.outcome_findings import Flags, OutcomeConfig, OutcomeFindings, ScoredExams
@@ -46,6 +47,8 @@ from monitoring.outcome_reference import (
     sensitivity_of,
 )
 
+CHUNK_BLOCKS = 400
+"""Blocks taken at once: fewer than are kept, so that each can be judged by those before it."""
 COUNTS = ("reference", "taken", "passed", "days")
 
 
@@ -90,9 +93,8 @@ class OutcomeControl:
     @property
     def thresholds(self) -> dict[str, float]:
         """Return what each family's log evidence confirms at, by "arm family"."""
-        families = [f"{arm} {name}" for arm, one in self.arms.items() for name in one.families]
-        years = len(families) / self.config.false_alarms_a_year
-        return dict.fromkeys(families, float(np.log(years)))
+        budget = self.config.false_alarms_a_year
+        return {key: math.log(1 / (share * budget)) for key, share in self.config.shares.items()}
 
     def take(self, exams: ScoredExams, until: float) -> int:
         """Take the blocks whose outcomes are complete by day ``until``; return how many exams.
@@ -115,9 +117,10 @@ class OutcomeControl:
         self.taken[arm] += blocks * size
         self.passed[arm] += int(passed.sum()) * size
         rows = first + np.arange(blocks * size).reshape(-1, size)[~passed].ravel()
-        if len(rows):
-            seen = np.repeat(days[~passed], size)
-            self._take_rows(arm, exams, known, rows, seen)
+        seen = np.repeat(days[~passed], size)
+        for start in range(0, len(rows), CHUNK_BLOCKS * size):
+            part = slice(start, start + CHUNK_BLOCKS * size)
+            self._take_rows(arm, exams, known, rows[part], seen[part])
         return blocks * size
 
     def _take_rows(
@@ -136,31 +139,44 @@ class OutcomeControl:
         else:
             weight = told.astype(float)
         taken = Taken(cancer.astype(float), weight, (recall & told).astype(float), placed, size)
-        logs = self.arms[arm].take(taken, size / self.config.exams_a_year)
-        self._decide(arm, logs, seen[::size])
+        path = self.arms[arm].take(taken, size / self.config.exams_a_year)
+        self._decide(arm, path, seen[::size])
 
-    def _decide(self, arm: str, logs: Floats, days: Floats) -> None:
+    def _decide(self, arm: str, path: Path, days: Floats) -> None:
         """Note which families confirmed first, at which block and on which day."""
         one = self.arms[arm]
-        first = one.detector.blocks - len(logs) + 1
-        for column, name in enumerate(one.families):
-            over = np.flatnonzero(logs[:, column] >= self.thresholds[f"{arm} {name}"])
-            at = next(
-                (int(i) for i in over if name != "both" or self._lost_ground(first + int(i))), -1
-            )
-            if at >= 0 and name not in one.confirmed:
-                one.confirmed[name] = first + at
-                self.days[f"{arm} {name}"] = float(days[at])
+        for name, part in one.families.items():
+            if name not in one.confirmed:
+                logs = log_mean(path.log_sum[:, part])
+                over = np.flatnonzero(logs >= self.thresholds[f"{arm} {name}"])
+                at = next((int(row) for row in over if self._explains(name, path, int(row))), -1)
+                if at >= 0:
+                    one.confirmed[name] = one.detector.blocks - len(days) + 1 + at
+                    self.days[f"{arm} {name}"] = float(days[at])
 
-    def _lost_ground(self, block: int) -> bool:
-        """True where, at a block, a loss of rank explains what is seen better than prevalence."""
-        return self.log_odds(block) >= math.log(self.config.odds)
+    def _explains(self, family: str, path: Path, row: int) -> bool:
+        """True unless another cause explains what a family shows after a block as well.
 
-    def log_odds(self, upto: int | None = None) -> float:
-        """Return `concept_log_odds` of the recalled since the likeliest change, up to a block."""
-        arm, seen = self.arms[RECALLED], self.reference
-        sums = arm.sums_since(min(arm.change("both"), upto or arm.detector.blocks), upto)
-        return concept_log_odds(sums, seen["cancers"], seen["exams"], sensitivity_of(seen))
+        Fewer cancers may be lost ground or less disease: neither is confirmed by their
+        number before the ranks have taken a side.
+        """
+        arm = self.arms[RECALLED]
+        block = arm.detector.blocks - len(path.cusum) + 1 + row
+        if family == "both":
+            since = path.change(row, arm.families["both"])[1]
+            return self.log_odds(since, block) >= math.log(self.config.odds)
+        if family == "rate":
+            bet, since = path.change(row, arm.families["rate"])
+            fewer = arm.ratios[bet] < 1
+            limit = -math.log(self.config.odds_of_prevalence)
+            return not fewer or self.log_odds(since, block) <= limit
+        return True
+
+    def log_odds(self, since: int, upto: int | None = None) -> float:
+        """Return `concept_log_odds` of the recalled after block ``since`` up to ``upto``."""
+        exams, cancers, _ = self._before(since)
+        sums = self.arms[RECALLED].sums_since(since, upto)
+        return concept_log_odds(sums, cancers, exams, sensitivity_of(self.reference))
 
     def findings(self) -> OutcomeFindings:
         """Return what the outcomes taken so far say."""
@@ -180,7 +196,7 @@ class OutcomeControl:
             rate_day=rate,
             direction="" if rate is None else self._direction(),
             ppv_ratio=rate_estimate(sums[1], sums[2], before[1], before[2]) or NO_RATIO,
-            concept_log_odds=round(self.log_odds(), 3),
+            concept_log_odds=round(self.log_odds(self.arms[RECALLED].change("both")), 3),
             cancers_ranked=ranked,
             exams_taken=self.taken[RECALLED],
             exams_passed=self.passed[RECALLED],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -14,6 +15,8 @@ from monitoring.conformal import Floats
 from monitoring.outcome_blocks import Waiting
 
 Flags = NDArray[np.bool_]
+SHARES = {"recalled rank": 0.2, "recalled rate": 0.25, "recalled both": 0.45, "everyone rank": 0.1}
+"""Parts of the budget by arm and family: most where a loss shows first; a choice."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,10 @@ class OutcomeConfig:
     ``false_alarms_a_year`` is for all families of both arms together, at ``exams_a_year``.
     ``falls`` are bets on the rank in SD, ``ratios`` on the rate. ``neighbours`` and
     ``least_neighbours`` are those of a placement. ``book_cap`` and ``rate_cap`` bound what
-    is learnt, ``ring_blocks`` what is kept for estimates. ``odds`` is how many times
-    likelier concept has to be than prevalence where both families together confirm.
+    is learnt, ``ring_blocks`` what is kept for estimates. ``shares`` of the budget are each
+    family's. ``odds`` is how many times likelier concept has to be than prevalence where
+    both families together confirm, ``odds_of_prevalence`` how many times likelier
+    prevalence has to be where there are fewer cancers.
     ``reference_enriched`` says that the reference's share of cancers is not production's:
     the rate is then learnt from production alone.
     """
@@ -39,7 +44,9 @@ class OutcomeConfig:
     book_cap: int = 1000
     rate_cap: int = 40_000
     ring_blocks: int = 1000
-    odds: float = 30.0
+    shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
+    odds: float = 10.0
+    odds_of_prevalence: float = 3.0
     reference_enriched: bool = False
     recalled: Waiting = field(default_factory=lambda: Waiting(91, 365))
     everyone: Waiting = field(default_factory=lambda: Waiting(731, 1096, complete=0.95))
