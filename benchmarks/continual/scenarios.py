@@ -1,6 +1,6 @@
 """The scenarios: which events a year holds, where, and how large.
 
-Sizes are choices, in SD among one stratum's exams, and vary from year to year (`lot`).
+Sizes are choices unless said, in SD among one stratum's exams, and vary from year to year (`lot`).
 A score that moves alone (``shift_*``) is the classical trial of a rule's delay.
 """
 
@@ -162,11 +162,11 @@ def plan_fault_inverted(lot: Lot) -> list[Change]:
             score=-0.5 * size,
             separation=-1.2,
             channels={
-                "mean_intensity": 11.0 * size,
-                "contrast": -2.0 * size,
-                "sharpness": -4.0 * size,
-                "noise": -10.0 * size,
-                "breast_fraction": -1.5 * size,
+                "mean_intensity": 6.0 * size,
+                "contrast": -8.0 * size,
+                "sharpness": -10.0 * size,
+                "noise": -14.0 * size,
+                "breast_fraction": -1.0 * size,
             },
             embedding=lot.direction(8.0 * size),
             quality=0.9,

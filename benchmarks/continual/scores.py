@@ -18,9 +18,9 @@ from benchmarks.continual.volumes import REFERENCE_EXAMS, Floats, Ints, measure_
 from benchmarks.continual.women import (
     AGE_DENSITY,
     AGE_THICKNESS,
-    DENSITY_THICKNESS,
     PREVALENCE,
     Women,
+    density_thickness,
 )
 
 AUC = 0.90
@@ -45,13 +45,10 @@ SPECTRUM = 1 / (1 + np.arange(EMBEDDING_WIDTH) / 16)
 
 def load_spread() -> float:
     """Return the SD that the factors alone give the score."""
-    density_thickness = (
-        AGE_DENSITY * AGE_THICKNESS + np.sqrt(1 - AGE_DENSITY**2) * DENSITY_THICKNESS
-    )
     correlation = np.eye(4)
     correlation[0, 1] = correlation[1, 0] = AGE_DENSITY
     correlation[0, 2] = correlation[2, 0] = AGE_THICKNESS
-    correlation[1, 2] = correlation[2, 1] = density_thickness
+    correlation[1, 2] = correlation[2, 1] = density_thickness()
     return float(np.sqrt(SCORE_LOADS @ correlation @ SCORE_LOADS))
 
 

@@ -72,6 +72,12 @@ def draw_women(
     return Women(years, age, density, thickness, cancer, first)
 
 
+def density_thickness() -> float:
+    """Return the correlation of density and thickness, age's part included."""
+    own = np.sqrt(1 - AGE_DENSITY**2) * DENSITY_THICKNESS
+    return float(AGE_DENSITY * AGE_THICKNESS + own)
+
+
 def cancer_risk(age_years: Floats, effects: Effects) -> Floats:
     """Return each woman's probability of cancer, (n,); its mean is `PREVALENCE`."""
     # the mean of exp over normal ages, so that the programme's prevalence is as stated

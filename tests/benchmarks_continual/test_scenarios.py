@@ -25,7 +25,7 @@ MOVES = {
     "software_upgrade": ("sharpness", 0.4, 1.5),
     "detector_ageing": ("noise", 0.2, 1.5),
     "population_ageing": ("age_years", 0.15, 0.6),
-    "fault_inverted": ("mean_intensity", 2.5, 8.0),
+    "fault_inverted": ("mean_intensity", 2.5, 9.0),
     "fault_window": ("contrast", 1.3, 8.0),
     "fault_missing": ("missing", 0.8, 10.0),
     "several": ("missing", 0.8, 10.0),
