@@ -22,6 +22,7 @@ from mammo.continual.checkpoints import RunFolder, open_run, run_key
 from mammo.continual.enough import require_enough
 from mammo.continual.folds import cross_validate
 from mammo.continual.network import fit_network
+from mammo.continual.quarantine import quarantined_exams
 from mammo.continual.seal import RUN_CONFIG, WEIGHTS, Trained, seal_release
 from mammo.continual.split import Parts, known_parts, split_index
 from mammo.continual.start import start_network
@@ -76,13 +77,18 @@ class TrainedRelease:
 
 
 def labelled_index(settings: Settings) -> pd.DataFrame:
-    """Return the exam index with every outcome that has arrived since."""
+    """Return the exam index with every outcome that has arrived since.
+
+    Exams scored while their data were at fault are left out: nothing is learnt from
+    them, and nothing is judged on them.
+    """
     return _with_outcomes(settings, read_index(settings.index_path))
 
 
 def _with_outcomes(settings: Settings, index: pd.DataFrame) -> pd.DataFrame:
-    outcomes = PredictionLog(settings.log_url).create().outcomes()
-    return join_outcomes(index, outcomes)
+    log = PredictionLog(settings.log_url).create()
+    sound = index[~index["exam_id"].isin(quarantined_exams(log))].reset_index(drop=True)
+    return join_outcomes(sound, log.outcomes())
 
 
 def _versioned_index(settings: Settings, wanted: str | None) -> tuple[pd.DataFrame, str]:

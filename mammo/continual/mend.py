@@ -7,7 +7,7 @@ acts on it, which releases came out of it, how it ended.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mammo.continual.judge import (
     least_invasive,
     read_run_config,
 )
+from mammo.continual.quarantine import changed_at
 from mammo.continual.recalibrate import (
     calibrate_on_outcomes,
     due_refinements,
@@ -25,7 +26,6 @@ from mammo.continual.recalibrate import (
 )
 from mammo.errors import ReleaseNotFound, TooFewLabels
 from mammo.prediction_log import PredictionLog
-from mammo.prediction_log.tables import to_utc
 from mammo.release import Release, find_release
 from mammo.settings import Settings
 
@@ -86,41 +86,15 @@ def recalibrated(settings: Settings, assignment: Assignment) -> dict[str, Any]:
     assert assignment.scanner is not None
     directory = _made_before(settings, assignment)
     if directory is None:
-        since = changed_at(settings, assignment)
+        log = PredictionLog(settings.log_url)
+        episode = log.episode(assignment.key or "")
+        since = None if episode is None else changed_at(log, episode)
         _, directory = recalibrate_release(
             settings, assignment.champion, assignment.scanner, since=since
         )
         _note(settings, assignment, {"recalibrated": directory.name})
     decision = judge_candidates(settings, assignment.champion, [directory])[0]
     return {"release": directory.name, "gate": decision.to_dict()}
-
-
-def changed_at(settings: Settings, assignment: Assignment) -> datetime | None:
-    """Return when the first exam since the scanner's change was scored; None if not known.
-
-    The episode says how many exams of its stratum there were since, when it was opened.
-    """
-    log = PredictionLog(settings.log_url)
-    episode = log.episode(assignment.key or "")
-    count = 0 if episode is None else exams_since_change(episode)
-    if episode is None or not count:
-        return None
-    opened = to_utc(episode["opened_at"]) + timedelta(microseconds=1)
-    exams = log.exams(role="champion", scanner=assignment.scanner, until=opened)
-    version = (episode["evidence"] or {}).get("software_version")
-    if version:
-        exams = exams[exams["software_version"] == version]
-    since = exams.drop_duplicates("exam_id", keep="last").tail(count)
-    return None if since.empty else to_utc(since["scored_at"].iloc[0].to_pydatetime())
-
-
-def exams_since_change(episode: dict[str, Any]) -> int:
-    """Return how many exams the stratum had since its change (all of a new one's); 0 if unknown."""
-    control = (episode.get("evidence") or {}).get("control") or {}
-    if not control.get("exams"):
-        return 0
-    new = {"SCANNER_NEW", "VERSION_NEW"} & set(control.get("codes") or ())
-    return int(control["exams"]) - (0 if new else int(control.get("change_at") or 0))
 
 
 def refined(settings: Settings, scanner: str) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from mammo.continual.quarantine import quarantined_exams
 from mammo.errors import TooFewLabels
 from mammo.evaluation.alignment import recall_error
 from mammo.evaluation.calibration import Calibration
@@ -168,17 +169,21 @@ def recent_exams(
 
     Its head, too, where it has one: exams whose views were joined otherwise do not count.
     At most `MOST_EXAMS` scored ``since`` then; without it the latest `RECENT_EXAMS`.
+    Those in quarantine are left out.
     """
     log = PredictionLog(settings.log_url).create()
     exams = log.exams(role="champion", scanner=scanner, since=since)
+    exams = exams[~exams["exam_id"].isin(quarantined_exams(log))]
     exams = _of_network(settings, parent_dir, exams).drop_duplicates("exam_id", keep="last")
     return exams.tail(RECENT_EXAMS if since is None else MOST_EXAMS)
 
 
 def _labelled(settings: Settings, parent_dir: Path, scanner: str, level: Level) -> pd.DataFrame:
     """Return the scanner's exams or breasts with an outcome that the parent's network scored."""
-    rows = PredictionLog(settings.log_url).create().labelled(level)
-    return _of_network(settings, parent_dir, rows[rows["scanner"] == scanner])
+    log = PredictionLog(settings.log_url).create()
+    rows = log.labelled(level)
+    rows = rows[(rows["scanner"] == scanner) & ~rows["exam_id"].isin(quarantined_exams(log))]
+    return _of_network(settings, parent_dir, rows)
 
 
 def _of_network(settings: Settings, parent_dir: Path, rows: pd.DataFrame) -> pd.DataFrame:

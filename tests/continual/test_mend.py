@@ -12,16 +12,14 @@ import numpy as np
 import pytest
 
 from bentos.screening.loading import VerifiedLoad
-from mammo.continual import mend, recalibrate
-from mammo.continual.fit import TrainedRelease
+from mammo.continual import fit, mend, recalibrate
+from mammo.continual.fit import TrainedRelease, labelled_index
 from mammo.continual.mend import (
     Assignment,
     calibrated_on_outcomes,
-    changed_at,
     choose,
     claim,
     close,
-    exams_since_change,
     fine_tuned,
     from_scratch,
     recalibrated,
@@ -29,6 +27,7 @@ from mammo.continual.mend import (
     require_labelled,
     scanners_to_refine,
 )
+from mammo.continual.quarantine import changed_at, exams_since_change, quarantined_exams
 from mammo.continual.recalibrate import (
     calibrate_on_outcomes,
     due_refinements,
@@ -232,7 +231,9 @@ def test_only_exams_since_the_change_set_the_point(
         release_id=trained.release.id, evidence={"scanner": NEW, "control": control},
     )  # fmt: skip
     assignment = Assignment("k", "recalibrate_and_retrain", NEW, parent)
-    since = changed_at(quick, assignment)
+    episode = log.episode("k")
+    assert episode is not None
+    since = changed_at(log, episode)
     assert since == BEGAN + timedelta(minutes=65), "the last 40 of the 105 there are"
     assert len(recent_exams(quick, parent, NEW, since)) == 40
     made = recalibrated(quick, assignment)
@@ -308,3 +309,39 @@ def test_from_scratch_keeps_who_is_sealed(moved: Settings, trained: TrainedRelea
     assert "release" not in release.trained_on.split("weights from")[1]
     result = choose(moved, Assignment(None, "retrain", None, parent), [release.id])
     assert [one["release"] for one in result["decisions"]] == [release.id]
+
+
+def test_nothing_is_learnt_from_exams_in_quarantine(
+    quick: Settings, trained: TrainedRelease
+) -> None:
+    parent = quick.releases_dir / trained.release.id
+    log = log_exams(quick, trained.release.id, NEW, 60, scored_at=BEGAN)
+    log_exams(quick, trained.release.id, "Other/Scanner", 5, first=60, scored_at=BEGAN)
+    assert quarantined_exams(log) == set()
+    control = {"exams": 50, "change_at": 45, "codes": []}
+    log.open_episode(
+        "f", stratum="s", cause="data_fault", action="quarantine", release_id=trained.release.id,
+        evidence={"scanner": NEW, "site": "site-1", "software_version": "1", "control": control},
+    )  # fmt: skip
+    log.update_episode("f", opened_at=BEGAN + timedelta(minutes=62))
+    broken = {f"E-new-{number}" for number in range(55, 60)}
+    assert quarantined_exams(log) == broken, "the last five, and all that come"
+    log_exams(quick, trained.release.id, NEW, 10, first=65, scored_at=BEGAN)
+    later = {f"E-new-{number}" for number in range(65, 75)}
+    assert quarantined_exams(log) == broken | later
+    log.update_episode("f", status="closed", closed_at=BEGAN + timedelta(minutes=70))
+    ended = quarantined_exams(log)
+    assert ended == broken | {f"E-new-{number}" for number in range(65, 70)}
+    known = set(recent_exams(quick, parent, NEW, BEGAN)["exam_id"])
+    assert known == {f"E-new-{number}" for number in range(75)} - ended - {
+        f"E-new-{number}" for number in range(60, 65)
+    }
+
+
+def test_the_index_leaves_out_exams_in_quarantine(
+    installation: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = labelled_index(installation)
+    one = index["exam_id"].iloc[0]
+    monkeypatch.setattr(fit, "quarantined_exams", lambda _log: {one})
+    assert set(index["exam_id"]) - set(labelled_index(installation)["exam_id"]) == {one}
