@@ -84,9 +84,8 @@ class Ours:
     def run(self, year: SimYear, reference: SimExams) -> list[Alarm]:
         """Return the alarms of the year in order of day."""
         known = self._known.of(reference)
-        findings = outcome_findings(known, year)
         alarms = [*WatchedYear(known, year, self.config).alarms()]
-        alarms += [*_outcome_alarms(findings)]
+        alarms += [*_outcome_alarms(known, year)]
         return sorted(alarms, key=lambda alarm: alarm.day)
 
 
@@ -97,8 +96,8 @@ def who_of(exams: SimExams) -> pd.DataFrame:
     return pd.DataFrame(parts[exams.stratum], columns=names).assign(patient_id=exams.patient)
 
 
-def outcome_findings(known: Known, year: SimYear) -> OutcomeFindings:
-    """Return what the year's outcomes said by its last day."""
+def outcome_findings(known: Known, year: SimYear, until: float) -> OutcomeFindings:
+    """Return what the outcomes known by the day ``until`` say."""
     return known.outcomes.run(
         year.day,
         year.logit,
@@ -106,15 +105,21 @@ def outcome_findings(known: Known, year: SimYear) -> OutcomeFindings:
         year.outcome_known_cancer,
         year.outcome_day,
         stratum=year.stratum,
-        until=float(year.days),
+        until=until,
     )
 
 
-def _outcome_alarms(findings: OutcomeFindings) -> Iterator[Alarm]:
-    days = [day for day in (findings.rank_day, findings.rate_day) if day is not None]
-    triage = decide(Evidence(outcome=findings, level="programme")) if days else None
+def _outcome_alarms(known: Known, year: SimYear) -> Iterator[Alarm]:
+    """Yield the alarm of the outcomes, with the cause that they pointed to on its day."""
+    whole = outcome_findings(known, year, year.days)
+    days = [day for day in (whole.rank_day, whole.rate_day) if day is not None]
+    if not days:
+        return
+    # what came to be known later must not help to name it
+    then = outcome_findings(known, year, min(days))
+    triage = decide(Evidence(outcome=then, level="programme")) if then.confirmed else None
     if triage is not None:
-        yield Alarm(int(min(days)), confirmed=True, cause=triage.cause, channel="outcomes")
+        yield Alarm(int(np.ceil(min(days))), True, triage.cause, channel="outcomes")
 
 
 class WatchedYear:
