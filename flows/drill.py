@@ -44,7 +44,7 @@ from monitoring.closing import close_episode
 from monitoring.config import WATERMARK
 
 CANCER_RATE = 0.35
-CHUNK_EXAMS = 15
+CHUNK_EXAMS = 20
 """Exams between two looks of the monitor."""
 MATURE_DAYS = 800
 """Past two years, so that outcomes of every maturity are there."""
@@ -75,7 +75,7 @@ TRIALS = (
     Trial("quiet", "nothing changes", "", 12, exams=45),
     Trial("scanner", "a scanner is replaced by a new one", "acquisition", 13, ("draco",)),
     Trial("inverted", "one scanner's images arrive inverted", "data_fault", 14,
-          ("cygnus",), exams=45, inverted=True),
+          ("borealis",), exams=60, inverted=True),
     Trial("prevalence", "nearly every woman has a cancer", "prevalence", 15,
           exams=75, cancer_rate=0.95),
     Trial("concept", "cancers are hardly seen; outcomes tell", "concept", 16,
