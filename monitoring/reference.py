@@ -18,6 +18,18 @@ from monitoring.strata import Baseline, Stratum, choose_baseline, strata_of
 
 KNOWN_START = frozenset({"SCANNER_NEW", "VERSION_NEW"})
 """Codes of strata that themselves begin with a known change."""
+SHOWN_ONLY = frozenset(
+    {
+        "policy",
+        "evidently_on",
+        "evidently_method",
+        "evidently_threshold",
+        "evidently_share",
+        "keep_reports",
+        "window_exams",
+    }
+)
+"""Settings of reports: to change one must not make the control forget what it has seen."""
 
 
 @dataclass
@@ -72,7 +84,8 @@ class ControlReference:
     def digest(self) -> str:
         """SHA-256 of what exams are compared with, and of the settings of the comparison."""
         told = hashlib.sha256(np.ascontiguousarray(self.values).tobytes())
-        told.update(repr((self.channels.names, self.config)).encode())
+        settings = {k: v for k, v in self.config.to_dict().items() if k not in SHOWN_ONLY}
+        told.update(repr((self.channels.names, sorted(settings.items()))).encode())
         return told.hexdigest()
 
     def baseline(self, stratum: Stratum) -> Baseline:
