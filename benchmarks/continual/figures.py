@@ -59,6 +59,7 @@ def list_figures(judged: Judged) -> dict[str, dict[str, Any]]:
         "median_delay_fifth_days": _delay(judged, OURS, "shift_fifth"),
         "named_rightly_of_all_events": share(right, len(events)),
         "recalibrated_within_tenth": share(within, len(ratios)),
+        "late_labels_called_concept_a_year": _false_concept(judged),
     }
     return {name: _with_aim(name, one) for name, one in measures.items() if one.units}
 
@@ -136,6 +137,12 @@ def alerts(judged: Judged, rule: str) -> Measure:
     """Return alarms that only ask for a look, a year, in years in which nothing happens."""
     years = judged.get((rule, "none"), [])
     return rate(sum(year.false_alerts for year in years), len(years))
+
+
+def _false_concept(judged: Judged) -> Measure:
+    """Return how often outcomes that are merely late are taken for a concept change, a year."""
+    years = judged.get((OURS, "label_delay"), [])
+    return rate(sum(year.false_causes.count("concept") for year in years), len(years))
 
 
 def _describe(events: Sequence[JudgedEvent]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ WORDS = {
     "median_delay_fifth_days": "1 SD on a random fifth: median days to confirmation",
     "named_rightly_of_all_events": "named rightly, of all events, unseen ones among them",
     "recalibrated_within_tenth": "recalibrations that end within 10 % of the target",
+    "late_labels_called_concept_a_year": "outcomes 3 months late called concept, a year",
 }
 SHOWN = ("shift_all", "shift_half", "shift_random_half", "shift_fifth")
 NEVER = "never"
