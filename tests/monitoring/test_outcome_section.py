@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from monitoring.estimate import Agreement, Scored, estimate_performance
 from monitoring.maturity import Followed, MaturityConfig, maturity_table
 from monitoring.outcome_findings import OutcomeFindings
 from monitoring.outcome_section import outcomes_section
@@ -78,8 +79,19 @@ def test_what_outcomes_confirm_is_said(found, says):
     assert says in text(outcomes(findings=found.to_dict()))
 
 
-def test_an_estimate_that_is_off_says_why():
-    assert "embeddings left" in text(outcomes(estimate={"off": "embeddings left the reference"}))
+@pytest.mark.parametrize("left", [False, True])
+def test_an_estimate_says_what_it_assumes_or_why_there_is_none(left):
+    rng = np.random.default_rng(2)
+    probability = rng.beta(0.2, 12, 5000)
+    pending = Scored(probability, probability > 0.1)
+    agreement = Agreement(found=40, expected=41.0, among="in production")
+    told = estimate_performance(pending, [agreement], left_reference=left)
+    shown = text(outcomes(estimate=told))
+    if left:
+        assert "No estimate without outcomes: the embeddings have left the reference" in shown
+    else:
+        assert re.search(r"Sensitivity 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", shown)
+        assert "It assumes: the probabilities are calibrated for these women" in shown
 
 
 def test_before_any_outcome():
