@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import zipfile
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,28 +50,26 @@ class Baselines(NamedTuple):
 class Charts(NamedTuple):
     """The charts of every node; arrays begin with the node's axis, K.
 
-    ``cusum`` and the exam (of the node) and clock (of the programme) of its last zero are
-    (K, C + 2, 2, L), ``sr`` and ``start`` (K, C + 2, 2, B); sides are up, down.
+    W = 2 * (C + 2) lanes: all channels' up sides, then all down sides, so that the processor
+    takes several at a time. ``cusum`` and the exam (of the node) and clock (of the
+    programme) of its last zero are (K, L, W), ``sr`` and ``start`` (K, B, W).
     ``fees`` (K, B) are exp(-bet²/2 - bet * tolerance), with the node's own ``tolerance``
-    (K,) in SD. ``mass`` (K, C + 2) is each channel's weighted sum of evidence, ``weight``
-    (C + 2,) what one of its sums weighs in the mean over all. ``highest`` (K, 2) is the
-    channel and side that stood highest, ``lead`` (K, 3) channel, side and allowance of
-    the alert. ``evidence`` is a part of the threshold. Rings hold the newest exams one by one and
-    blocks of older ones; ``trace`` is what is drawn. ``peaks`` (L + 1,) are the highest
-    levels reached by the CUSUMs and by the log evidence.
+    (K,) in SD; ``weight`` (W,) is what one sum weighs in the mean over all. ``lead`` (K, 3)
+    has channel, side and allowance of the alert, ``evidence`` is a part of the threshold.
+    Rings hold the newest exams one by one and blocks of older ones; ``trace`` is what
+    is drawn. ``peaks`` (L + 1,) are the highest levels reached by the CUSUMs and by the log
+    evidence, where the rules ask for them.
     """
 
     cusum: Floats
-    zero_exam: Ints
-    zero_clock: Ints
+    zero_exam: Floats
+    zero_clock: Floats
     sr: Floats
     start: Floats
     known_start: Ints
     fees: Floats
     tolerance: Floats
-    mass: Floats
     weight: Floats
-    highest: Ints
     evidence: Floats
     log_share: Floats
     exams: Ints
@@ -96,9 +94,9 @@ class Charts(NamedTuple):
     gathered: Ints
     null: Floats
     trace: Floats
+    traced: Ints
     clock: Ints
     peaks: Floats
-    nothing: Floats
 
 
 class Rules(NamedTuple):
@@ -107,7 +105,7 @@ class Rules(NamedTuple):
     ``log_budget`` and ``log_start`` the log thresholds of the
     evidence, ``least_log`` the lowest that a small node may have. ``score`` is the place of
     the score's channel or -1, ``cap`` the most exams a calibration learns, ``confirms``
-    0 where the CUSUM decides alone.
+    0 where the CUSUM decides alone, ``follow`` 1 where the highest levels are wanted.
     """
 
     allowances: Floats
@@ -120,8 +118,26 @@ class Rules(NamedTuple):
     cap: int
     score: int
     confirms: int
+    follow: int
     block_exams: int
     mmd_exams: int
+
+
+class Work(NamedTuple):
+    """Room for one exam: ``z`` (C,), ``excess``, ``valid``, ``fallen`` (W,), ``ratios`` (B, W)."""
+
+    z: Floats
+    excess: Floats
+    valid: Floats
+    fallen: Floats
+    ratios: Floats
+
+    @classmethod
+    def of(cls, channels: int, bets: int) -> Self:
+        """Return room for exams of so many channels."""
+        lanes = 2 * (channels + DISTANCES)
+        zeros = np.zeros(lanes)
+        return cls(np.zeros(channels), zeros, zeros.copy(), zeros.copy(), np.ones((bets, lanes)))
 
 
 class Sizes(NamedTuple):
@@ -157,23 +173,21 @@ def empty_baselines(channels: int, features: int, room: int) -> Baselines:
 def empty_charts(nodes: int, sizes: Sizes) -> Charts:
     """Return fresh charts of ``nodes`` nodes."""
     width = sizes.channels + DISTANCES
-    level, bet = (nodes, width, 2, sizes.allowances), (nodes, width, 2, sizes.bets)
+    level, bet = (nodes, sizes.allowances, 2 * width), (nodes, sizes.bets, 2 * width)
 
     def ints(*shape: int) -> Ints:
         return np.zeros(shape, np.int64)
 
     return Charts(
         cusum=np.zeros(level),
-        zero_exam=ints(*level),
-        zero_clock=ints(*level),
+        zero_exam=np.zeros(level),
+        zero_clock=np.zeros(level),
         sr=np.zeros(bet),
         start=np.zeros(bet),
         known_start=ints(nodes),
         fees=np.ones((nodes, sizes.bets)),
         tolerance=np.zeros(nodes),
-        mass=np.zeros((nodes, width)),
-        weight=np.full(width, 1 / (width * 2 * sizes.bets)),
-        highest=ints(nodes, 2),
+        weight=np.full(2 * width, 1 / (width * 2 * sizes.bets)),
         evidence=np.zeros(nodes),
         log_share=np.zeros(nodes),
         exams=ints(nodes),
@@ -198,13 +212,13 @@ def empty_charts(nodes: int, sizes: Sizes) -> Charts:
         gathered=ints(nodes),
         null=np.zeros((nodes, sizes.draws)),
         trace=np.zeros((nodes, sizes.trace, width + 2 if sizes.trace else 0)),
+        traced=ints(nodes),
         clock=ints(1),
         peaks=np.full(sizes.allowances + 1, -np.inf),
-        nothing=np.zeros(DISTANCES),
     )
 
 
-_OF_THE_PROGRAMME = ("clock", "peaks", "weight", "nothing")
+_OF_THE_PROGRAMME = ("clock", "peaks", "weight")
 
 
 def more_charts(charts: Charts, fresh: Charts) -> Charts:
@@ -214,6 +228,12 @@ def more_charts(charts: Charts, fresh: Charts) -> Charts:
         for name, value in charts._asdict().items()
     }
     return Charts(**values)
+
+
+def lanes_of(array: Floats) -> Floats:
+    """Return an array (..., n, W) of the charts by channel and side, (..., C + 2, 2, n)."""
+    split = array.reshape(*array.shape[:-1], 2, -1)
+    return np.asarray(np.swapaxes(split, -3, -1))
 
 
 def copied(charts: Charts) -> Charts:

@@ -11,15 +11,17 @@ import math
 
 import numpy as np
 
-from monitoring.charts import Baselines, Charts, Ints, Rules
+from monitoring.charts import Baselines, Charts, Ints, Rules, Work
 from monitoring.conformal import Floats
-from monitoring.machine_code import compiled, inlined
+from monitoring.machine_code import compiled, inlined, summed
 from monitoring.normal import distance_p, quantile
 
 WATCHED, ALERT, CONFIRMED = 0, 1, 2
 """States of a node."""
 LARGEST = 1e280
 """Where a sum of evidence is held, far above any threshold, so that it stays finite."""
+THIN = 8
+"""Of a node with many exams every eighth is drawn."""
 
 
 @compiled
@@ -32,41 +34,40 @@ def advance(
     base: Baselines,
     charts: Charts,
     rules: Rules,
-    z: Floats,
-    ratios: Floats,
+    work: Work,
 ) -> tuple[int, int]:
     """Take exams from ``begin`` on until a node confirms; return (exam, node), node -1 at the end.
 
     ``values`` (n, C) are channels, NaN where missing; ``phi`` (n, D) embedding features,
-    ``draws`` (n, C) uniforms that break ties, ``strata`` (n,) rows of ``base``. Exams up
+    ``draws`` (n, C) uniforms that break ties, ``strata`` (n,) rows of ``base``; ``work`` is
+    written over. Exams up
     to and with the returned one are taken; several nodes may have confirmed with it.
     """
-    far = values.shape[1]
+    far, wide = values.shape[1], charts.weight.shape[0] // 2
     for exam in range(begin, len(values)):
         stratum = strata[exam]
         charts.clock[0] += 1
         base.taken[stratum] += 1
         confirmed = -1
         if base.rows[stratum] >= base.least[stratum]:
-            tolerance = base.tolerance[stratum]
-            ordered, size = base.ordered[stratum], base.size[stratum]
-            _score(values[exam], draws[exam], ordered, size, rules.clip, z)
-            _weigh(z[:far], tolerance, rules.shifts[0], ratios)
+            _rank(values[exam], draws[exam], base.ordered[stratum], base.size[stratum], work.z)
+            _scores(work.z, rules.clip)
+            _spread(work.z, base.tolerance[stratum], wide, rules.shifts[0], work)
             for place in range(base.parents.shape[1]):
                 node = base.parents[stratum, place]
                 if node < 0 or (place > 0 and base.feeds[stratum] == 0):
                     continue
-                _remember(node, values[exam], z, charts, rules)
-                z[far], z[far + 1] = math.nan, math.nan
+                _remember(node, values[exam], work.z, charts, rules)
+                ks, mmd = math.nan, math.nan
                 if rules.score >= 0:
-                    z[far] = _score_distance(node, z[rules.score], charts)
+                    ks = _score_distance(node, work.z[rules.score], charts)
                 if phi.shape[1] > 0 and base.embeds[stratum] > 0:
-                    z[far + 1] = _embedding_distance(
-                        node, phi[exam], base.centre[stratum], charts, rules
-                    )
-                _weigh(z[far:], charts.nothing, rules.shifts[0], ratios[far:])
-                highest = _update(node, z, ratios, far, tolerance, charts, rules)
-                if _judge(node, highest, charts, rules):
+                    mmd = _embedding_distance(node, phi[exam], base.centre[stratum], charts, rules)
+                _set_lane(far, ks, rules.shifts[0], work)
+                _set_lane(far + 1, mmd, rules.shifts[0], work)
+                over = _climb(node, work, charts, rules)
+                total = _bet(node, work, charts)
+                if _judge(node, over, total, charts, rules):
                     confirmed = node
         _absorb(values[exam], stratum, base, charts, rules)
         if confirmed >= 0:
@@ -75,29 +76,26 @@ def advance(
 
 
 @compiled
-def _score(
-    value: Floats, draw: Floats, ordered: Floats, size: Ints, clip: float, z: Floats
-) -> None:
-    """Rank each channel among its calibration: conformal p-values as normal scores."""
+def _rank(value: Floats, draw: Floats, ordered: Floats, size: Ints, z: Floats) -> None:
+    """Fill each channel's place among its calibration, in (0, 1): a conformal p-value."""
     for channel in range(len(value)):
-        if not math.isfinite(value[channel]) or size[channel] == 0:
+        count = size[channel]
+        if not math.isfinite(value[channel]) or count == 0:
             z[channel] = math.nan
             continue
-        below, ties = _place(ordered, channel, size[channel], value[channel])
-        rank = (below + (1.0 - draw[channel]) * (ties + 1)) / (size[channel] + 1)
-        z[channel] = min(max(quantile(rank), -clip), clip)
+        below, ties = _place(ordered, channel, count, value[channel])
+        z[channel] = (below + (1.0 - draw[channel]) * (ties + 1)) / (count + 1)
 
 
 @compiled
 def _place(ordered: Floats, channel: int, size: int, value: float) -> tuple[int, int]:
     """Return how many of a channel's values lie below ``value``, and how many equal it."""
-    low, high = 0, size
-    while low < high:
-        middle = (low + high) >> 1
-        if ordered[channel, middle] < value:
-            low = middle + 1
-        else:
-            high = middle
+    low, left = 0, size
+    while left > 1:  # no branch to guess wrong: half of the time of the usual search
+        half = left >> 1
+        low += half if ordered[channel, low + half - 1] < value else 0
+        left -= half
+    low += 1 if ordered[channel, low] < value else 0
     if low == size or ordered[channel, low] != value:
         return low, 0
     first, high = low, size
@@ -111,80 +109,111 @@ def _place(ordered: Floats, channel: int, size: int, value: float) -> tuple[int,
 
 
 @compiled
-def _weigh(z: Floats, tolerance: Floats, smallest: float, ratios: Floats) -> None:
-    """Fill what every bet wins on this exam before the node's fee, (C, 2, B).
-
-    Each bet is twice the one before, its factor the square.
-    """
+def _scores(z: Floats, clip: float) -> None:
+    """Turn places into normal scores, bounded by ``clip``; NaN stay."""
     for channel in range(len(z)):
-        if math.isnan(z[channel]):
-            continue
+        if not math.isnan(z[channel]):
+            z[channel] = min(max(quantile(z[channel]), -clip), clip)
+
+
+@inlined
+def _spread(z: Floats, tolerance: Floats, wide: int, smallest: float, work: Work) -> None:
+    """Lay the scores onto the lanes: first all channels' up sides, then all down sides."""
+    for channel in range(len(z)):
+        known = not math.isnan(z[channel])
         for side in range(2):
+            lane = channel + side * wide
             excess = (z[channel] if side == 0 else -z[channel]) - tolerance[channel]
-            power = math.exp(smallest * excess)
-            for bet in range(ratios.shape[2]):
-                ratios[channel, side, bet] = power
-                power = power * power
+            work.valid[lane] = 1.0 if known else 0.0
+            work.excess[lane] = excess if known else 0.0
+            work.ratios[0, lane] = math.exp(smallest * excess) if known else 1.0
+    for bet in range(1, work.ratios.shape[0]):  # each bet is twice the one before
+        for lane in range(work.ratios.shape[1]):
+            work.ratios[bet, lane] = work.ratios[bet - 1, lane] * work.ratios[bet - 1, lane]
 
 
 @inlined
-def _update(
-    node: int, z: Floats, ratios: Floats, far: int, tolerance: Floats, charts: Charts, rules: Rules
-) -> float:
-    """Let one exam into the charts of a node; return the highest CUSUM as part of its height.
+def _set_lane(lane: int, far: float, smallest: float, work: Work) -> None:
+    """Put a full block's distance on its lane; it has no side but up. NaN empties the lane."""
+    known = not math.isnan(far)
+    work.valid[lane] = 1.0 if known else 0.0
+    work.excess[lane] = far if known else 0.0
+    power = math.exp(smallest * far) if known else 1.0
+    for bet in range(work.ratios.shape[0]):
+        work.ratios[bet, lane] = power
+        power = power * power
 
-    ``z`` (C + 2,) and ``ratios`` (C + 2, 2, B) hold the blocks' distances at the end, NaN
-    unless a block is full; a distance has no side but ``far``. Arrays are taken out of
-    ``charts`` once: handing the whole on for every channel would cost more than the sums.
+
+@inlined
+def _climb(node: int, work: Work, charts: Charts, rules: Rules) -> int:
+    """Page's step of every CUSUM; return how many stand at their height or above.
+
+    Where one returns to zero the change, if there is one, lies after this exam.
     """
-    cusum, sr = charts.cusum[node], charts.sr[node]
-    fees, mass = charts.fees[node], charts.mass[node]
-    zero_exam, zero_clock = charts.zero_exam[node], charts.zero_clock[node]
-    exam, clock = charts.exams[node], charts.clock[0]
-    start, weight, peaks = charts.start[node], charts.weight, charts.peaks
-    allowances, heights, highest = rules.allowances, rules.heights, 0.0
-    for channel in range(len(z)):
-        if math.isnan(z[channel]):
-            continue
-        sides = 2 if channel < far else 1
-        allowed = charts.tolerance[node] + (tolerance[channel] if channel < far else 0.0)
-        total = 0.0
-        for side in range(sides):
-            excess = (z[channel] if side == 0 else -z[channel]) - allowed
-            for level in range(len(allowances)):
-                risen = cusum[channel, side, level] + excess - allowances[level]
-                if risen <= 0.0:
-                    risen = 0.0  # the change, if there is one, lies after this exam
-                    zero_exam[channel, side, level] = exam
-                    zero_clock[channel, side, level] = clock
-                cusum[channel, side, level] = risen
-                peaks[level] = max(peaks[level], risen)
-                if risen > highest * heights[level]:
-                    highest = risen / heights[level]
-                    charts.highest[node, 0], charts.highest[node, 1] = channel, side
-            for bet in range(sr.shape[2]):
-                ratio = ratios[channel, side, bet] * fees[bet]
-                grown = min((1.0 + sr[channel, side, bet]) * ratio, LARGEST)
-                sr[channel, side, bet] = grown
-                total += grown
-                if charts.known_start[node]:
-                    start[channel, side, bet] += math.log(ratio)
-        mass[channel] = total * weight[channel]
-    return float(highest)
+    valid, excess, fallen = work.valid, work.excess, work.fallen
+    exam, clock = float(charts.exams[node]), float(charts.clock[0])
+    over = 0
+    for level in range(len(rules.allowances)):
+        row = charts.cusum[node, level]
+        zero_exam, zero_clock = charts.zero_exam[node, level], charts.zero_clock[node, level]
+        allowed = rules.allowances[level] + charts.tolerance[node]
+        for lane in range(len(row)):
+            risen = row[lane] + excess[lane] - allowed
+            kept = row[lane] if valid[lane] <= 0.0 else risen
+            fallen[lane] = 1.0 if kept <= 0.0 and valid[lane] > 0.0 else 0.0
+            row[lane] = kept if kept > 0.0 else 0.0
+        for lane in range(len(row)):  # loops of few arrays each: the compiler takes lanes together
+            zero_exam[lane] = exam if fallen[lane] > 0.0 else zero_exam[lane]
+        for lane in range(len(row)):
+            zero_clock[lane] = clock if fallen[lane] > 0.0 else zero_clock[lane]
+        height = rules.heights[level]
+        for lane in range(len(row)):
+            over += 1 if row[lane] >= height else 0
+        if rules.follow:
+            for lane in range(len(row)):
+                charts.peaks[level] = max(charts.peaks[level], row[lane])
+    return over
+
+
+@summed
+def _dot(values: Floats, weights: Floats) -> float:
+    total = 0.0
+    for lane in range(len(values)):
+        total += values[lane] * weights[lane]
+    return total
 
 
 @inlined
-def _judge(node: int, highest: float, charts: Charts, rules: Rules) -> bool:
+def _bet(node: int, work: Work, charts: Charts) -> float:
+    """Advance every sum of evidence; return their weighted mean."""
+    valid, weight, total = work.valid, charts.weight, 0.0
+    for bet in range(work.ratios.shape[0]):
+        row, ratios, fee = charts.sr[node, bet], work.ratios[bet], charts.fees[node, bet]
+        for lane in range(len(row)):
+            grown = (1.0 + row[lane]) * (ratios[lane] * fee)
+            grown = grown if grown < LARGEST else LARGEST
+            row[lane] = grown if valid[lane] > 0.0 else row[lane]
+        total += _dot(row, weight)
+    if charts.known_start[node]:
+        for bet in range(work.ratios.shape[0]):
+            for lane in range(charts.start.shape[2]):
+                if valid[lane] > 0.0:
+                    ratio = work.ratios[bet, lane] * charts.fees[node, bet]
+                    charts.start[node, bet, lane] += math.log(ratio)
+    return total
+
+
+@inlined
+def _judge(node: int, over: int, total: float, charts: Charts, rules: Rules) -> bool:
     """Weigh the node's evidence and decide; True when this exam confirms it."""
-    total = 0.0
-    for channel in range(charts.mass.shape[1]):
-        total += charts.mass[node, channel]
     charts.evidence[node] = _part(node, total, charts, rules)
-    reached = math.log(max(total, 1e-300)) - charts.log_share[node]
-    charts.peaks[-1] = max(charts.peaks[-1], reached)
-    if charts.trace.shape[1] > 0:
+    if rules.follow:
+        reached = math.log(max(total, 1e-300)) - charts.log_share[node]
+        charts.peaks[-1] = max(charts.peaks[-1], reached)
+    length = charts.trace.shape[1]
+    if length > 0 and (charts.exams[node] <= length or charts.exams[node] % THIN == 0):
         _draw(node, charts, rules)
-    return _decide(node, highest, charts, rules)
+    return _decide(node, over, charts, rules)
 
 
 @inlined
@@ -201,47 +230,45 @@ def _part(node: int, total: float, charts: Charts, rules: Rules) -> float:
 @inlined
 def _from_start(node: int, charts: Charts) -> float:
     """Return the log of the mean product since the node's first exam."""
-    highest, mass = charts.start[node, 0, 0, 0], 0.0
-    scalar = charts.start.shape[1] - charts.nothing.shape[0]
-    for value in charts.start[node].flat:
-        highest = max(highest, value)
-    for channel in range(charts.start.shape[1]):
-        part = 0.0
-        for side in range(2 if channel < scalar else 1):  # a distance has one
-            for bet in range(charts.start.shape[3]):
-                part += math.exp(charts.start[node, channel, side, bet] - highest)
-        mass += part * charts.weight[channel]
+    highest, mass = charts.start[node, 0, 0], 0.0
+    for bet in range(charts.start.shape[1]):
+        for lane in range(charts.start.shape[2]):
+            highest = max(highest, charts.start[node, bet, lane])
+    for bet in range(charts.start.shape[1]):
+        for lane in range(charts.start.shape[2]):
+            mass += math.exp(charts.start[node, bet, lane] - highest) * charts.weight[lane]
     return float(highest + math.log(mass))
 
 
 @inlined
 def _draw(node: int, charts: Charts, rules: Rules) -> None:
     """Keep the newest levels for the picture: each channel's CUSUM, the evidence."""
-    row = charts.exams[node] % charts.trace.shape[1]
-    channels = charts.cusum.shape[1]
+    row = charts.traced[node] % charts.trace.shape[1]
+    charts.traced[node] += 1
+    wide = charts.cusum.shape[2] // 2
     charts.trace[node, row, 0] = charts.exams[node]
-    for channel in range(channels):
+    for channel in range(wide):
         part = 0.0
-        for side in range(2):
-            for level in range(len(rules.allowances)):
-                risen = charts.cusum[node, channel, side, level] / rules.heights[level]
+        for level in range(len(rules.allowances)):
+            for side in range(2):
+                risen = charts.cusum[node, level, channel + side * wide] / rules.heights[level]
                 part = max(part, risen)
         charts.trace[node, row, 1 + channel] = part
-    charts.trace[node, row, 1 + channels] = charts.evidence[node]
+    charts.trace[node, row, 1 + wide] = charts.evidence[node]
 
 
 @inlined
-def _decide(node: int, highest: float, charts: Charts, rules: Rules) -> bool:
+def _decide(node: int, over: int, charts: Charts, rules: Rules) -> bool:
     """Raise, drop or confirm the node's alert; True when it is confirmed by this exam."""
     if charts.state[node] == CONFIRMED:
         return False
     if charts.state[node] == ALERT:
-        lead = charts.lead[node]
-        channel, side, level = lead[0], lead[1], lead[2]
-        if charts.cusum[node, channel, side, level] == 0.0:
+        wide, level = charts.cusum.shape[2] // 2, charts.lead[node, 2]
+        lane = charts.lead[node, 0] + charts.lead[node, 1] * wide
+        if charts.cusum[node, level, lane] == 0.0:
             charts.state[node] = WATCHED  # the alert did not last
     if charts.state[node] == WATCHED:
-        if highest < 1.0:
+        if over == 0:
             return False
         _alert(node, charts, rules)
     if charts.evidence[node] < 1.0 and rules.confirms:
@@ -253,18 +280,22 @@ def _decide(node: int, highest: float, charts: Charts, rules: Rules) -> bool:
 
 @inlined
 def _alert(node: int, charts: Charts, rules: Rules) -> None:
-    channel, side = charts.highest[node, 0], charts.highest[node, 1]
-    level, most = 0, 0.0
+    """Note which CUSUM stands highest over its height, and where it last was zero."""
+    wide = charts.cusum.shape[2] // 2
+    lane, level, most = 0, 0, 0.0
     for one in range(len(rules.allowances)):
-        part = charts.cusum[node, channel, side, one] / rules.heights[one]
-        if part > most:
-            level, most = one, part
-    charts.lead[node, 0], charts.lead[node, 1], charts.lead[node, 2] = channel, side, level
+        for at in range(2 * wide):
+            part = charts.cusum[node, one, at] / rules.heights[one]
+            if part > most:
+                lane, level, most = at, one, part
+    side = 1 if lane >= wide else 0
+    charts.lead[node, 0], charts.lead[node, 1] = lane - side * wide, side
+    charts.lead[node, 2] = level
     charts.state[node] = ALERT
     charts.alerts[node] += 1
     charts.alert_at[node] = charts.exams[node]
-    charts.change_at[node] = charts.zero_exam[node, channel, side, level]
-    charts.change_clock[node] = charts.zero_clock[node, channel, side, level]
+    charts.change_at[node] = int(charts.zero_exam[node, level, lane])
+    charts.change_clock[node] = int(charts.zero_clock[node, level, lane])
 
 
 @inlined

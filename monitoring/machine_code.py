@@ -25,3 +25,9 @@ def inlined(function: Callable[P, T]) -> Callable[P, T]:
     """The same, copied into every caller."""
     made = njit(cache=True, _nrt=False, inline="always")(function)  # type: ignore[call-overload]
     return cast(Callable[P, T], made)
+
+
+def summed(function: Callable[P, T]) -> Callable[P, T]:
+    """The same for sums, whose order the compiler may choose: several numbers at a time."""
+    made = njit(cache=True, _nrt=False, fastmath={"reassoc", "contract"})(function)  # type: ignore[call-overload]
+    return cast(Callable[P, T], made)

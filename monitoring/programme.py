@@ -42,6 +42,7 @@ from monitoring.charts import (
     Charts,
     Rules,
     Sizes,
+    Work,
     empty_baselines,
     empty_charts,
     from_text,
@@ -55,7 +56,7 @@ from monitoring.embedding import FEATURES, mmd_null
 from monitoring.strata import Stratum
 
 LEVELS = ("version", "scanner", "site", "programme")
-EVIDENCE = ("cusum", "sr", "start", "mass", "evidence", "state", "sums", "gathered", "ranked")
+EVIDENCE = ("cusum", "sr", "start", "evidence", "state", "sums", "gathered", "ranked")
 """Charts that are zero when nothing was seen."""
 STATES = ("in_control", "alert", "confirmed")
 CONFIRMED = 2
@@ -135,6 +136,7 @@ class ProgrammeControl:
     nodes: list[Node] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
     under: dict[int, int] = field(default_factory=dict)
+    follow: bool = False
 
     @classmethod
     def start(
@@ -177,6 +179,7 @@ class ProgrammeControl:
             cap=config.calibration_cap,
             score=score,
             confirms=int(config.confirm),
+            follow=int(self.follow),
             block_exams=config.ring_exams,
             mmd_exams=config.mmd_exams,
         )
@@ -212,11 +215,10 @@ class ProgrammeControl:
         rows = np.ascontiguousarray(strata, np.int64)
         self._refuse_misfit(values, features, rows, draws)
         rules, found = self.rules, list[Confirmation]()
-        z = np.empty(values.shape[1] + DISTANCES)
-        ratios = np.empty((len(z), 2, len(rules.shifts)))
+        work = Work.of(values.shape[1], len(rules.shifts))
         while begin < len(values) and not (once and found):
             exam, node = advance(
-                values, features, rows, draws, begin, self.base, self.charts, rules, z, ratios
+                values, features, rows, draws, begin, self.base, self.charts, rules, work
             )
             if node >= 0:
                 found += self._settle(exam)
@@ -529,15 +531,16 @@ class ProgrammeControl:
 
 
 def weights_of(channels: Sequence[str], config: MonitorConfig) -> Floats:
-    """Return what one sum of evidence of each channel weighs, (C + 2,); all together weigh 1.
+    """Return what one sum of evidence of each lane weighs, (W,); all together weigh 1.
 
     The score has ``score_weight`` of the whole: it is what decides about women.
     """
     parts = np.full(len(channels) + DISTANCES, (1 - config.score_weight) / (len(channels) + 1))
     if "score" in channels:
         parts[list(channels).index("score")] = config.score_weight
-    sides = np.array([2] * len(channels) + [1] * DISTANCES)
-    return np.asarray(parts / parts.sum() / sides / len(config.bets))
+    up = parts / parts.sum() / np.array([2] * len(channels) + [1] * DISTANCES)
+    down = np.append(up[: len(channels)], np.zeros(DISTANCES))
+    return np.concatenate([up, down]) / len(config.bets)
 
 
 def sizes_of(channels: Sequence[str], config: MonitorConfig, *, trace: bool) -> Sizes:

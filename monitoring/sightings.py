@@ -81,8 +81,8 @@ def moved_channels(control: ProgrammeControl, node: int) -> list[str]:
         [control.base.tolerance[leaf] for leaf in control.nodes[node].leaves], axis=0
     )
     far = (np.abs(means) - tolerance) / error >= config.support_z
-    risen = charts.cusum[node] >= np.array(control.thresholds.heights)
-    blocks = risen.any(axis=(1, 2))[len(control.channels) :]
+    risen = (charts.cusum[node] >= np.array(control.thresholds.heights)[:, None]).any(axis=0)
+    blocks = risen.reshape(2, -1).any(axis=0)[len(control.channels) :]
     names = (*control.channels, *BLOCKS)
     lead = names[int(charts.lead[node, 0])]
     return [name for name, told in zip(names, (*far, *blocks), strict=True) if told or name == lead]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from monitoring.config import MonitorConfig
@@ -59,13 +60,29 @@ class Baseline:
 
 def strata_of(frame: pd.DataFrame, config: MonitorConfig) -> list[Stratum]:
     """Return the stratum of each exam; columns outside ``config.strata`` are empty."""
-    parts = {
-        name: frame[name].fillna("").astype(str)
-        if name in config.strata
-        else pd.Series([""] * len(frame), index=frame.index)
-        for name in ("site", "scanner", "software_version")
-    }
-    return [Stratum(*row) for row in zip(*parts.values(), strict=True)]
+    rows, found = group_strata(frame, config)
+    return [found[row] for row in rows]
+
+
+def group_strata(
+    frame: pd.DataFrame, config: MonitorConfig
+) -> tuple[NDArray[np.int64], list[Stratum]]:
+    """Return the strata in order of their first exam, and each exam's place among them, (n,).
+
+    Few strata among many exams: each is made once.
+    """
+    if frame.empty:
+        return np.zeros(0, np.int64), []
+    names = ("site", "scanner", "software_version")
+    place = np.zeros(len(frame), np.int64)
+    texts: list[tuple[str, ...]] = [()]
+    for name in names:
+        column = frame[name].fillna("").astype(str) if name in config.strata else None
+        codes, values = pd.factorize(column) if column is not None else (0, np.array([""]))
+        place, known = pd.factorize(place * len(values) + codes)
+        pairs = [divmod(int(at), len(values)) for at in known]
+        texts = [(*texts[before], str(values[now])) for before, now in pairs]
+    return place.astype(np.int64), [Stratum(*text) for text in texts]
 
 
 def choose_baseline(

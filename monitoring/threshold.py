@@ -68,6 +68,7 @@ def highest_levels(
     rng = np.random.default_rng(config.seed)
     never = Thresholds((np.inf,) * len(config.allowances), np.inf)
     control = ProgrammeControl.start(channels, starts, never, config, trace=False)
+    control.follow = True
     template = copied(control.charts)
     history = History.of(starts, rng)
     peaks = np.empty((config.streams, len(config.allowances) + 1))

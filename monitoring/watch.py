@@ -19,7 +19,7 @@ from monitoring.input_codes import input_counts
 from monitoring.programme import CONFIRMED, ProgrammeControl, Start
 from monitoring.reference import ControlReference
 from monitoring.sightings import absent_rate, evidence_at
-from monitoring.strata import Stratum, strata_of
+from monitoring.strata import Stratum, group_strata
 from monitoring.threshold import set_thresholds
 from monitoring.watched_node import WatchedNode, view_node
 
@@ -129,8 +129,8 @@ class Watch:
         frame = frame[fresh].reset_index(drop=True)
         if frame.empty:
             return 0
-        strata = strata_of(frame, self.config)
-        rows = self._rows(strata, episodes)
+        place, found = group_strata(frame, self.config)
+        rows = self._rows(found, episodes)[place]
         values = self.known.channels.values(frame)
         phi = self.known.channels.phi(embeddings(frame))
         draws = tie_breakers(frame["exam_id"], self.config.seed, values.shape[1])
@@ -144,12 +144,10 @@ class Watch:
         return np.asarray(fresh)
 
     def _rows(self, strata: Sequence[Stratum], episodes: Episodes) -> np.ndarray:
-        """Return each exam's row in the control; strata that are new join it."""
-        place = {one: at for at, one in enumerate(self.control.strata)}
-        for one in dict.fromkeys(strata):
-            if one not in place:
-                place[one] = self._join(one, episodes)
-        return np.array([place[one] for one in strata], dtype=np.int64)
+        """Return the strata's rows in the control; those that are new join it."""
+        known = {one: at for at, one in enumerate(self.control.strata)}
+        rows = [known[one] if one in known else self._join(one, episodes) for one in strata]
+        return np.array(rows, dtype=np.int64)
 
     def _join(self, stratum: Stratum, episodes: Episodes) -> int:
         """Start to watch a stratum that was not seen under this release."""

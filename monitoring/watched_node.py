@@ -101,8 +101,8 @@ def view_node(control: ProgrammeControl, node: int, codes: tuple[str, ...]) -> W
     """Return the node as it stands."""
     charts, one = control.charts, control.nodes[node]
     names = (*control.channels, *BLOCKS)
-    parts = charts.cusum[node].max(axis=1) / np.array(control.thresholds.heights)
-    parts = parts.max(axis=1)
+    parts = (charts.cusum[node] / np.array(control.thresholds.heights)[:, None]).max(axis=0)
+    parts = parts.reshape(2, -1).max(axis=0)
     state = STATES[int(charts.state[node])]
     alarmed = charts.state[node] > 0
     starts = [control.starts[leaf] for leaf in one.leaves]

@@ -98,8 +98,7 @@ class Chart:
         self.exams += 1
         far = (self._ks(z[self.channels.index("score")]), self._mmd(phi - start.centre))
         z, tolerance = np.append(z, far), np.append(start.tolerance, (0.0, 0.0))
-        self.new = np.isfinite(z)
-        for channel in np.flatnonzero(self.new):
+        for channel in np.flatnonzero(np.isfinite(z)):
             for side, sign in enumerate(SIDES):
                 if side == 1 and channel >= len(self.channels):
                     continue
@@ -129,7 +128,7 @@ class Chart:
         self.evidence = max(self.evidence, 0.0)
 
     def _decide(self) -> None:
-        parts = self.cusum / np.array(self.thresholds.heights) * self.new[:, None, None]
+        parts = self.cusum / np.array(self.thresholds.heights)
         if self.state == ALERT and self.cusum[self.lead] == 0:
             self.state = WATCHED
         if self.state == WATCHED and parts.max() >= 1:
