@@ -160,17 +160,19 @@ class OutcomeControl:
         Fewer cancers may be lost ground or less disease: neither is confirmed by their
         number before the ranks have taken a side.
         """
+        if family == "rank":
+            return True
         arm = self.arms[RECALLED]
         block = arm.detector.blocks - len(path.cusum) + 1 + row
+        rate, both = arm.families["rate"], arm.families["both"]
+        bet, since = path.change(row, rate)
+        fewer = arm.ratios[bet] < 1
+        if path.cusum[row, both].max() > path.cusum[row, rate].max():
+            since = path.change(row, both)[1]
+        odds = self.log_odds(since, block)
         if family == "both":
-            since = path.change(row, arm.families["both"])[1]
-            return self.log_odds(since, block) >= math.log(self.config.odds)
-        if family == "rate":
-            bet, since = path.change(row, arm.families["rate"])
-            fewer = arm.ratios[bet] < 1
-            limit = -math.log(self.config.odds_of_prevalence)
-            return not fewer or self.log_odds(since, block) <= limit
-        return True
+            return odds >= math.log(self.config.odds)
+        return not fewer or odds <= -math.log(self.config.odds_of_prevalence)
 
     def log_odds(self, since: int, upto: int | None = None) -> float:
         """Return `concept_log_odds` of the recalled after block ``since`` up to ``upto``."""
@@ -196,7 +198,7 @@ class OutcomeControl:
             rate_day=rate,
             direction="" if rate is None else self._direction(),
             ppv_ratio=rate_estimate(sums[1], sums[2], before[1], before[2]) or NO_RATIO,
-            concept_log_odds=round(self.log_odds(self.arms[RECALLED].change("both")), 3),
+            concept_log_odds=round(self.log_odds(self._likeliest("rate", "both")), 3),
             cancers_ranked=ranked,
             exams_taken=self.taken[RECALLED],
             exams_passed=self.passed[RECALLED],
@@ -242,9 +244,11 @@ class OutcomeControl:
     def _since(self) -> int:
         """Return the block of the likeliest change where one is confirmed, else 0."""
         arm = self.arms[RECALLED]
-        families = [name for name in arm.confirmed if name in arm.families]
-        if not families:
-            return 0
+        return self._likeliest(*arm.confirmed) if arm.confirmed else 0
+
+    def _likeliest(self, *families: str) -> int:
+        """Return the block after which the likeliest change of some families lies."""
+        arm = self.arms[RECALLED]
         return arm.change(
             max(families, key=lambda one: arm.detector.cusum[arm.families[one]].max())
         )
