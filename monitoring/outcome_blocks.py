@@ -68,3 +68,10 @@ def _nth(known: Floats, number: Floats) -> Floats:
     place = np.maximum(number.astype(int) - 1, 0)
     found = np.take_along_axis(known, place[:, None], axis=1)[:, 0]
     return np.asarray(np.where(number == 0, -np.inf, found))
+
+
+def share_told(recall: NDArray[np.bool_], told: NDArray[np.bool_], size: int) -> Floats:
+    """Return for each exam the share of its block's recalled exams with an outcome; 1 of none."""
+    asked = recall.reshape(-1, size).sum(axis=1)
+    known = (recall & told).reshape(-1, size).sum(axis=1)
+    return np.repeat(np.where(asked, known / np.maximum(asked, 1), 1.0), size)

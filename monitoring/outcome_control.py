@@ -36,7 +36,7 @@ from numpy.typing import ArrayLike, NDArray
 from monitoring.conformal import Floats
 from monitoring.outcome_arm import OutcomeArm, Taken, log_mean
 from monitoring.outcome_bets import Path
-from monitoring.outcome_blocks import ready_blocks
+from monitoring.outcome_blocks import ready_blocks, share_told
 from monitoring.outcome_estimates import NO_RATIO, concept_log_odds, rank_estimate, rate_estimate
 from monitoring.outcome_findings import Flags, OutcomeConfig, OutcomeFindings, ScoredExams
 from monitoring.outcome_reference import (
@@ -135,7 +135,7 @@ class OutcomeControl:
         placed[at] = placed_among(rows[at], exams.logit, known, exams.stratum, self.config)
         if arm == RECALLED:
             placed[placed < self.cut] = np.nan
-            weight = np.where(recall, told, _share_told(recall, told, size))
+            weight = np.where(recall, told, share_told(recall, told, size))
         else:
             weight = told.astype(float)
         taken = Taken(cancer.astype(float), weight, (recall & told).astype(float), placed, size)
@@ -293,10 +293,3 @@ class OutcomeControl:
         """Build from `to_dict`'s data and the settings."""
         arms = {name: OutcomeArm.from_dict(one) for name, one in data["arms"].items()}
         return cls(config, arms, cut=data["cut"], **{name: dict(data[name]) for name in COUNTS})
-
-
-def _share_told(recall: Flags, told: Flags, size: int) -> Floats:
-    """Return for each exam the share of its block's recalled exams with an outcome; 1 of none."""
-    asked = recall.reshape(-1, size).sum(axis=1)
-    known = (recall & told).reshape(-1, size).sum(axis=1)
-    return np.repeat(np.where(asked, known / np.maximum(asked, 1), 1.0), size)
