@@ -1,8 +1,8 @@
 """The frozen encoder's embeddings as channels: axes, distance, and kernel features for MMD.
 
-    project(vectors)    two principal axes of the reference
-    distance(vectors)   Mahalanobis distance with a shrunk covariance, in SD
-    phi(vectors)        random Fourier features of a Gaussian kernel, for `embedding_mmd`
+    place(vectors)  two principal axes of the reference, and Mahalanobis' distance with a
+                    shrunk covariance, in SD
+    phi(vectors)    random Fourier features of a Gaussian kernel, for `embedding_mmd`
 
 The maximum mean discrepancy of a block of exams to the reference (Gretton et al.
 2012, JMLR 13:723) is the squared distance of two means of ``phi`` (Rahimi & Recht
@@ -65,14 +65,15 @@ class EmbeddingMap:
         frequencies = leading @ _frequencies((vectors - center) @ leading, seed)
         return cls(center, basis[:, ::-1][:, :2].T, whitener, frequencies)
 
-    def project(self, vectors: Floats) -> Floats:
-        """Return projections on the axes, (n, 2)."""
-        return np.asarray((vectors - self.center) @ self.axes.T)
+    def place(self, vectors: Floats) -> tuple[Floats, Floats]:
+        """Return projections on the axes, (n, 2), and distances from the center in SD, (n,)."""
+        centred = vectors - self.center
+        whitened = centred @ self.whitener
+        return centred @ self.axes.T, np.sqrt(np.einsum("nd,nd->n", whitened, whitened))
 
     def distance(self, vectors: Floats) -> Floats:
         """Return distances from the center in SD, (n,)."""
-        whitened = (vectors - self.center) @ self.whitener
-        return np.asarray(np.sqrt(np.einsum("nd,nd->n", whitened, whitened)))
+        return self.place(vectors)[1]
 
     def phi(self, vectors: Floats) -> Floats:
         """Return random Fourier features, (n, FEATURES) in [-1, 1] / sqrt(FEATURES / 2).

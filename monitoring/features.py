@@ -141,9 +141,8 @@ class ChannelMap:
         if self.embedding is None or not self._fits(vectors):
             return {}
         with np.errstate(invalid="ignore"):
-            first, second = self.embedding.project(vectors).T
-            distance = self.embedding.distance(vectors)
-        return dict(zip(EMBEDDING, (first, second, distance), strict=True))
+            axes, distance = self.embedding.place(vectors)
+        return dict(zip(EMBEDDING, (*axes.T, distance), strict=True))
 
     def _fits(self, vectors: Floats) -> bool:
         return self.embedding is not None and vectors.shape[1] == len(self.embedding.center)
