@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from mammo.dicom.facts import POSSIBLE
 from mammo.exam_features import HEADER_NAMES
 from monitoring.config import MonitorConfig
 from monitoring.features import (
+    BLOCKS,
+    DECISIONS,
     EMBEDDING,
     GROUPS,
     HEADER,
@@ -180,3 +185,14 @@ def test_every_channel_has_a_group(make_reference):
 
 def test_every_number_of_the_header_is_watched():
     assert {*HEADER, *POPULATION} == set(HEADER_NAMES)
+
+
+def test_the_page_tells_every_channel_and_range():
+    page = (Path(__file__).parents[2] / "docs/channels.md").read_text()
+    channels = (*DECISIONS, *CONFIG.image_features, *EMBEDDING, *HEADER, *POPULATION, *BLOCKS)
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for name in channels:
+        (row,) = [line for line in rows if f"`{name}`" in line.split("|")[1]]
+        assert row.split("|")[2].strip() == channel_group(name)
+    for low, high in POSSIBLE.values():
+        assert f"{low:g} to {high:g} " in page
