@@ -69,6 +69,19 @@ def mean(values: Sequence[float]) -> Measure:
     return Measure(float(array.mean()), float(low), float(high), len(values))
 
 
+def spread_beyond_chance(errors: Sequence[float], variances: Sequence[float]) -> Measure:
+    """Return the root mean square of errors less what their own variances explain.
+
+    0 where chance explains them all; interval by bootstrap.
+    """
+    if not errors:
+        return Measure(None, None, None, 0)
+    excess = np.array(errors, dtype=float) ** 2 - np.array(variances, dtype=float)
+    draws = np.sqrt(np.maximum(_resampled(excess).mean(axis=1), 0.0))
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Measure(float(np.sqrt(max(excess.mean(), 0.0))), float(low), float(high), len(errors))
+
+
 def _resampled(values: np.ndarray) -> np.ndarray:
     rng = np.random.default_rng(SEED)
     return values[rng.integers(0, len(values), (RESAMPLES, len(values)))]

@@ -118,7 +118,7 @@ def largest_psi(tested: Tested) -> Floats:
 
 def smallest_p(tested: Tested) -> Floats:
     """Return -log10 of the smallest p-value of any channel, per window."""
-    return np.asarray(-np.log10(np.nanmin(tested.p, axis=1)))
+    return np.asarray(-np.log10(np.maximum(np.nanmin(tested.p, axis=1), 1e-300)))
 
 
 def bonferroni_p(tested: Tested) -> Floats:

@@ -22,7 +22,8 @@ WORDS = {
     "median_delay_random_half_days": "0.25 SD on a random half: median days to confirmation",
     "median_delay_fifth_days": "1 SD on a random fifth: median days to confirmation",
     "named_rightly_of_all_events": "named rightly, of all events, unseen ones among them",
-    "recalibrated_within_tenth": "recalibrations that end within 10 % of the target",
+    "recalibration_error": "recall rate after recalibration: typical error beyond chance",
+    "recalibrated_within_tenth": "measured within 10 % of the target, where 2000 exams follow",
     "late_labels_called_concept_a_year": "outcomes 3 months late called concept, a year",
 }
 SHOWN = ("shift_all", "shift_half", "shift_random_half", "shift_fifth")

@@ -37,7 +37,7 @@ def _event(cause: str, days: int | None, named: str | None) -> JudgedEvent:
 
 
 def _year(*events: JudgedEvent, false: int = 0, ratio: float | None = None) -> JudgedYear:
-    recalled = (Recalibrated("what", 1.4, ratio, 40, 900),) if ratio else ()
+    recalled = (Recalibrated("what", 1.4, ratio, 40, 9000),) if ratio else ()
     return JudgedYear(false, 0, 365, ("concept",) * false, events, recalled)
 
 

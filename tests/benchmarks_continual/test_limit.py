@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.continual import limit
-from benchmarks.continual.intervals import mean, median_delay, rate, share
+from benchmarks.continual.intervals import mean, median_delay, rate, share, spread_beyond_chance
 from benchmarks.continual.limit import GRID, best_delay, known_changes
 
 
@@ -78,3 +78,14 @@ def test_shares_and_means_have_intervals() -> None:
     one = mean([0.9, 1.0, 1.1, 1.0] * 25)
     assert one.low < 1.0 < one.high
     assert one.value == pytest.approx(1.0)
+
+
+def test_what_chance_explains_is_no_error() -> None:
+    rng = np.random.default_rng(0)
+    variance = 0.9 / (0.1 * 900)
+    chance = rng.normal(0.0, np.sqrt(variance), 400)
+    wrong = chance + rng.choice([-0.15, 0.15], 400)
+    assert spread_beyond_chance(list(chance), [variance] * 400).low == pytest.approx(0.0, abs=0.01)
+    one = spread_beyond_chance(list(wrong), [variance] * 400)
+    assert one.low < 0.15 < one.high
+    assert one.high - one.low < 0.04
