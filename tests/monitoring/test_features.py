@@ -196,3 +196,23 @@ def test_the_page_tells_every_channel_and_range():
         assert row.split("|")[2].strip() == channel_group(name)
     for low, high in POSSIBLE.values():
         assert f"{low:g} to {high:g} " in page
+
+
+def test_reference_exams_without_embedding_are_left_out_of_its_map(make_reference):
+    reference = make_reference()
+    whole, _ = ChannelMap.fit(reference.iloc[30:].reset_index(drop=True), CONFIG)
+    reference.loc[:29, "e_05"] = np.nan
+    channels, values = ChannelMap.fit(reference, CONFIG)
+    at = [channels.names.index(name) for name in EMBEDDING]
+    assert np.isnan(values[:30, at]).all()
+    assert np.isfinite(values[30:, at]).all()
+    assert np.isfinite(values[:, 0]).all()
+    assert np.array_equal(channels.embedding.axes, whole.embedding.axes)
+
+
+def test_a_constant_channel_stays_watched(make_reference):
+    reference = make_reference().assign(f_kvp=28.0)
+    channels, values = ChannelMap.fit(reference, CONFIG)
+    at = channels.names.index("kvp")
+    assert (values[:, at] == 28.0).all()
+    assert channels.values(reference.head(1).assign(f_kvp=31.0))[0, at] == 31.0
