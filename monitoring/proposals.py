@@ -46,9 +46,18 @@ def compare_strata(recent: pd.DataFrame, watch: Watch, directory: Path) -> dict[
 
 
 def propose(
-    watch: Watch, outcomes: OutcomeReport, verdicts: Mapping[str, Verdict], url: str
+    watch: Watch,
+    outcomes: OutcomeReport,
+    verdicts: Mapping[str, Verdict],
+    url: str,
+    *,
+    auc_loss: bool = False,
 ) -> list[Proposal]:
-    """Return the episodes that should be open; those that are will not open again."""
+    """Return the episodes that should be open; those that are will not open again.
+
+    ``auc_loss`` is what a look at all known outcomes says (`monitoring.performance`): where
+    strata are too small for the control of outcomes to place a cancer, it alone tells.
+    """
     proposals = []
     for node in watch.nodes():
         for evidence, exams in _alarms(watch, node, outcomes, verdicts.get(node.name)):
@@ -58,8 +67,8 @@ def propose(
                 proposals.append(
                     Proposal(watch.release_id, node.stratum, triage, exams, record, url)
                 )
-    if outcomes.findings.confirmed:
-        proposals += _from_outcomes(watch, outcomes, verdicts, url)
+    if outcomes.findings.confirmed or auc_loss:
+        proposals += _from_outcomes(watch, outcomes, verdicts, url, auc_loss=auc_loss)
     return proposals
 
 
@@ -100,11 +109,16 @@ def _told(evidence: Evidence) -> dict[str, Any]:
 
 
 def _from_outcomes(
-    watch: Watch, outcomes: OutcomeReport, verdicts: Mapping[str, Verdict], url: str
+    watch: Watch,
+    outcomes: OutcomeReport,
+    verdicts: Mapping[str, Verdict],
+    url: str,
+    *,
+    auc_loss: bool,
 ) -> Iterator[Proposal]:
     """Propose what the outcomes alone say of the programme."""
     evidence = Evidence(
-        auc_loss=outcomes.findings.rank_confirmed,
+        auc_loss=outcomes.findings.rank_confirmed or auc_loss,
         exams=outcomes.findings.exams_taken,
         outcome=outcomes.findings,
         level="programme",

@@ -198,7 +198,8 @@ def _report_and_open(
     report: MonitorReport,
 ) -> str | None:
     """Write the run's pages and open what they show; None when there is nothing new."""
-    if not report.read and not outcomes.findings.confirmed:
+    auc_loss = bool(report.performance["loss"])
+    if not report.read and not outcomes.findings.confirmed and not auc_loss:
         return None
     root = settings.reports_dir / "drift"
     draft = root / f".{report.stamp}.{os.getpid()}"
@@ -208,7 +209,9 @@ def _report_and_open(
     verdicts = compare_strata(recent, watch, draft)
     report.drift = {name: one.to_dict() for name, one in verdicts.items()}
     report.distances = _distances(recent, watch)
-    proposals = watch.without_fault_tails(propose(watch, outcomes, verdicts, url))
+    proposals = watch.without_fault_tails(
+        propose(watch, outcomes, verdicts, url, auc_loss=auc_loss)
+    )
     told = [(one, one.key(log.episodes())) for one in proposals]
     report.alarms = [one.to_dict(key) for one, key in told]
     opened = [open_episode(log, one) for one in proposals]
