@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from mammo.exam import Laterality, Outcome
 from mammo.prediction_log.database import batches
-from mammo.prediction_log.frames import label_breasts, label_exams
+from mammo.prediction_log.frames import label_breasts, label_exams, logged_frame
 from mammo.prediction_log.loop_state import LoopState
-from mammo.prediction_log.scorings import Level, Scorings
+from mammo.prediction_log.scorings import EXAM_COLUMNS, Level, Scorings
 from mammo.prediction_log.tables import OUTCOMES, PREDICTIONS, UtcDateTime, to_utc
 
 
@@ -52,7 +52,16 @@ class PredictionLog(Scorings, LoopState):
         without an outcome is left out: unlabelled is never negative.
         """
         keys = ["exam_id", "laterality"] if level == "breast" else ["exam_id"]
-        scored = self.exams(release_id=release_id, role=role, level=level)
+        # embeddings of exams without an outcome, most of them, need not be read
+        known = sa.select(PREDICTIONS.c.id).where(
+            PREDICTIONS.c.level == level,
+            PREDICTIONS.c.role == role,
+            PREDICTIONS.c.exam_id.in_(sa.select(OUTCOMES.c.exam_id)),
+        )
+        if release_id is not None:
+            known = known.where(PREDICTIONS.c.release_id == release_id)
+        query = sa.select(*EXAM_COLUMNS).where(PREDICTIONS.c.id.in_(known))
+        scored = logged_frame(self._columns(query.order_by(PREDICTIONS.c.id)))
         scored = scored.drop_duplicates(keys, keep="last")
         labels = (
             label_breasts(self.outcomes()) if level == "breast" else label_exams(self.outcomes())

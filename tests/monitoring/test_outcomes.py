@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from mammo.exam import Laterality, Outcome
 from mammo.prediction_log import PredictionLog
 from monitoring.config import MonitorConfig
 from monitoring.outcome_estimates import NO_RATIO
-from monitoring.outcome_labels import label_days, scored_days
+from monitoring.outcome_labels import TOLD, label_days, scored_days
 from monitoring.outcomes import measure_outcomes
 from monitoring.performance import summarise
 
@@ -139,6 +140,11 @@ def test_clocks_that_go_backwards_or_ahead(offsets, expected, codes):
     found, counts = scored_days(exams(3, scored_at=times), NOW)
     assert days(found) == expected
     assert {code: n for code, n in counts.items() if n} == codes
+
+
+def test_every_code_is_in_the_docs():
+    page = Path("docs/late_outcomes.md").read_text()
+    assert [code for code in TOLD if f"`{code}`" not in page] == []
 
 
 # with the log
