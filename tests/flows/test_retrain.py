@@ -1,0 +1,129 @@
+"""Which candidates meet the gate, in which order, and what is put into service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import retrain
+from mammo.continual.mend import Assignment
+
+NEW = "New/Scanner"
+PASSED, REFUSED = {"gate": {"passed": True}}, {"gate": {"passed": False}}
+
+
+class Loop:
+    """The tasks of the flow without Prefect, and what they were asked."""
+
+    def __init__(self, *passing: str) -> None:
+        self.passing = set(passing)
+        self.judged: list[list[str]] = []
+        self.served: list[tuple[str, str, str | None]] = []
+        self.scratch = 0
+        self.closed: dict[str, Any] = {}
+
+    def choose(self, _settings: Any, _assignment: Any, names: list[str]) -> dict[str, Any]:
+        self.judged.append(names)
+        chosen = next((one for one in names if one in self.passing), None)
+        return {"chosen": chosen, "decisions": names}
+
+    def train_from_scratch(self, *_args: Any) -> dict[str, Any]:
+        self.scratch += 1
+        return {"release": "r-scratch"}
+
+    def put_into_service(self, release: str, reason: str, key: str | None) -> None:
+        self.served.append((release, reason, key))
+
+    def close(self, _settings: Any, _assignment: Any, result: dict[str, Any]) -> None:
+        self.closed = result
+
+
+class State:
+    def is_failed(self) -> bool:
+        return False
+
+
+def play(loop: Loop, monkeypatch: pytest.MonkeyPatch, scanner: str | None = NEW) -> dict[str, Any]:
+    """Run the flow's own body on the loop's tasks."""
+    action = "recalibrate_and_retrain" if scanner else "retrain"
+    assignment = Assignment("k", action, scanner, Path("r-1"))
+    again = [{"release": "r-outcomes"}] if scanner else []
+    plain = {
+        "read_settings": lambda: None,
+        "claim": lambda *_: assignment,
+        "recalibrate_scanner": lambda _: [{"release": "r-scores", **REFUSED}],
+        "wait_for_outcomes": lambda *_, **__: State(),
+        "ingest": lambda: None,
+        "validate": lambda: None,
+        "calibrate_on_outcomes": lambda *_: again,
+        "fine_tune": lambda *_: {"release": "r-tuned"},
+        "choose": loop.choose,
+        "train_from_scratch": loop.train_from_scratch,
+        "put_into_service": loop.put_into_service,
+        "close": loop.close,
+    }
+    for name, function in plain.items():
+        monkeypatch.setattr(retrain, name, function)
+    return retrain.retrain.fn("k", "drift")
+
+
+CANDIDATES = ["r-scores", "r-outcomes", "r-tuned"]
+
+
+@pytest.mark.parametrize("passing", [("r-outcomes", "r-tuned"), ("r-tuned",), ("r-scores",)])
+def test_the_least_invasive_that_passes_goes_into_service(
+    passing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = Loop(*passing, "r-scratch")
+    result = play(loop, monkeypatch)
+    assert loop.judged == [CANDIDATES]
+    assert (result["chosen"], loop.scratch) == (passing[0], 0)
+    assert loop.served == [(passing[0], "drift", "k")]
+    assert loop.closed["chosen"] == passing[0]
+
+
+def test_from_scratch_only_where_the_gate_refuses_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = Loop("r-scratch")
+    result = play(loop, monkeypatch)
+    assert loop.judged == [CANDIDATES, [*CANDIDATES, "r-scratch"]]
+    assert result["chosen"] == "r-scratch"
+    assert loop.served == [("r-scratch", "drift", "k")]
+
+
+def test_nothing_goes_into_service_where_the_gate_refuses_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = Loop()
+    result = play(loop, monkeypatch)
+    assert (result["chosen"], loop.scratch, loop.served) == (None, 1, [])
+    assert loop.closed["decisions"] == [*CANDIDATES, "r-scratch"]
+
+
+def test_an_episode_of_all_scanners_is_not_recalibrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = Loop("r-tuned")
+    play(loop, monkeypatch, scanner=None)
+    assert loop.judged == [["r-tuned"]]
+
+
+@pytest.mark.parametrize(
+    ("made", "served"),
+    [
+        ({"release": "r-2", **PASSED}, [("r-2", "refine", None)]),
+        ({"release": "r-2", **REFUSED}, []),
+        (None, []),
+    ],
+)
+def test_a_refined_point_is_served_if_the_gate_lets_it(
+    made: dict[str, Any] | None, served: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = Loop()
+    monkeypatch.setattr(retrain, "read_settings", lambda: None)
+    monkeypatch.setattr(retrain, "find_refinements", lambda _: [NEW])
+    monkeypatch.setattr(retrain, "refine_scanner", lambda *_: made)
+    monkeypatch.setattr(retrain, "put_into_service", loop.put_into_service)
+    assert retrain.refine.fn() == [{"scanner": NEW, "made": made}]
+    assert loop.served == served
