@@ -18,9 +18,10 @@ bets on both together: where it confirms and the odds of `concept_log_odds` say 
 cancers lost ground, that is a confirmed fall of the rank, too.
 
 Only cancers that were recalled, and placed above the reference's own recall
-threshold, are ranked at 3 months: more recalls bring in low cancers that would
-look like a fall. Every cancer is ranked where the other women's outcomes are
-known, too (24 months, or a set verified throughout).
+threshold, count and are ranked at 3 months: more recalls bring in low cancers that
+would look like a fall of the ranks and a rise of the rate. Every cancer is ranked
+where the other women's outcomes are known, too (24 months, or a set verified
+throughout).
 """
 
 from __future__ import annotations
@@ -134,7 +135,8 @@ class OutcomeControl:
         at = np.flatnonzero(cancer)
         placed[at] = placed_among(rows[at], exams.logit, known, exams.stratum, self.config)
         if arm == RECALLED:
-            placed[placed < self.cut] = np.nan
+            low = placed < self.cut
+            cancer, placed[low] = cancer & ~low, np.nan
             weight = np.where(recall, told, share_told(recall, told, size))
         else:
             weight = told.astype(float)
@@ -222,8 +224,8 @@ class OutcomeControl:
     def _before(self, since: int) -> Floats:
         """Return exams, cancers and recalled to compare with: the reference's, or those earlier."""
         seen = self.reference
-        if seen["cancers"] and not self.config.reference_enriched:
-            return np.array([seen["exams"], seen["cancers"], seen["recalled"]])
+        if seen["found"] and not self.config.reference_enriched:
+            return np.array([seen["exams"], seen["found"], seen["recalled"]])
         return self.arms[RECALLED].sums_since(0, since)[:3]
 
     def evidence(self) -> dict[str, float]:

@@ -24,8 +24,8 @@ USUAL_SENSITIVITY = 0.7
 class OutcomeReference:
     """Counts of exams, and placements (NaN: not a cancer) with who is ranked at screening.
 
-    ``counts``: exams with an outcome, cancers recalled, exams recalled, cancers missed,
-    cancers ranked. ``cut`` is the placement of the recall threshold.
+    ``counts``: exams with an outcome, cancers recalled, found (those of them above the
+    cut), exams recalled, cancers missed, cancers ranked. ``cut`` is the placement of the recall threshold.
     """
 
     counts: dict[str, float]
@@ -55,6 +55,7 @@ class OutcomeReference:
         counts = {
             "exams": known.sum(),
             "cancers": (found & recalled).sum(),
+            "found": (found & recalled & ~(placed < cut)).sum(),
             "recalled": (known & recalled).sum(),
             "missed": (found & ~recalled).sum(),
             "ranked": ranked.sum(),
@@ -66,9 +67,9 @@ class OutcomeReference:
         falls, ratios, none = np.array(config.falls), np.array(config.ratios), np.zeros(0)
         curve = concept_curve(sensitivity_of(self.counts))
         pairs = np.column_stack([falls, np.interp(falls, curve[1], curve[0])])
-        found, missed = self.counts["cancers"], self.counts["missed"]
-        screened = self._books(self.placed[self.ranked], found, config)
-        every = self._books(self.placed, found + missed, config)
+        cancers = self.counts["cancers"] + self.counts["missed"]
+        screened = self._books(self.placed[self.ranked], self.counts["found"], config)
+        every = self._books(self.placed, cancers, config)
         ring = config.ring_blocks
         return {
             RECALLED: OutcomeArm.start(falls, ratios, pairs, screened, ring),
@@ -87,9 +88,9 @@ class OutcomeReference:
 
 
 def sensitivity_of(counts: dict[str, float]) -> float:
-    """Return the share of the reference's cancers that were recalled."""
+    """Return the share of the reference's cancers that were found above the cut."""
     cancers = counts["cancers"] + counts["missed"]
-    return counts["cancers"] / cancers if cancers else USUAL_SENSITIVITY
+    return counts["found"] / cancers if cancers else USUAL_SENSITIVITY
 
 
 def placed_among(

@@ -97,6 +97,17 @@ def test_estimates_hold_the_truth(control):
     assert control.run(*year(3, late_rate=0.007)).concept_log_odds < 0
 
 
+def test_more_recalls_are_no_more_cancers(control):
+    # twice as many recalls find some more cancers, all of them low
+    exams = year(15, 24_000)
+    more = exams._replace(recall=exams.logit > ndtri(0.8))
+    found, usual = control.run(*more), control.run(*exams)
+    assert found.rate_ratio[0] == pytest.approx(usual.rate_ratio[0], abs=0.1)
+    assert found.rank_shift == pytest.approx(usual.rank_shift, abs=0.1)
+    assert found.ppv_ratio[0] < 0.7
+    assert not found.confirmed
+
+
 def test_the_order_in_which_outcomes_come_is_no_evidence(control):
     exams = year(4)
     sooner = np.where(exams.cancer, exams.day + 5, exams.outcome_day)
