@@ -15,29 +15,41 @@ WATERMARK = "monitor"
 class MonitorConfig:
     """Budgets, sizes and thresholds of the monitor.
 
-    ``budget_exams`` is the false-alarm budget: at most one confirmed false alarm
-    per so many exams of one stratum, over all its channels together. The CUSUM's
-    threshold and the e-process's threshold are both set from it. A new scanner or
-    software version may be falsely confirmed with probability ``new_stratum_error``.
-    ``allowance`` is the CUSUM's k in SD of the reference; ``clip`` bounds one
-    exam's weight; ``betting_shifts`` are the shifts in SD that the e-process bets on.
-    ``calibration_cap`` bounds memory: a stratum whose reference is smaller learns
-    from its own exams up to that many. ``lag_exams`` keeps the newest exams out of
-    the CUSUM's calibration; ``learn_exams`` make a baseline of their own.
-    ``evidently_on`` says when Evidently's report is made: it takes some seconds of
-    CPU. With ``policy`` ``evidently`` it is made in every run.
+    What decides: ``policy``; ``strata`` are the columns that make one; ``levels`` are the
+    nodes of the tree that have charts, ``channel_groups_off`` groups that have none.
+
+    Budgets, over all nodes and channels of the programme together: ``false_alarms_a_year``
+    confirmed, of which ``outcome_share`` is for the outcomes, and ``alerts_a_year``. A year
+    is ``exams_a_year`` exams: a programme with fewer has fewer false alarms in a year of
+    the calendar. A new scanner or software version may be falsely confirmed with
+    probability ``new_stratum_error``. ``confirm`` False lets the CUSUMs decide alone.
+
+    The control: ``allowances`` of the CUSUMs and ``bets`` of the e-detector in SD of the
+    reference, each bet twice the one before; ``clip`` bounds one exam's score, ``score_weight``
+    is the score's part of the evidence. Nothing is made of a shift below ``tolerance``
+    SD (season, weekdays) plus ``reference_errors`` standard errors of the reference; scanners
+    that the reference lacks may differ by what known ones do, at most ``max_tolerance``.
+    ``ks_exams`` and ``mmd_exams`` make a block, ``mmd_draws`` its permutations.
+
+    Calibration: a part of the reference is used alone from ``min_reference`` exams on; a
+    smaller one learns from its own exams up to ``calibration_cap``. ``learn_exams`` make a
+    baseline of their own, after an answered episode or for a scanner with few; a change
+    that was only noted becomes one after ``note_exams``. Thresholds come from ``streams``
+    histories of ``stream_exams`` exams, in blocks of ``block_exams``.
+
+    Kept: ``recent_exams`` one by one and ``ring_blocks`` sums of ``ring_exams`` as evidence,
+    ``trace_exams`` points for the picture, ``window_exams`` exams for the reports.
+    ``evidently_on`` says when Evidently's report is made: it takes some seconds of CPU. With
+    ``policy`` ``evidently`` it is made in every run.
     """
 
     policy: Policy = "control"
     strata: tuple[str, ...] = ("site", "scanner", "software_version")
-    budget_exams: int = 5000
     new_stratum_error: float = 0.01
     min_reference: int = 20
     calibration_cap: int = 500
-    lag_exams: int = 25
     learn_exams: int = 40
     note_exams: int = 500
-    allowance: float = 0.5
     clip: float = 4.0
     exams_a_year: int = 55_000
     false_alarms_a_year: float = 0.5
@@ -56,12 +68,10 @@ class MonitorConfig:
     mmd_draws: int = 500
     ring_blocks: int = 128
     ring_exams: int = 32
-    betting_shifts: tuple[float, ...] = (0.5, 1.0, 2.0)
     max_tolerance: float = 0.5
     streams: int = 300
     stream_exams: int = 1000
     block_exams: int = 5
-    embedding_axes: int = 3
     image_features: tuple[str, ...] = (
         "mean_intensity",
         "contrast",
@@ -69,7 +79,6 @@ class MonitorConfig:
         "noise",
         "breast_fraction",
     )
-    max_image_features: int = 4
     recent_exams: int = 64
     trace_exams: int = 400
     extreme_z: float = 12.0
@@ -87,6 +96,11 @@ class MonitorConfig:
     evidently_share: float = 0.5
     keep_reports: int = 40
     seed: int = 7
+
+    @property
+    def budget_exams(self) -> float:
+        """Exams of the programme for each false alarm that the control may confirm."""
+        return self.exams_a_year / (self.false_alarms_a_year * (1 - self.outcome_share))
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able data."""

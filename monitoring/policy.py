@@ -46,7 +46,7 @@ SHARES = frozenset(
     }
 )
 """Settings that lie in (0, 1]."""
-SIGNED = frozenset({"seed", "lag_exams", "tolerance", "max_tolerance"})
+SIGNED = frozenset({"seed", "tolerance", "max_tolerance"})
 """Numbers that may be 0; every other one must be larger."""
 STRATA = ("site", "scanner", "software_version")
 
