@@ -161,9 +161,14 @@ def _what_is_done(told: Mapping[str, Any]) -> str:
     system, person = ACTIONS.get(str(told["action"]), (str(told["action"]), ""))
     return (
         "<div class=two>"
-        f"<div class=box><h3>What the system does</h3><p>{escape(system)}</p></div>"
-        f"<div class=box><h3>What you should do</h3><p>{escape(person)}</p></div></div>"
+        f"<div class=box><h3>What the system does</h3><p>{_with_commands(system)}</p></div>"
+        f"<div class=box><h3>What you should do</h3><p>{_with_commands(person)}</p></div></div>"
     )
+
+
+def _with_commands(words: str) -> str:
+    """Return the words as HTML; what stands in backticks is a command."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(words))
 
 
 def _moved(report: Report, episode: Episode) -> str:

@@ -108,7 +108,8 @@ def test_every_cause_and_action_has_words(tmp_path, cause, action):
     episode = Episode(reports.told(cause=cause, action=action))
     found = write(tmp_path, episode).text
     assert CAUSES[cause][0] in found
-    assert ACTIONS[action][0] in found and ACTIONS[action][1] in found
+    for words in ACTIONS[action]:
+        assert words.replace("`", "").replace(" ", "") in found.replace(" ", "")
     assert "No probabilities were kept" in found, "an old episode is shown without them"
 
 
