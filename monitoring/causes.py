@@ -3,10 +3,11 @@
 Every sign has answers; a row gives P(answer | cause) for the causes in the order of
 `CAUSES`, and each column sums to one. The figures are judgements about screening
 programmes, not fitted to the simulated years (docs/triage.md tells of the one row that
-they led to); they are kept round so that nobody takes them for measurements. A sign that is not known (no
-outcomes yet, no header in the log) has no answer and counts for nothing. Signs are taken
-as independent given the cause (naive Bayes), except where one explains another: most
-exams incomplete explain moved images, and older women explain images that moved less.
+they led to); they are kept round so that nobody takes them for measurements. A sign that
+is not known (no outcomes yet, no header in the log) has no answer and counts for nothing.
+Signs are taken as independent given the cause (naive Bayes), except where one explains
+another: most exams incomplete explain moved images, and older women explain images that
+moved less (`monitoring.readings`).
 
 Two causes at once (``mixed``) are a hypothesis of their own for every pair: a sign stays
 quiet only if both leave it quiet (noisy-OR; Pearl 1988, ch. 4.3).
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, get_args
 
+from monitoring import readings
 from monitoring.evidence import Evidence
 
 Single = Literal["data_fault", "acquisition", "prevalence", "concept", "software_version"]
@@ -34,13 +36,6 @@ PRIOR: dict[Single, float] = {
 }  # fmt: skip
 """Before anything is seen but that something is confirmed; the rest, 0.05, is for two at once."""
 PAIRS: tuple[Hypothesis, ...] = tuple(combinations(CAUSES[:4], 2))
-FAR_Z = 2.5
-"""Robust SD between the median exam and the reference that two scanners seldom differ by.
-
-On a scanner and a software version that are known it is sooner a fault than a service.
-"""
-FEW, MOST = 1 / 3, 2 / 3
-"""Shares of the strata that carry a change: up to the first are few, from the second most."""
 
 
 @dataclass(frozen=True)
@@ -73,93 +68,6 @@ class Sign:
         return {name: row[CAUSES.index(cause)] for name, row in self.answers.items()}
 
 
-def _arrival(evidence: Evidence) -> str:
-    if evidence.values_absent:
-        return "values are missing in most exams"
-    if evidence.mostly_incomplete:
-        return "most exams lack views or had files refused"
-    if evidence.extremes:
-        return "images further off than scanners differ"
-    if evidence.mostly_marked:
-        return "images saturated, flat or without a breast"
-    if _far_for_known(evidence):
-        return "images of a known scanner far from its own"
-    if "missing" in evidence.moved:
-        return "views missing or files refused more often"
-    return "exams as before"
-
-
-def _far_for_known(evidence: Evidence) -> bool:
-    names = (one for one in evidence.moved.get("image", ()) if one != "quality")
-    known = not (evidence.scanner_new or evidence.version_new)
-    return known and any(abs(evidence.robust.get(one, 0.0)) >= FAR_Z for one in names)
-
-
-def _images(evidence: Evidence) -> str | None:
-    if _arrival(evidence) in ARRIVES_OTHERWISE:
-        return None  # the mean of fewer views is another one: that says nothing of the scanner
-    if not evidence.images_moved:
-        return "as before"
-    return "no more than age" if evidence.explained_by_age(evidence.images_moved) else "moved"
-
-
-def _header(evidence: Evidence) -> str | None:
-    names = evidence.moved.get("header", ())
-    watched = bool(names) or bool(HEADER & evidence.shifts.keys())
-    if not watched or evidence.mostly_incomplete:
-        return None
-    if not names:
-        return "as before"
-    return "no more than age" if evidence.explained_by_age(names) else "moved"
-
-
-def _women(evidence: Evidence) -> str | None:
-    if evidence.moved.get("population"):
-        return "moved"
-    return "as before" if "age_years" in evidence.shifts else None
-
-
-def _scores(evidence: Evidence) -> str:
-    return "moved" if evidence.scores_moved else "as before"
-
-
-def _cancers(evidence: Evidence) -> str | None:
-    if evidence.ranks_lower:
-        return "lower"
-    return None if evidence.outcome is None else "not shown"
-
-
-def _rate(evidence: Evidence) -> str | None:
-    if evidence.outcome is None:
-        return None
-    ratio = evidence.rate_ratio
-    if ratio is None:
-        return "not shown"
-    return "more" if ratio > 1 else "fewer"
-
-
-def _spread(evidence: Evidence) -> str | None:
-    if evidence.strata_watched < 2:
-        return "most" if evidence.level == "programme" and evidence.moved else None
-    share = evidence.strata_moved / evidence.strata_watched
-    return "few" if share <= FEW else "most" if share >= MOST else "some"
-
-
-def _machine(evidence: Evidence) -> str:
-    if evidence.scanner_new:
-        return "a new scanner"
-    return "a new software version" if evidence.version_new else "known"
-
-
-ARRIVES_OTHERWISE = (
-    "values are missing in most exams",
-    "most exams lack views or had files refused",
-    "images further off than scanners differ",
-    "images saturated, flat or without a breast",
-    "images of a known scanner far from its own",
-)
-HEADER = frozenset({"thickness_mm", "compression_n", "kvp", "exposure_mas"})
-
 # P(answer | cause):              fault  acquis. preval. concept version
 SIGNS: dict[str, Sign] = {
     "arrival": Sign(
@@ -173,7 +81,7 @@ SIGNS: dict[str, Sign] = {
             "views missing or files refused more often":  (0.10, 0.040, 0.010, 0.010, 0.010),
             "exams as before":                            (0.05, 0.910, 0.984, 0.984, 0.984),
         },
-        _arrival,
+        readings.read_arrival,
     ),
     "images": Sign(
         "The images (features, embedding) moved",
@@ -182,7 +90,7 @@ SIGNS: dict[str, Sign] = {
             "no more than age": (0.03, 0.020, 0.200, 0.020, 0.010),
             "as before":        (0.57, 0.080, 0.790, 0.960, 0.980),
         },
-        _images,
+        readings.read_images,
     ),
     "header": Sign(
         "Exposure, kVp, compression or thickness moved",
@@ -191,7 +99,7 @@ SIGNS: dict[str, Sign] = {
             "no more than age": (0.01, 0.030, 0.200, 0.020, 0.010),
             "as before":        (0.94, 0.570, 0.780, 0.965, 0.980),
         },
-        _header,
+        readings.read_header,
     ),
     "women": Sign(
         "The women's age moved",
@@ -199,7 +107,7 @@ SIGNS: dict[str, Sign] = {
             "moved":     (0.02, 0.030, 0.250, 0.040, 0.010),
             "as before": (0.98, 0.970, 0.750, 0.960, 0.990),
         },
-        _women,
+        readings.read_women,
     ),
     "scores": Sign(
         "Scores or recall moved",
@@ -207,7 +115,7 @@ SIGNS: dict[str, Sign] = {
             "moved":     (0.50, 0.700, 0.750, 0.250, 0.010),
             "as before": (0.50, 0.300, 0.250, 0.750, 0.990),
         },
-        _scores,
+        readings.read_scores,
     ),
     "cancers": Sign(
         "Among outcomes, cancers rank lower than they did",
@@ -215,7 +123,7 @@ SIGNS: dict[str, Sign] = {
             "lower":     (0.10, 0.150, 0.010, 0.500, 0.005),
             "not shown": (0.90, 0.850, 0.990, 0.500, 0.995),
         },
-        _cancers,
+        readings.read_cancers,
     ),
     "rate": Sign(
         "Among outcomes, cancers per exam",
@@ -224,7 +132,7 @@ SIGNS: dict[str, Sign] = {
             "fewer":     (0.05, 0.100, 0.250, 0.150, 0.010),
             "not shown": (0.94, 0.880, 0.500, 0.840, 0.985),
         },
-        _rate,
+        readings.read_rate,
     ),
     "spread": Sign(
         "How many of the scanners and versions carry it",
@@ -233,7 +141,7 @@ SIGNS: dict[str, Sign] = {
             "some": (0.15, 0.100, 0.200, 0.200, 0.070),
             "most": (0.25, 0.050, 0.650, 0.700, 0.030),
         },
-        _spread,
+        readings.read_spread,
         is_change=False,
     ),
     "machine": Sign(
@@ -243,7 +151,7 @@ SIGNS: dict[str, Sign] = {
             "a new software version": (0.05, 0.200, 0.010, 0.015, 0.980),
             "known":                  (0.92, 0.500, 0.988, 0.980, 0.010),
         },
-        _machine,
+        readings.read_machine,
         is_change=False,
     ),
     "onset": Sign(
