@@ -25,7 +25,8 @@ class OutcomeReference:
     """Counts of exams, and placements (NaN: not a cancer) with who is ranked at screening.
 
     ``counts``: exams with an outcome, cancers recalled, found (those of them above the
-    cut), exams recalled, cancers missed, cancers ranked. ``cut`` is the placement of the recall threshold.
+    cut), exams recalled, cancers missed, cancers ranked. ``cut`` is the placement of the
+    recall threshold.
     """
 
     counts: dict[str, float]
