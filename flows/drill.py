@@ -37,11 +37,13 @@ from flows.drill_report import Finding, finish_drill
 from flows.drill_time import empty_log, let_time_pass
 from mammo.dicom.phantom import write_phantoms
 from mammo.dicom.phantom_inverted import invert_phantoms
-from mammo.errors import SourceInvalid, StackUnhealthy
+from mammo.errors import SourceInvalid, StackUnhealthy, ValidationFailed
+from mammo.pointer import read_pointer
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 from monitoring.closing import close_episode
-from monitoring.config import WATERMARK
+from monitoring.config import WATERMARK, MonitorConfig
+from monitoring.release_reference import read_reference
 
 CANCER_RATE = 0.35
 CHUNK_EXAMS = 20
@@ -70,14 +72,15 @@ class Trial:
     outcomes: bool = False
 
 
-TRAINING = Trial("train", "", "", 11, exams=120)
+TRAINING = Trial("train", "", "", 11, exams=180)
+"""About half are held out; each scanner needs `MonitorConfig.min_reference` of them."""
 TRIALS = (
     Trial("quiet", "nothing changes", "", 12, exams=45),
     Trial("scanner", "a scanner is replaced by a new one", "acquisition", 13, ("draco",)),
     Trial("inverted", "one scanner's images arrive inverted", "data_fault", 14,
           ("borealis",), exams=60, inverted=True),
     Trial("prevalence", "nearly every woman has a cancer", "prevalence", 15,
-          exams=75, cancer_rate=0.95),
+          exams=120, cancer_rate=0.95),
     Trial("concept", "cancers are hardly seen; outcomes tell", "concept", 16,
           exams=90, conspicuity=0.05, outcomes=True),
 )  # fmt: skip
@@ -127,6 +130,7 @@ def _run_trials(
         run_deployment(settings, "ingest/ingest", given, recorder)
         recorder.champion = train_release(settings, recorder)
         put_into_service(settings, recorder.champion["release"], recorder)
+        _require_reference(settings)
     asyncio.run(_pause_automation())
     stream = recorder.stream = Stream(settings)
     for trial in trials:
@@ -134,6 +138,21 @@ def _run_trials(
             _forget(settings)
             exams = list_exams(material / trial.name)
             findings.append(_run_trial(settings, trial, exams, stream, recorder))
+
+
+def _require_reference(settings: Settings) -> None:
+    """Raise ValidationFailed where a known scanner has too few reference exams.
+
+    It would be learnt from its own exams first, and what is planted there not be tested.
+    """
+    reference = read_reference(read_pointer(settings.pointer_path) or {}, settings)
+    counts = reference["scanner"].value_counts().to_dict()
+    least = MonitorConfig().min_reference
+    if thin := [f"{n} of {name}" for name, n in counts.items() if n < least]:
+        raise ValidationFailed(
+            f"The reference of the drill's release holds {', '.join(thin)}; each scanner needs "
+            f"{least}. Train with more exams."
+        )
 
 
 def _prepare(

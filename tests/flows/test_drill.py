@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from flows import drill
@@ -16,7 +17,7 @@ from flows.demo_report import Recorder
 from flows.drill_report import Finding, finish_drill
 from flows.drill_time import empty_log, let_time_pass
 from mammo.dicom.read import read_mammogram
-from mammo.errors import SourceInvalid
+from mammo.errors import SourceInvalid, ValidationFailed
 from mammo.exam import Outcome
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
@@ -119,6 +120,20 @@ def test_every_cause_that_inputs_or_outcomes_show_has_a_trial() -> None:
         "", "acquisition", "data_fault", "prevalence", "concept",
     }  # fmt: skip
     assert len({one.seed for one in (drill.TRAINING, *drill.TRIALS)}) == 1 + len(drill.TRIALS)
+
+
+@pytest.mark.parametrize(("thin", "told"), [(19, "holds 19 of C; each scanner"), (20, None)])
+def test_a_reference_too_thin_to_drill_on_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thin: int, told: str | None
+) -> None:
+    frame = pd.DataFrame({"scanner": ["A"] * 30 + ["C"] * thin})
+    monkeypatch.setattr(drill, "read_reference", lambda *_: frame)
+    settings = Settings(home=tmp_path, _env_file=None)
+    if told is None:
+        drill._require_reference(settings)
+    else:
+        with pytest.raises(ValidationFailed, match=told):
+            drill._require_reference(settings)
 
 
 @pytest.mark.slow
