@@ -30,17 +30,16 @@ KS distance of the score's ranks and the MMD of the embedding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 
+from monitoring.chart_reader import ChartReader
 from monitoring.charts import (
-    DISTANCES,
     Baselines,
     Charts,
-    Rules,
     Sizes,
     Work,
     empty_baselines,
@@ -53,65 +52,17 @@ from monitoring.charts import (
 from monitoring.config import MonitorConfig
 from monitoring.conformal import Floats
 from monitoring.embedding import FEATURES, mmd_null
+from monitoring.rules import rules_of, sizes_of, weights_of
+from monitoring.start import Start, Thresholds
 from monitoring.strata import Stratum
+from monitoring.tree import LEVELS, Node, nodes_of, tree_of
 
-LEVELS = ("version", "scanner", "site", "programme")
+__all__ = ["CONFIRMED", "STATES", "Confirmation", "Node", "ProgrammeControl", "Start", "Thresholds"]
+
 EVIDENCE = ("cusum", "sr", "start", "evidence", "state", "sums", "gathered", "ranked")
 """Charts that are zero when nothing was seen."""
 STATES = ("in_control", "alert", "confirmed")
 CONFIRMED = 2
-CLOSE, BESIDE, WIDER = 3.0, 8.0, 1.25
-"""Nats of gain: how much worse a wider node may explain a change, what a second one needs;
-and how many times the exams make a node wider."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a stratum begins with.
-
-    ``values`` (n, C) are its reference's channels, ``phi`` (n, D) their embedding features
-    less their mean ``centre`` (D,), ``patients`` (n,) whose they are. ``share`` is the part
-    of the programme's exams that it is expected to have.
-    """
-
-    stratum: Stratum
-    values: Floats
-    tolerance: Floats
-    phi: Floats
-    centre: Floats
-    patients: np.ndarray
-    share: float
-    order: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    learn_first: bool = False
-    known_start: bool = False
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Heights (L,) of the CUSUMs and the log threshold of the programme's evidence."""
-
-    heights: tuple[float, ...]
-    log_budget: float
-
-    @classmethod
-    def by_theory(cls, config: MonitorConfig, nodes: int = 10) -> Self:
-        """Return the threshold that needs no reference: no more often than the budget allows.
-
-        E[M] <= exams makes one of ``nodes`` nodes err no sooner than the budget; the
-        heights are Siegmund's approximation of the alerts' budget (1985, eq. 2.56).
-        """
-        rate = config.exams_a_year * nodes * 30 / config.alerts_a_year
-        heights = tuple(np.log(2 * k * k * rate + 1) / (2 * k) for k in config.allowances)
-        return cls(heights, float(np.log(nodes * config.budget_exams)))
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node of the tree: its name (empty parts are pooled over), level, and its strata."""
-
-    stratum: Stratum
-    level: str
-    leaves: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -124,19 +75,8 @@ class Confirmation:
 
 
 @dataclass
-class ProgrammeControl:
+class ProgrammeControl(ChartReader):
     """The running control; strata are rows of ``base``, nodes rows of ``charts``."""
-
-    channels: tuple[str, ...]
-    config: MonitorConfig
-    thresholds: Thresholds
-    base: Baselines
-    charts: Charts
-    strata: list[Stratum] = field(default_factory=list)
-    nodes: list[Node] = field(default_factory=list)
-    starts: list[Start] = field(default_factory=list)
-    under: dict[int, int] = field(default_factory=dict)
-    follow: bool = False
 
     @classmethod
     def start(
@@ -161,28 +101,6 @@ class ProgrammeControl:
         return control
 
     sizes: Sizes = field(init=False, repr=False)
-
-    @property
-    def rules(self) -> Rules:
-        """Return what the kernel needs to know."""
-        config, score = self.config, -1
-        if "score" in self.channels:
-            score = self.channels.index("score")
-        return Rules(
-            allowances=np.array(config.allowances),
-            heights=np.array(self.thresholds.heights),
-            shifts=np.array(config.bets),
-            log_budget=self.thresholds.log_budget,
-            log_start=float(-np.log(config.new_stratum_error)),
-            least_log=float(np.log(100.0)),
-            clip=config.clip,
-            cap=config.calibration_cap,
-            score=score,
-            confirms=int(config.confirm),
-            follow=int(self.follow),
-            block_exams=config.ring_exams,
-            mmd_exams=config.mmd_exams,
-        )
 
     def join(self, start: Start) -> int:
         """Begin to watch a stratum that was not known; return its row."""
@@ -214,7 +132,10 @@ class ProgrammeControl:
         features = np.ascontiguousarray(features, np.float64)
         rows = np.ascontiguousarray(strata, np.int64)
         self._refuse_misfit(values, features, rows, draws)
-        rules, found = self.rules, list[Confirmation]()
+        rules, found = (
+            rules_of(self.channels, self.thresholds, self.config, follow=self.follow),
+            list[Confirmation](),
+        )
         work = Work.of(values.shape[1], len(rules.shifts))
         while begin < len(values) and not (once and found):
             exam, node = advance(
@@ -237,15 +158,6 @@ class ProgrammeControl:
                 f"embedding features {phi.shape}, strata {rows.shape}; wanted {width} of "
                 f"{known} strata, and {FEATURES} features or none."
             )
-
-    def has_met(self, node: int) -> bool:
-        """True when an exam of the node's strata was taken."""
-        return bool(self.base.taken[list(self.nodes[node].leaves)].any())
-
-    def is_learning(self, node: int) -> bool:
-        """True while every stratum of the node learns its own baseline."""
-        leaves = list(self.nodes[node].leaves)
-        return bool((self.base.rows[leaves] < self.base.least[leaves]).all())
 
     # alarms: whose they are, and how they end
 
@@ -289,83 +201,6 @@ class ProgrammeControl:
             self._confirm_with(owner, node)
         self.restart(node)
         return owners
-
-    def carriers(self, node: int) -> list[int]:
-        """Return the nodes, ``node`` or below, whose own shift explains the change best.
-
-        The gain of a node is the log likelihood ratio of a shift of its own mean, on
-        the channel that led, over none: half its exams times the mean squared. The
-        highest gain carries, a larger node where it is as good to within `CLOSE`;
-        what lies beside it carries too where it gains `BESIDE`.
-        """
-        mine = set(self.nodes[node].leaves)
-        below = [at for at, one in enumerate(self.nodes) if set(one.leaves) <= mine]
-        clock = int(self.charts.change_clock[node])
-        channel, side = self.lead_of(node)
-        gains = {at: self._gain(at, clock, channel, side) for at in below}
-        counts = {at: float(self.sums_since(at, clock)[1][channel]) for at in below}
-        chosen: list[int] = []
-        left = set(mine)
-        while left:
-            open_nodes = [at for at in below if set(self.nodes[at].leaves) <= left]
-            best = max((gains[at] for at in open_nodes), default=0.0)
-            if chosen and best < BESIDE:
-                break
-            one = self._widest(open_nodes, gains, counts, 0.0 if chosen else CLOSE)
-            chosen.append(one)
-            left -= set(self.nodes[one].leaves)
-        return chosen
-
-    def _widest(
-        self, nodes: Sequence[int], gains: Mapping[int, float], counts: Mapping[int, float],
-        slack: float,
-    ) -> int:  # fmt: skip
-        """Return the node of the highest gain, or one with clearly more exams that is as good."""
-        best = max(nodes, key=lambda at: (gains[at], -len(self.nodes[at].leaves)))
-        wider = [
-            at
-            for at in nodes
-            if gains[at] >= gains[best] - slack and counts[at] >= WIDER * counts[best]
-        ]
-        return max(wider, key=lambda at: counts[at], default=best)
-
-    def lead_of(self, node: int) -> tuple[int, int]:
-        """Return the scalar channel and side that led; of a block's distance, what moved most."""
-        channel, side = int(self.charts.lead[node, 0]), int(self.charts.lead[node, 1])
-        if channel < len(self.channels):
-            return channel, side
-        total, count = self.sums_since(node, int(self.charts.change_clock[node]))
-        weight = np.abs(total) / np.sqrt(np.maximum(count, 1))
-        channel = int(weight.argmax())
-        return channel, int(total[channel] < 0)
-
-    def _gain(self, node: int, clock: int, channel: int, side: int) -> float:
-        total, count = self.sums_since(node, clock)
-        moved = total[channel] if side == 0 else -total[channel]
-        return max(float(moved), 0.0) ** 2 / (2 * max(float(count[channel]), 1.0))
-
-    def sums_since(self, node: int, clock: int) -> tuple[Floats, Floats]:
-        """Return each channel's sum of scores after a moment, and the exams in it, (C,) both."""
-        charts = self.charts
-        rows = charts.recent_exam[node] > 0
-        if charts.exams[node] > rows.sum() and charts.recent_clock[node].min() > clock:
-            after = charts.block_clock[node] > clock
-            return charts.block_sum[node, after].sum(0), charts.block_count[node, after].sum(0)
-        scores = self.since(node, clock)
-        return np.nansum(scores, axis=0), np.isfinite(scores).sum(axis=0).astype(float)
-
-    def newest_values(self, node: int) -> Floats:
-        """Return the channels of a node's newest exams, (m, C), oldest first."""
-        rows = np.argsort(self.charts.recent_exam[node], kind="stable")
-        rows = rows[self.charts.recent_exam[node, rows] > 0]
-        return np.asarray(self.charts.recent_value[node, rows])
-
-    def since(self, node: int, clock: int) -> Floats:
-        """Return the scores of a node's newest exams after a moment, (m, C), oldest first."""
-        rows = np.argsort(self.charts.recent_exam[node], kind="stable")
-        rows = rows[self.charts.recent_exam[node, rows] > 0]
-        after = rows[self.charts.recent_clock[node, rows] > clock]
-        return np.asarray(self.charts.recent_z[node, after])
 
     def _confirm_with(self, owner: int, node: int) -> None:
         """Let a node below take over the alarm of ``node``."""
@@ -411,10 +246,6 @@ class ProgrammeControl:
         self.base.embeds[leaf] = not learn
 
     # the tree
-
-    def own(self, leaf: int) -> int:
-        """Return the node of a stratum alone (or the smallest that it has)."""
-        return int(self.base.parents[leaf, 0])
 
     def _add_stratum(self, start: Start) -> None:
         short, width = len(start.values) + 1 - self.base.ordered.shape[2], len(self.channels)
@@ -525,70 +356,6 @@ class ProgrammeControl:
         control = cls(channels, config, thresholds, base, charts)
         control.sizes = sizes_of(channels, config, trace=True)
         control.strata, control.starts = [one.stratum for one in starts], starts
-        control.nodes = _in_order(control)
+        control.nodes = nodes_of(control.base.parents, control.strata, config.levels)
         control.under = {int(node): top for node, top in data["under"].items()}
         return control
-
-
-def weights_of(channels: Sequence[str], config: MonitorConfig) -> Floats:
-    """Return what one sum of evidence of each lane weighs, (W,); all together weigh 1.
-
-    The score has ``score_weight`` of the whole: it is what decides about women.
-    """
-    parts = np.full(len(channels) + DISTANCES, (1 - config.score_weight) / (len(channels) + 1))
-    if "score" in channels:
-        parts[list(channels).index("score")] = config.score_weight
-    up = parts / parts.sum() / np.array([2] * len(channels) + [1] * DISTANCES)
-    down = np.append(up[: len(channels)], np.zeros(DISTANCES))
-    return np.concatenate([up, down]) / len(config.bets)
-
-
-def sizes_of(channels: Sequence[str], config: MonitorConfig, *, trace: bool) -> Sizes:
-    """Return the lengths of the charts' axes."""
-    return Sizes(
-        channels=len(channels),
-        allowances=len(config.allowances),
-        bets=len(config.bets),
-        recent=config.recent_exams,
-        blocks=config.ring_blocks,
-        ks_exams=config.ks_exams,
-        features=FEATURES,
-        draws=config.mmd_draws,
-        trace=config.trace_exams if trace else 0,
-    )
-
-
-def tree_of(strata: Sequence[Stratum], levels: Sequence[str]) -> list[Node]:
-    """Return the nodes over strata, in order of level; a pool of one stratum is none of its own.
-
-    A node that would have the very strata of one below it is left out: one chart each.
-    """
-    found, seen = list[Node](), set[frozenset[int]]()
-    for level in LEVELS:
-        groups: dict[Stratum, list[int]] = {}
-        for leaf, one in enumerate(strata):
-            groups.setdefault(_pooled(one, level), []).append(leaf)
-        for stratum, leaves in groups.items():
-            wanted = level in levels or (level == "programme" and not found)
-            if wanted and frozenset(leaves) not in seen:
-                seen.add(frozenset(leaves))
-                found.append(Node(stratum, level, tuple(leaves)))
-    return found
-
-
-def _pooled(one: Stratum, level: str) -> Stratum:
-    if level == "version":
-        return one
-    if level == "scanner":
-        return Stratum(one.site, one.scanner, "")
-    return Stratum(one.site if level == "site" else "", "", "")
-
-
-def _in_order(control: ProgrammeControl) -> list[Node]:
-    """Return the nodes in the order of the saved charts, as the strata's parents tell."""
-    found = dict[int, Node]()
-    for one in tree_of(control.strata, control.config.levels):
-        row = control.base.parents[one.leaves[0]]
-        at = int(row[LEVELS.index(one.level)])
-        found[at if at >= 0 else int(row[0])] = one  # the smallest one moved to the first place
-    return [found[node] for node in sorted(found)]
