@@ -36,13 +36,20 @@ def outcomes_section(report: Mapping[str, Any]) -> str:
     notes = "".join(f"<p class=quiet>{escape(str(one))}</p>" for one in outcomes["notes"])
     return (
         f"<p>{outcomes['known']:,} of {outcomes['exams']:,} exams have an outcome.</p>"
-        f"{_findings(outcomes['findings'])}{performance}{_maturity(outcomes['maturity'])}"
+        f"{_findings(outcomes['findings'], loss=_is_lost(report))}{performance}{_maturity(outcomes['maturity'])}"
         f"{_estimate(outcomes['estimate'])}{notes}"
     )
 
 
-def _findings(found: Found) -> str:
+def _is_lost(report: Found) -> bool:
+    """True where a look at all known outcomes found the AUC below the reference's."""
+    return bool((report.get("performance") or {}).get("loss"))
+
+
+def _findings(found: Found, *, loss: bool) -> str:
     lines = []
+    if loss:
+        lines.append("<b>Confirmed:</b> the AUC of all known outcomes is below the reference's.")
     if found.get("rank_confirmed"):
         lines.append(
             f"<b>Confirmed:</b> the release ranks cancers lower than it did{_rank(found)}."

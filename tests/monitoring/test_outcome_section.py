@@ -94,5 +94,13 @@ def test_an_estimate_says_what_it_assumes_or_why_there_is_none(left):
         assert "It assumes: the probabilities are calibrated for these women" in shown
 
 
+def test_a_lost_auc_is_no_contradiction_to_a_control_that_ranked_nothing():
+    performance = {"exams": 90, "positives": 31, "auc": None, "reference": None, "loss": True,
+                   "note": ""}  # fmt: skip
+    shown = text(outcomes() | {"performance": performance})
+    assert "Confirmed: the AUC of all known outcomes is below" in shown
+    assert "Nothing is confirmed" not in shown
+
+
 def test_before_any_outcome():
     assert text({}) == "No outcome has come."
