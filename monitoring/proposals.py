@@ -87,7 +87,9 @@ def _alarms(
             yield watch.evidence(node, moved=verdict.moved), node.exams
     elif watch.control.under.get(node.index) == node.index:
         known = outcomes.findings if outcomes.findings.confirmed else None
-        yield replace(watch.evidence(node), outcome=known), node.exams_to_alarm
+        seen = watch.evidence(node)
+        codes = (*seen.codes, *(one.code for one in outcomes.codes))
+        yield replace(seen, outcome=known, codes=codes), node.exams_to_alarm
 
 
 def _record(

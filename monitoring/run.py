@@ -135,6 +135,7 @@ def _look_at_outcomes(
         watch.config,
     )
     report.performance, report.outcomes = performance.to_dict(), outcomes.to_dict()
+    watch.count_whole_run(report.read)
     codes = [*codes_of_input(watch.counts), *(one.to_dict() for one in outcomes.codes)]
     report.codes = codes
     return outcomes, performance.looks

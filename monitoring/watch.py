@@ -15,7 +15,7 @@ from monitoring.conformal import tie_breakers
 from monitoring.episodes import Proposal, answered_before, closed_acting
 from monitoring.evidence import Evidence
 from monitoring.features import embeddings
-from monitoring.input_codes import input_counts
+from monitoring.input_codes import constant_channels, input_counts
 from monitoring.programme import CONFIRMED, ProgrammeControl, Start
 from monitoring.reference import ControlReference
 from monitoring.sightings import absent_rate, evidence_at
@@ -137,6 +137,11 @@ class Watch:
         self.counts.update(input_counts(values, phi, self.known))
         self.control.take(values, phi, rows, draws)
         return len(frame)
+
+    def count_whole_run(self, exams: int) -> None:
+        """Note what is known only when all exams of a run were taken."""
+        self.counts["NO_NEW_EXAMS"] = int(exams == 0)
+        self.counts["CHANNEL_CONSTANT"] = len(constant_channels(self.known))
 
     def _first_time(self, exam_ids: pd.Series) -> np.ndarray:
         fresh = ~exam_ids.isin(self.seen).to_numpy() & ~exam_ids.duplicated().to_numpy()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+import pandas as pd
 import pytest
 
 from mammo.errors import ReleaseNotFound
@@ -264,3 +266,36 @@ def test_unknown_settings_are_refused():
     with pytest.raises(TypeError, match="Unknown monitor settings: budget"):
         MonitorConfig.from_dict({"budget": 1})
     assert replace(MonitorConfig(), policy="evidently").policy == "evidently"
+
+
+def test_a_run_without_exams_and_a_constant_channel_have_codes(hospital):
+    folder = hospital.release()
+    path = folder / "reference.parquet"
+    pd.read_parquet(path).assign(f_sharpness=0.05).to_parquet(path)
+    report = hospital.monitor()
+    assert {one["code"]: one["count"] for one in report.codes} == {
+        "NO_NEW_EXAMS": 1,
+        "CHANNEL_CONSTANT": 1,
+    }
+    assert report.alarms == report.episodes_opened == []
+
+
+def test_one_exam_is_no_evidence(hospital):
+    hospital.release()
+    hospital.stream(1, inverted=True, images=9.0, shift=9.0)
+    report = hospital.monitor()
+    assert (report.read, report.alarms) == (1, [])
+
+
+def test_a_clock_that_goes_backwards_leaves_the_decision_to_a_person(hospital):
+    hospital.release()
+    now = datetime.now(UTC)
+    rows = [hospital.exam(NEW, shift=1.5, images=1.5) for _ in range(40)]
+    for number, row in enumerate(rows):
+        earlier = timedelta(hours=3 * (number % 2))
+        hospital.log.append_exam([row | {"scored_at": now - timedelta(days=1) - earlier}])
+    report = hospital.monitor()
+    assert "CLOCK_BACKWARDS" in {one["code"] for one in report.codes}
+    (episode,) = report.episodes_opened
+    assert episode["action"] == "ask"
+    assert "times that go backwards" in episode["reason"]
