@@ -36,8 +36,8 @@ def outcomes_section(report: Mapping[str, Any]) -> str:
     notes = "".join(f"<p class=quiet>{escape(str(one))}</p>" for one in outcomes["notes"])
     return (
         f"<p>{outcomes['known']:,} of {outcomes['exams']:,} exams have an outcome.</p>"
-        f"{_findings(outcomes['findings'], loss=_is_lost(report))}{performance}{_maturity(outcomes['maturity'])}"
-        f"{_estimate(outcomes['estimate'])}{notes}"
+        f"{_findings(outcomes['findings'], loss=_is_lost(report))}{performance}"
+        f"{_maturity(outcomes['maturity'])}{_estimate(outcomes['estimate'])}{notes}"
     )
 
 
