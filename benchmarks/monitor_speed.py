@@ -37,6 +37,7 @@ from monitoring.run import BATCH
 from monitoring.watch import Watch
 
 REFERENCE_EXAMS = 12_000
+BESIDE = (10_000, 100_000)
 SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 AIM = 50.0
 SEED = 7
@@ -51,11 +52,17 @@ def begin_watch(reference: pd.DataFrame) -> Watch:
     return Watch.resume("r-1", reference, {}, [], MonitorConfig())
 
 
-def evaluate(begun: Watch, frame: pd.DataFrame) -> Watch:
+def in_batches(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return the exams in frames of the size that a run reads at a time."""
+    starts = range(0, len(frame), BATCH)
+    return [frame.iloc[one : one + BATCH].reset_index(drop=True) for one in starts]
+
+
+def evaluate(begun: Watch, batches: Sequence[pd.DataFrame]) -> Watch:
     """Take the exams as a run does, from the state that was begun; that stays as it is."""
     watch = copy.deepcopy(begun)
-    for first in range(0, len(frame), BATCH):
-        watch.take(frame.iloc[first : first + BATCH].reset_index(drop=True), [])
+    for frame in batches:
+        watch.take(frame, [])
     return watch
 
 
@@ -100,19 +107,20 @@ def measure_ratio(exams: int, turns: int) -> dict[str, Any]:
     """Time ours, the log's reading and Evidently's report on the same exams, in turns."""
     reference = exam_frame_of(REFERENCE_EXAMS, SEED)
     frame = exam_frame_of(exams, SEED, first=REFERENCE_EXAMS)
+    batches = in_batches(frame)
     start = time.process_time()
     begun = begin_watch(reference)
     begin_s = time.process_time() - start
     with tempfile.TemporaryDirectory() as scratch:
         log = fill_log(Path(scratch) / "log.sqlite", frame)
         ways: Mapping[str, Callable[[], object]] = {
-            "ours": partial(evaluate, begun, frame),
+            "ours": partial(evaluate, begun, batches),
             "log": partial(read_log, log),
             "evidently": partial(report_evidently, frame, reference, Path(scratch) / "e.html"),
         }
         seconds = take_turns(ways, turns)
         log.close()
-    watch = evaluate(begun, frame)
+    watch = evaluate(begun, batches)
     return {
         "exams": exams,
         "columns": frame.shape[1],
@@ -131,19 +139,19 @@ def measure_ratio(exams: int, turns: int) -> dict[str, Any]:
 def measure_growth(sizes: Sequence[int], turns: int) -> dict[str, Any]:
     """Time ours by number of exams; the slope of the logarithms says how it grows."""
     begun = begin_watch(exam_frame_of(REFERENCE_EXAMS, SEED))
-    frames = {size: exam_frame_of(size, SEED, first=REFERENCE_EXAMS) for size in sizes}
+    frames = {size: in_batches(exam_frame_of(size, SEED, first=REFERENCE_EXAMS)) for size in sizes}
     evaluate(begun, frames[min(sizes)])  # a first call loads the machine code
     points = [
-        {"exams": size, "seconds": _cpu_seconds(begun, frame)}
+        {"exams": size, "seconds": _cpu_seconds(begun, batches)}
         for _ in range(turns)
-        for size, frame in frames.items()
+        for size, batches in frames.items()
     ]
     return {"points": points, **slope_of(points)}
 
 
-def _cpu_seconds(begun: Watch, frame: pd.DataFrame) -> float:
+def _cpu_seconds(begun: Watch, batches: Sequence[pd.DataFrame]) -> float:
     start = time.process_time()
-    evaluate(begun, frame)
+    evaluate(begun, batches)
     return time.process_time() - start
 
 
@@ -164,7 +172,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=words[0], epilog=words[2], formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--exams", type=int, default=100_000, help="beside Evidently")
+    parser.add_argument("--exams", type=int, nargs="*", default=BESIDE, help="beside Evidently")
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES, help="of the growth")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--write", action="store_true", help="record, page and picture")
@@ -178,7 +186,7 @@ def main() -> None:
     given = _arguments()
     os.environ.update(TELEMETRY_OFF)
     record = {
-        "beside": measure_ratio(given.exams, given.turns),
+        "beside": [measure_ratio(exams, given.turns) for exams in given.exams],
         "growth": measure_growth(given.sizes, given.turns),
     }
     print_record(record)

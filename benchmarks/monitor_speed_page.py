@@ -6,7 +6,7 @@ python -m benchmarks.monitor_speed_page      # writes page and picture from the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ RECORD = Path(__file__).with_name("monitor_speed.json")
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, PICTURE = DOCS / "monitor_speed.md", DOCS / "pictures/monitor_speed.png"
 INK, OURS, USUAL = "#1f2933", "#2a6f97", "#c9822b"
+AIM_EXAMS = 100_000
 RUN = ("commit", "date", "machine", "python")
 
 
@@ -38,7 +39,7 @@ def write_record(measured: Mapping[str, Any]) -> None:
 def write_page(record: Mapping[str, Any]) -> None:
     """Write the page's tables and its picture."""
     draw(record, PICTURE)
-    write_between(PAGE, "beside", beside_table(record["beside"]))
+    write_between(PAGE, "beside", beside_tables(record))
     write_between(PAGE, "growth", growth_table(record["growth"]))
     write_between(PAGE, "run", ", ".join(str(record[name]) for name in RUN) + ".")
 
@@ -53,14 +54,26 @@ def beside_table(beside: Mapping[str, Any]) -> str:
          f"{beside['ratio_with_log']:.0f}"],
     ]  # fmt: skip
     head = [f"{beside['exams']:,} exams x {beside['columns']} columns", "CPU time", "times faster"]
-    reached = "Reached" if beside["ratio"] >= beside["aim"] else "MISSED"
     return (
-        f"{markdown_table(head, rows)}\n\nAim: {beside['aim']:g} times. **{reached}.** "
+        f"{markdown_table(head, rows)}\n\n{_verdict(beside)}"
         f"{beside['channels']} channels of each exam and two of blocks, in {beside['nodes']} "
         f"nodes; {beside['confirmed']} confirmed. Once for each release, with its "
         f"{beside['reference_exams']:,} reference exams: {_seconds(beside['begin_s'])} "
         "to fit the channels and set the thresholds."
     )
+
+
+def _verdict(beside: Mapping[str, Any]) -> str:
+    """Say whether the aim is reached; it is for so many exams or more."""
+    if beside["exams"] < AIM_EXAMS:
+        return ""
+    reached = "Reached" if beside["ratio"] >= beside["aim"] else "MISSED"
+    return f"Aim: {beside['aim']:g} times. **{reached}.** "
+
+
+def beside_tables(record: Mapping[str, Any]) -> str:
+    """Return a table for each number of exams that was measured."""
+    return "\n\n".join(map(beside_table, record["beside"]))
 
 
 def growth_table(growth: Mapping[str, Any]) -> str:
@@ -81,13 +94,13 @@ def growth_table(growth: Mapping[str, Any]) -> str:
 
 def print_record(record: Mapping[str, Any]) -> None:
     """Print both tables."""
-    print(beside_table(record["beside"]), growth_table(record["growth"]), sep="\n\n")
+    print(beside_tables(record), growth_table(record["growth"]), sep="\n\n")
 
 
 def draw(record: Mapping[str, Any], path: Path) -> None:
     """Draw what Evidently and ours take, and ours by number of exams."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), width_ratios=(1, 1.3))
-    _draw_beside(left, record["beside"])
+    _draw_beside(left, record["beside"][-1])
     _draw_growth(right, record["growth"], record["beside"])
     figure.tight_layout()
     path.parent.mkdir(exist_ok=True)
@@ -108,14 +121,17 @@ def _draw_beside(axes: Axes, beside: Mapping[str, Any]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_growth(axes: Axes, growth: Mapping[str, Any], beside: Mapping[str, Any]) -> None:
+def _draw_growth(
+    axes: Axes, growth: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]
+) -> None:
     exams = np.array([one["exams"] for one in growth["points"]])
     seconds = np.array([one["seconds"] for one in growth["points"]])
     axes.loglog(exams, seconds, "o", color=OURS, markersize=4, label="ours, each turn")
     line = np.array([exams.min(), exams.max()])
     middle = np.exp(np.log(seconds).mean() - np.log(exams).mean())
     axes.loglog(line, middle * line, color=INK, linewidth=0.8, label="linear")
-    axes.loglog([beside["exams"]], [beside["evidently_s"]], "s", color=USUAL, label="Evidently")
+    told = [[one[name] for one in beside] for name in ("exams", "evidently_s")]
+    axes.loglog(*told, "s", color=USUAL, label="Evidently")
     axes.set_xlabel("logged exams")
     axes.set_ylabel("CPU seconds")
     title = f"slope {growth['slope']:.2f} ({growth['slope_low']:.2f} to {growth['slope_high']:.2f})"

@@ -10,8 +10,15 @@ import pandas as pd
 import pytest
 
 from benchmarks.monitor_frames import exam_frame_of
-from benchmarks.monitor_speed import begin_watch, evaluate, fill_log, read_log, slope_of
-from benchmarks.monitor_speed_page import RECORD, beside_table, growth_table
+from benchmarks.monitor_speed import (
+    begin_watch,
+    evaluate,
+    fill_log,
+    in_batches,
+    read_log,
+    slope_of,
+)
+from benchmarks.monitor_speed_page import RECORD, beside_table, beside_tables, growth_table
 
 
 def test_the_log_gives_the_frame_that_was_timed(tmp_path: Path) -> None:
@@ -33,7 +40,7 @@ def test_exams_are_drawn_apart() -> None:
 def test_an_evaluation_takes_every_exam_and_leaves_its_beginning() -> None:
     begun = begin_watch(exam_frame_of(3000, seed=3))
     before = json.dumps(begun.to_state(), default=str)
-    watch = evaluate(begun, exam_frame_of(300, seed=3, first=3000))
+    watch = evaluate(begun, in_batches(exam_frame_of(300, seed=3, first=3000)))
     programme = watch.nodes()[0]
     assert programme.exams == 300
     assert json.dumps(begun.to_state(), default=str) == before
@@ -54,7 +61,7 @@ def test_slope_is_the_power_of_growth(power: float) -> None:
 @pytest.mark.parametrize(("ratio", "word"), [(51.0, "Reached"), (49.9, "MISSED")])
 def test_a_missed_aim_is_told(ratio: float, word: str) -> None:
     beside = {
-        "exams": 10, "columns": 60, "reference_exams": 5, "channels": 18, "nodes": 10,
+        "exams": 100_000, "columns": 60, "reference_exams": 5, "channels": 18, "nodes": 10,
         "confirmed": 0, "begin_s": 1.0, "ours_s": 1.0, "log_s": 1.0, "evidently_s": ratio,
         "ratio": ratio, "ratio_with_log": ratio / 2, "aim": 50.0,
     }  # fmt: skip
@@ -64,5 +71,5 @@ def test_a_missed_aim_is_told(ratio: float, word: str) -> None:
 def test_the_page_tells_the_record() -> None:
     record = json.loads(RECORD.read_text())
     page = (RECORD.parents[1] / "docs/monitor_speed.md").read_text()
-    assert beside_table(record["beside"]) in page
+    assert beside_tables(record) in page
     assert growth_table(record["growth"]) in page
