@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from benchmarks.continual.simulate import Block, Judged
 
 EXAMPLES = """examples:
-  python -m benchmarks.continual --years 8                  a look: two minutes
+  python -m benchmarks.continual --years 8                  a look, some minutes
   python -m benchmarks.continual --years 200 --write        the published figures and the docs
   python -m benchmarks.continual --years 20 --json > f.json figures for machines, table to stderr
   python -m benchmarks.continual --years 40 --scenario none --scenario shift_all --no-ablations

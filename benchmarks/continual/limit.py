@@ -5,7 +5,7 @@ log-likelihood ratio between the world after the change and the world before (Mo
 1986, Ann. Statist. 14:1379). It is told where the change comes, how large it is and which
 channel moves, and has its whole budget for this one change: a real control watches all
 channels and strata for changes of any size. It sees each exam's score, in SD of its
-stratum's true distribution; what the other channels tell of the score (5 % of its
+stratum's true distribution; what the other channels tell of the score (4 % of its
 variance) is left out.
 
 Run lengths are exact up to the grid: CUSUM as a Markov chain (Brook and Evans 1972,

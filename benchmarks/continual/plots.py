@@ -28,7 +28,7 @@ PANELS = {
 FEWEST = 0.02
 """False alarms a year where none was seen are drawn here."""
 LATEST_DAYS = 300.0
-RATIOS = (0.5, 0.7, 0.9, 1.0, 1.1, 1.5, 2.0)
+RATIOS = (0.2, 0.5, 1.0, 2.0, 4.0)
 CURVES = {"psi": "daily PSI, other limits", "ks": "daily KS, other levels"}
 REFERENCE_LINES = {0.5: "budget", 12.0: "one a month"}
 
@@ -187,7 +187,7 @@ def draw_recalls(results: Mapping[str, Any], path: Path) -> Path:
     rng = np.random.default_rng(0)
     for place, pairs in enumerate(shown.values()):
         for side, color, label in ((0, SERIES[1], "before"), (1, OURS_COLOR, "after")):
-            values = np.array(pairs)[:, side]
+            values = np.clip(np.array(pairs)[:, side], RATIOS[0], RATIOS[-1])
             x = place + 0.4 * side - 0.2 + rng.uniform(-0.07, 0.07, len(values))
             axis.plot(
                 x, values, "o", ms=4, alpha=0.5, color=color, label=label if not place else ""

@@ -86,6 +86,8 @@ def _recalibrate_event(
     if len(after) < LEAST_AFTER:
         return None
     before = np.concatenate([part["before"] for part in parts])
+    if len(before) == 0:
+        return None  # the alarm came before the first exam of these strata
     return Recalibrated(
         what=event.what,
         before=float(before.mean() / RECALL_RATE),
