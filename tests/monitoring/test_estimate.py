@@ -29,6 +29,7 @@ def truth(exams: Scored, cancer: np.ndarray) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 def test_calibrated_probabilities_tell_what_outcomes_will_show():
     held = []
     for seed in range(25):

@@ -148,6 +148,7 @@ def test_recalled_women_without_an_outcome_are_not_healthy():
         assert found[name]["low"] < usual[name]["value"] < found[name]["high"]
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_stated():
     held = []
     for seed in range(60):
@@ -183,6 +184,7 @@ def test_what_is_known_is_too_good_and_the_correction_is_not():
     assert np.abs(np.mean(corrected, axis=0) - np.mean(truth, axis=0)).max() < 0.015
 
 
+@pytest.mark.slow
 def test_corrected_intervals_hold_the_truth():
     held = []
     for seed in range(40):
