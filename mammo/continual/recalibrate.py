@@ -32,7 +32,6 @@ from mammo.evaluation.calibration_thresholds import (
 from mammo.exam import OperatingPoint
 from mammo.models.tracking import register_release
 from mammo.prediction_log import PredictionLog
-from mammo.prediction_log.scorings import Level
 from mammo.prediction_log.tables import to_utc
 from mammo.release import DEFAULT_SCANNER, HEAD, MANIFEST, Release, derive_release
 from mammo.settings import Settings
@@ -92,7 +91,7 @@ def calibrate_on_outcomes(
     """Make a child like the recalibrated release, its probabilities set by outcomes.
 
     The line of the release in ``aligned_dir`` is raised or lowered (`fit_raise`) by the
-    outcomes of the scanner's breasts, which leaves whom it recalls as it is where the
+    outcomes of the scanner's exams, which leaves whom it recalls as it is where the
     target is a recall rate. A target of specificity or sensitivity is met on the exams
     with outcomes, if there are enough. Raises TooFewLabels without an outcome.
 
@@ -100,12 +99,13 @@ def calibrate_on_outcomes(
     so that outcomes at a given score are those of all exams with it.
     """
     aligned = Release.read(aligned_dir, verify=True)
-    breasts = _labelled(settings, parent_dir, scanner, "breast")
+    exams, breasts = _with_outcomes(settings, parent_dir, scanner)
     if breasts.empty:
         raise TooFewLabels(f"no exam of scanner {scanner} has an outcome yet")
     before = aligned.operating_points[scanner]
     line = Calibration(before.scale, before.offset, before.curve)
-    raised = line.raised(fit_raise(line, breasts["logit"], breasts["cancer"]))
+    by = fit_raise(line, breasts["logit"], breasts["exam"], exams["cancer"])
+    raised = line.raised(by)
     cut = invert(line, before.threshold, breasts["logit"].to_numpy())
     point = replace(
         before,
@@ -114,9 +114,9 @@ def calibrate_on_outcomes(
         curve=raised.curve,
         threshold=float(raised.apply(cut)),
     )
-    point = _meet_target(point, raised, _labelled(settings, parent_dir, scanner, "exam"))
+    point = _meet_target(point, raised, exams)
     kept = {name: one for name, one in aligned.metrics.get(ALIGNED, {}).items() if name != scanner}
-    facts = {"scanner": scanner, "breasts": len(breasts), "cancers": int(breasts["cancer"].sum())}
+    facts = {"scanner": scanner, "exams": len(exams), "cancers": int(exams["cancer"].sum())}
     return _derive(
         settings, aligned_dir, aligned, point, {"calibrated_on_outcomes": facts, ALIGNED: kept}
     )
@@ -178,15 +178,29 @@ def recent_exams(
     return exams.tail(RECENT_EXAMS if since is None else MOST_EXAMS)
 
 
-def _labelled(settings: Settings, parent_dir: Path, scanner: str, level: Level) -> pd.DataFrame:
-    """Return the scanner's exams or breasts with an outcome that the parent's network scored."""
+def _with_outcomes(
+    settings: Settings, parent_dir: Path, scanner: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the scanner's exams with an outcome, and their breasts; ``exam`` is the exam's row.
+
+    Only what the parent's network scored, nothing of exams in quarantine.
+    """
     log = PredictionLog(settings.log_url).create()
-    rows = log.labelled(level)
-    rows = rows[(rows["scanner"] == scanner) & ~rows["exam_id"].isin(quarantined_exams(log))]
-    return _of_network(settings, parent_dir, rows)
+    exams = _of_network(settings, parent_dir, log.labelled("exam"))
+    exams = exams[(exams["scanner"] == scanner) & ~exams["exam_id"].isin(quarantined_exams(log))]
+    breasts = log.exams(role="champion", scanner=scanner, level="breast")
+    breasts = _of_network(settings, parent_dir, breasts)
+    if exams.empty or breasts.empty:
+        return exams.iloc[:0], breasts.iloc[:0]
+    breasts = breasts.drop_duplicates(["exam_id", "laterality"], keep="last")
+    exams = exams[exams["exam_id"].isin(breasts["exam_id"])].reset_index(drop=True)
+    place = breasts["exam_id"].map(pd.Series(exams.index, index=exams["exam_id"]))
+    return exams, breasts.assign(exam=place).dropna(subset=["exam"])
 
 
 def _of_network(settings: Settings, parent_dir: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    if rows.empty:  # a frame of no rows lacks the log's own columns
+        return rows
     network = _network(Release.read(parent_dir))
     same = [one for one in rows["release_id"].unique() if _known(settings, one) == network]
     return rows[rows["release_id"].isin(same)]

@@ -30,6 +30,8 @@ MIN_STEP = 1e-6
 RAISE_SPREAD = 1.0
 """How far, in logits, outcomes may move probabilities before they have to be many."""
 
+RAISE_RANGE = (-10.0, 10.0)
+
 PRIOR_ROWS = 1.0
 """Rows of the overall prevalence added to each isotonic block: 0 of 3 is not impossible."""
 
@@ -134,19 +136,30 @@ FITS: dict[str, Callable[[ArrayLike, ArrayLike], Calibration]] = {
 
 
 def fit_raise(
-    calibration: Calibration, logits: ArrayLike, labels: ArrayLike, *, spread: float = RAISE_SPREAD
+    calibration: Calibration,
+    logits: ArrayLike,
+    exam: ArrayLike,
+    cancer: ArrayLike,
+    *,
+    spread: float = RAISE_SPREAD,
 ) -> float:
     """Return by how much to raise calibrated logits so that outcomes are as often as said.
 
     Recalibration in the large (Steyerberg, 2019, ch. 20): the slope stays, one number is
-    fitted to ``labels`` (rows,) by penalised maximum likelihood, under a normal prior of
-    mean 0 and standard deviation ``spread``. Labels of one class will do.
+    fitted by penalised maximum likelihood, under a normal prior of mean 0 and standard
+    deviation ``spread``. Outcomes of one kind will do.
+
+    ``logits`` (breasts,) are raw, ``exam`` (breasts,) int says whose each is, and
+    ``cancer`` (exams,) bool is known of exams only: which breast had it need not be. An
+    exam is free of cancer when both breasts are, taken as independent.
     """
-    y = as_labels(labels)
-    before = calibration.logit(as_scores(logits, len(y)))
+    sick = as_labels(cancer)
+    of = np.asarray(exam, dtype=np.int64)
+    before = calibration.logit(as_scores(logits, len(of)))
 
-    def slope(by: float) -> float:
-        return float(np.sum(special.expit(before + by) - y)) + by / spread**2
+    def loss(by: float) -> float:
+        free = np.bincount(of, -np.logaddexp(0.0, before + by), minlength=len(sick))
+        found = np.log(np.maximum(-np.expm1(free[sick]), 1e-300))
+        return float(by**2 / (2 * spread**2) - free[~sick].sum() - found.sum())
 
-    bound = spread**2 * len(y) + 1.0  # the sum of residuals is less than the rows
-    return float(optimize.brentq(slope, -bound, bound))
+    return float(optimize.minimize_scalar(loss, bounds=RAISE_RANGE, method="bounded").x)

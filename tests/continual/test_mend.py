@@ -136,6 +136,14 @@ def test_recalibration_takes_no_scores_of_another_way_to_join_views(
         recalibrate_release(moved, parent, "New/Scanner")
 
 
+def test_a_scanner_that_is_not_in_the_log_is_named(
+    quick: Settings, trained: TrainedRelease
+) -> None:
+    parent = quick.releases_dir / trained.release.id
+    with pytest.raises(TooFewLabels, match="0 exams of scanner Never/Seen are logged"):
+        recalibrate_release(quick, parent, "Never/Seen", since=BEGAN)
+
+
 def test_recalibration_needs_exams(moved: Settings, trained: TrainedRelease) -> None:
     log_exams(moved, trained.release.id, "New/Scanner", 5)
     with pytest.raises(TooFewLabels, match="5 exams of scanner New/Scanner are logged; 40 are"):
@@ -285,7 +293,7 @@ def test_outcomes_move_the_probability_and_nobody_who_is_recalled(
     assert [after.recalls(x) for x in logits] == [before.recalls(x) for x in logits]
     lower = [after.probability(x) < before.probability(x) for x in (-1.0, 1.0, 3.0)]
     assert all(lower), "nobody had cancer: the risk is less than was said"
-    assert release.metrics["calibrated_on_outcomes"]["breasts"] == 120
+    assert release.metrics["calibrated_on_outcomes"]["exams"] == 60
     assert release.metrics["aligned"] == {}, "it is refined from scores no more"
 
 
