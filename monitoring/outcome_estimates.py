@@ -12,6 +12,8 @@ from monitoring.outcome_arm import concept_curve
 
 Ratio = tuple[float, float, float]
 LEVEL = 0.95
+LEAST_RATIO, GRID = 1 / 4, 60
+"""The strongest change that either cause is thought to make, and steps in between."""
 NO_RATIO: Ratio = (1.0, 0.0, float("inf"))
 """A ratio of which nothing is known."""
 
@@ -45,22 +47,36 @@ def rate_estimate(count: float, among: float, before: float, before_among: float
 
 
 def concept_log_odds(sums: Floats, before: float, before_exams: float, sensitivity: float) -> float:
-    """Return the log likelihood of "cancers lost ground" over "prevalence moved".
+    """Return the log Bayes factor of "cancers lost ground" over "prevalence moved".
 
-    ``sums`` are exams, cancers, recalled, ranked and the sum of z (`SUMS`). Either cause
-    may explain the rate as it is; a loss of ground says by `concept_curve` how far
-    ranks then fell, prevalence that they did not. More cancers than before speak for
-    prevalence: a loss of ground does not find more.
+    ``sums`` are exams, cancers, recalled, ranked and the sum of z (`SUMS`). Cancers now
+    and ``before`` are Poisson counts, so that a reference of few cancers convinces of
+    nothing. A loss of ground says by `concept_curve` how far ranks fall where so many
+    fewer are found; prevalence, up or down, says that they do not. Each is averaged
+    over how strong it may be, evenly on the log scale.
     """
     exams, cancers, _, ranked, total = (float(one) for one in sums)
     if min(exams, before_exams, before) <= 0 or ranked < 1:
         return 0.0
-    ratio = max(cancers, 0.5) / exams * before_exams / before
     ratios, falls = _curve(round(sensitivity, 2))
-    fall = float(np.interp(-ratio, -ratios, falls))
-    if ratio >= 1:
-        fall = -0.25  # the improvement that would find as many more
-    return float(-total * fall - ranked * fall**2 / 2)
+    even = np.exp(np.linspace(np.log(LEAST_RATIO), 0.0, GRID))
+    lost = np.interp(-even, -ratios, falls)
+    counts = (cancers, before, exams / before_exams)
+    error = np.sqrt(1 / ranked + 1 / before)
+    by_concept = _counted(even, *counts) + stats.norm.logpdf(total / ranked, -lost, error)
+    both_ways = np.concatenate([even, 1 / even])
+    by_prevalence = _counted(both_ways, *counts) + stats.norm.logpdf(total / ranked, 0.0, error)
+    return float(_log_mean(by_concept) - _log_mean(by_prevalence))
+
+
+def _counted(ratios: Floats, now: float, before: float, exams: float) -> Floats:
+    """Return the log likelihood of so many cancers now, given all of both times, (m,)."""
+    share = ratios * exams / (ratios * exams + 1)
+    return np.asarray(now * np.log(share) + before * np.log1p(-share))
+
+
+def _log_mean(logs: Floats) -> float:
+    return float(np.logaddexp.reduce(logs) - np.log(len(logs)))
 
 
 @lru_cache(maxsize=64)
