@@ -14,7 +14,7 @@ from monitoring.outcome_arm import concept_curve
 from monitoring.outcome_bets import Detector, RankBook, RateBook, fall_gains, rank_scores
 from monitoring.outcome_blocks import Waiting, ready_blocks
 from monitoring.outcome_control import OutcomeControl
-from monitoring.outcome_estimates import NO_RATIO, rank_estimate, rate_estimate
+from monitoring.outcome_estimates import NO_RATIO, concept_log_odds, rank_estimate, rate_estimate
 from monitoring.outcome_findings import OutcomeConfig, ScoredExams
 from monitoring.placement import placements
 
@@ -347,6 +347,28 @@ def test_the_ratio_of_equal_rates_covers_one_as_often_as_stated():
 def test_ranks_need_cancers():
     assert rank_estimate(0, 0.0, 50) is None
     assert rank_estimate(4, -4.0, 1e9) == pytest.approx((-1, -1.98, -0.02), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("cancers", "mean_rank", "sign"),
+    [
+        (70, -0.3, 1),  # fewer and lower
+        (70, 0.1, -1),  # fewer, ranked as before
+        (200, 0.0, -1),  # more
+        (200, -0.3, -1),  # more and lower: lost ground does not find more
+    ],
+)
+def test_ranks_and_rate_together_name_the_cause(cancers, mean_rank, sign):
+    ranked = min(cancers, 90)
+    sums = np.array([10_000, cancers, 1000, ranked, ranked * mean_rank])
+    assert np.sign(concept_log_odds(sums, 100, 10_000, 0.7)) == sign
+
+
+def test_few_cancers_before_convince_of_nothing():
+    sums = np.array([10_000, 70, 1000, 70, -0.4 * 70])
+    many, few = (concept_log_odds(sums, n, n * 100, 0.7) for n in (400, 4))
+    assert abs(few) < many
+    assert concept_log_odds(sums, 0, 100, 0.7) == 0
 
 
 @pytest.mark.parametrize("sensitivity", [0.3, 0.7, 0.95])
