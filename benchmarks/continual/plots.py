@@ -201,7 +201,12 @@ def draw_recalls(results: Mapping[str, Any], path: Path) -> Path:
     axis.set_yticks(RATIOS, [f"{ratio:g}" for ratio in RATIOS])
     axis.minorticks_off()
     axis.legend(frameon=False, loc="upper right")
-    axis.set_title("grey: the aim, within 10 %; black: medians", loc="left", fontsize=10, color=INK)
+    axis.set_title(
+        "grey: the aim, within 10 %; black: medians; cut off at 0.2 and 4",
+        loc="left",
+        fontsize=10,
+        color=INK,
+    )
     figure.tight_layout()
     return _save(figure, path)
 
