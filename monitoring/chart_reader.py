@@ -89,19 +89,16 @@ class ChartReader:
         The gain of a node is the log likelihood ratio of a shift of its own mean, on
         the channel that led, over none: half its exams times the mean squared. The
         highest gain carries, a larger node where it is as good to within `CLOSE`;
-        what lies beside it carries too where it gains `BESIDE`. Of a block's distance the
-        gain is the log of its own highest sum of evidence.
+        what lies beside it carries too where it gains `BESIDE`. Of a block's distance, where no
+        channel that counts exams moved, it is the log of its own highest sum of evidence.
         """
         mine = set(self.nodes[node].leaves)
         below = [at for at, one in enumerate(self.nodes) if set(one.leaves) <= mine]
         clock, lead = int(self.charts.change_clock[node]), int(self.charts.lead[node, 0])
         channel, side = self.lead_of(node)
-        gains = {
-            at: self._gain(at, clock, channel, side)
-            if lead == channel
-            else float(np.log1p(self.charts.sr[at, :, lead].max()))
-            for at in below
-        }
+        gains = {at: self._gain(at, clock, channel, side) for at in below}
+        if lead != channel and max(gains.values()) < BESIDE:  # blocks alone tell
+            gains = {at: float(np.log1p(self.charts.sr[at, :, lead].max())) for at in below}
         counts = {at: float(self.sums_since(at, clock)[1][channel]) for at in below}
         chosen: list[int] = []
         left = set(mine)

@@ -89,7 +89,7 @@ def distance_p(distance: float, size: int) -> float:
     """Return the p-value of a one-sample KS distance (two-sided) of ``size`` values.
 
     Kolmogorov's series with Stephens' correction of the sample size (1970,
-    doi:10.1111/j.2517-6161.1970.tb00821.x), within 0.01 from 10 values on.
+    doi:10.1111/j.2517-6161.1970.tb00821.x), within 0.025 from 10 values on.
     """
     root = math.sqrt(size)
     scaled = (root + 0.12 + 0.11 / root) * distance

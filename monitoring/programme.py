@@ -65,6 +65,10 @@ STATES = ("in_control", "alert", "confirmed")
 CONFIRMED = 2
 
 
+CENTRE_ERRORS = 2.0
+"""Standard errors of the reference's centre that a block's distance is allowed for."""
+
+
 @dataclass(frozen=True)
 class Confirmation:
     """A node confirmed at ``exam`` (row of what was taken); ``leaves`` are its strata."""
@@ -209,7 +213,7 @@ class ProgrammeControl(ChartReader):
         charts.state[owner] = 2
         charts.lead[owner] = charts.lead[node]
         charts.change_clock[owner] = clock
-        after = int((charts.recent_clock[owner] > clock).sum())
+        after = int(self.sums_since(owner, clock)[1].max(initial=0))  # the ring forgets
         charts.change_at[owner] = max(0, charts.exams[owner] - after)
         charts.confirmed_at[owner] = charts.exams[owner]
         charts.alert_at[owner] = charts.exams[owner]
@@ -327,8 +331,14 @@ class ProgrammeControl(ChartReader):
         if not phi:
             return np.empty(0)
         patients = np.concatenate([one.patients for one in parts if len(one.phi)])
-        rng = np.random.default_rng(self.config.seed)
-        return mmd_null(np.vstack(phi), patients, self.config.mmd_exams, self.config.mmd_draws, rng)
+        rng, block = np.random.default_rng(self.config.seed), self.config.mmd_exams
+        features = np.vstack(phi)
+        null = mmd_null(features, patients, block, self.config.mmd_draws, rng)
+        if not len(null):
+            return null
+        # the centre errs once and for every block alike: by block / n SD of a block's distance
+        known = int(np.isfinite(features).all(axis=1).sum())
+        return np.asarray(null + CENTRE_ERRORS * null.std() * block / known)
 
     # state
 

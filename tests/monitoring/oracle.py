@@ -82,6 +82,9 @@ class Chart:
         whose = np.concatenate([one.patients for one in known])
         rng = np.random.default_rng(config.seed)
         self.null = mmd_null(phi, whose, config.mmd_exams, config.mmd_draws, rng)
+        if len(self.null):  # two errors of the centre, which lasts
+            known = np.isfinite(phi).all(axis=1).sum()
+            self.null += 2 * self.null.std() * config.mmd_exams / known
         self.weights = self._weights()
 
     def _weights(self) -> np.ndarray:
