@@ -108,13 +108,16 @@ def absent_rate(control: ProgrammeControl, node: int) -> float:
     """Return how often the newest exams lack the channel lacking most that the reference has.
 
     Of each stratum the newest ``min_current`` exams count, for the channels that its
-    own reference has; 0 where there are fewer.
+    own reference has; 0 where there are fewer. What a header or a set's table says may
+    well be left out by the next sender: that is told (`VALUE_MISSING`) and is no fault.
     """
+    spared = ("header", "population")
+    of_image = np.array([channel_group(one) not in spared for one in control.channels])
     absent, asked = np.zeros(len(control.channels)), np.zeros(len(control.channels))
     newest = control.config.min_current
     for leaf in control.nodes[node].leaves:
         raw = control.newest_values(control.own(leaf))[-newest:]
-        usual = np.isfinite(control.starts[leaf].values).mean(axis=0) > 0.5
+        usual = of_image & (np.isfinite(control.starts[leaf].values).mean(axis=0) > 0.5)
         if len(raw) == newest:
             absent += np.isnan(raw).sum(axis=0) * usual
             asked += len(raw) * usual

@@ -299,3 +299,14 @@ def test_a_clock_that_goes_backwards_leaves_the_decision_to_a_person(hospital):
     (episode,) = report.episodes_opened
     assert episode["action"] == "ask"
     assert "times that go backwards" in episode["reason"]
+
+
+def test_a_sender_that_leaves_out_the_age_is_no_fault(hospital):
+    folder = hospital.release()
+    path = folder / "reference.parquet"
+    frame = pd.read_parquet(path)
+    frame.assign(f_age_years=hospital.rng.normal(60, 7, len(frame))).to_parquet(path)
+    hospital.stream(90)
+    report = hospital.monitor()
+    assert report.alarms == []
+    assert {"VALUE_MISSING"} == {one["code"] for one in report.codes}
