@@ -7,9 +7,10 @@ comparison is made again and again, so a look is taken only when the number of
 cancers has grown by half, and look number i may err with probability
 ``auc_level * 6 / (pi * i)**2``: over all looks together at most ``auc_level``.
 
-Verification bias: where only recalled women are biopsied, cancers that were not
-recalled are unlabelled, and the AUC seen here is too good. A loss is then found
-late, never invented.
+Verification bias: where only recalled women are assessed, the AUC of what is known is
+another one, and nothing is compared (`evenly_told`); the control of outcomes
+(`monitoring.outcome_control`) then has the word. Where all have an outcome but cancers not
+recalled are known late, the AUC is too good: a loss is found late, never invented.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ from monitoring.outcomes import OutcomeReport
 
 GROWTH = 1.5
 """A new look needs this many times the cancers of the look before."""
+
+
+EVEN = 0.8
+"""How often, relative to the recalled, the others must have an outcome for an AUC of both."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +66,27 @@ class Performance:
 
 
 def measure_performance(
-    labelled: pd.DataFrame, reference: pd.DataFrame, looks: dict[str, int], config: MonitorConfig
+    labelled: pd.DataFrame,
+    reference: pd.DataFrame,
+    looks: dict[str, int],
+    config: MonitorConfig,
+    exams: pd.DataFrame | None = None,
 ) -> Performance:
     """Return the AUC of ``labelled`` exams, and whether it is below the reference's.
 
     Both frames have logit, cancer and patient_id; in ``reference`` cancer may be null.
-    ``looks`` is {"looks", "positives"} of the look before, or empty.
+    ``looks`` is {"looks", "positives"} of the look before, or empty. ``exams`` are all
+    exams that were scored, if it is to be seen whether outcomes are `evenly_told`.
     """
     positives = int(labelled["cancer"].sum()) if len(labelled) else 0
     others = len(labelled) - positives
     found = Performance(exams=len(labelled), positives=positives, looks=looks)
+    if exams is not None and not evenly_told(labelled, exams):
+        return replace(
+            found,
+            note="Women who were not recalled have an outcome far less often than those who were: "
+            "an AUC of all of them is not known yet.",
+        )
     if min(positives, others) < config.min_positives:
         return replace(
             found,
@@ -85,6 +101,21 @@ def measure_performance(
     if positives < GROWTH * looks.get("positives", 0):
         return replace(found, note="Too few new cancers to look again.")
     return _look(found, labelled, known, config)
+
+
+def evenly_told(labelled: pd.DataFrame, exams: pd.DataFrame) -> bool:
+    """True where exams not recalled have an outcome about as often as those recalled.
+
+    Both frames have exam_id and recall (bool). Where only recalled women are assessed, the
+    AUC of what is known is that of high scores alone: lower, though nothing was lost.
+    """
+    if labelled.empty:
+        return True
+    told = exams["exam_id"].isin(labelled["exam_id"])
+    recalled = exams["recall"].astype(bool)
+    if not recalled.any() or recalled.all():
+        return True
+    return bool(told[~recalled].mean() >= EVEN * told[recalled].mean())
 
 
 def _look(

@@ -133,6 +133,7 @@ def _look_at_outcomes(
         watch.reference,
         state.get("looks", {}),
         watch.config,
+        log.scored_exams(watch.release_id),
     )
     report.performance, report.outcomes = performance.to_dict(), outcomes.to_dict()
     watch.count_whole_run(report.read)
