@@ -18,6 +18,13 @@ from monitoring.strata import Baseline, Stratum, choose_baseline, strata_of
 
 KNOWN_START = frozenset({"SCANNER_NEW", "VERSION_NEW"})
 """Codes of strata that themselves begin with a known change."""
+RARE_SHARE = 0.02
+"""Part of the programme's exams below which a scanner with few of them learns its own baseline.
+
+Compared with all scanners together it would alarm for being another one; its exams while
+it learns are so few that little goes untested. A scanner with few exams in a small
+reference is a good part of the programme, and is tested from its first exam on.
+"""
 SHOWN_ONLY = frozenset(
     {
         "policy",
@@ -73,7 +80,8 @@ class ControlReference:
             [channel_group(one) not in config.channel_groups_off for one in channels.names]
         )
         channels = replace(channels, names=tuple(np.array(channels.names)[watched].tolist()))
-        return cls(channels, values[:, watched], channels.phi(vectors), who[names], config)
+        who = who[names].reset_index(drop=True)  # rows are found by their position
+        return cls(channels, values[:, watched], channels.phi(vectors), who, config)
 
     @property
     def strata(self) -> list[Stratum]:
@@ -97,7 +105,8 @@ class ControlReference:
         chosen = self.baseline(stratum)
         rows = np.asarray(chosen.rows, dtype=np.int64)
         mine = not {"SCANNER_NEW", "SCANNER_THIN"} & set(chosen.codes)
-        centre = mmd_centre(self.phi[rows])
+        centre, share = mmd_centre(self.phi[rows]), self._share(stratum)
+        rare = "SCANNER_THIN" in chosen.codes and share < RARE_SHARE
         return Start(
             stratum,
             chosen.values,
@@ -105,9 +114,9 @@ class ControlReference:
             self.phi[rows] - centre,
             centre,
             self.who["patient_id"].to_numpy()[rows],
-            share=self._share(stratum),
+            share=share,
             order=rows if mine else rows[:0],
-            learn_first=learn_first or "SCANNER_THIN" in chosen.codes,
+            learn_first=learn_first or rare,
             known_start=bool(KNOWN_START & set(chosen.codes)),
         )
 
