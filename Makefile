@@ -14,7 +14,7 @@ DEV    := dask,kaggle,postgres,sheets,s3,blob,dev
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick bench bench-models bench-service chaos soak fuzz check format lock clean
+.PHONY: help setup demo test test-quick bench bench-models bench-service bench-drift chaos soak fuzz check format lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -62,6 +62,10 @@ bench-models: $(VENV)/.dev  ## exported graphs against eager PyTorch (quarter of
 
 bench-service: $(VENV)/.dev  ## the service against the same call in process (7 minutes, a quiet machine)
 	$(BIN)/python -m benchmarks.service
+
+bench-drift: $(VENV)/.dev  ## simulated years of drift, beside the usual rules (half an hour, two cores)
+	-$(BIN)/python -m benchmarks.continual --years 200
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.monitor_speed
 
 chaos: $(VENV)/.dev  ## break the served service on purpose, check its books (twelve minutes)
 	$(BIN)/python -m benchmarks.chaos
