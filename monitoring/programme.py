@@ -307,8 +307,10 @@ class ProgrammeControl(ChartReader):
 
     def _allow(self, node: int) -> None:
         """Set a node's tolerance: the reference's own sampling error must not add up."""
-        leaves = list(self.nodes[node].leaves)
-        exams = np.maximum(self.base.rows[leaves], self.base.least[leaves]).clip(1).sum()
+        starts = [self.starts[leaf] for leaf in self.nodes[node].leaves]
+        # of what a stratum began with, not has by now: a batch must not decide
+        learn = self.config.learn_exams
+        exams = sum(learn if one.learn_first else max(len(one.values), 1) for one in starts)
         tolerance = self.config.tolerance + self.config.reference_errors / np.sqrt(exams)
         bets = np.array(self.config.bets)
         self.charts.tolerance[node] = tolerance

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -130,12 +131,18 @@ class Watch:
         if frame.empty:
             return 0
         place, found = group_strata(frame, self.config)
-        rows = self._rows(found, episodes)[place]
         values = self.known.channels.values(frame)
         phi = self.known.channels.phi(embeddings(frame))
         draws = tie_breakers(frame["exam_id"], self.config.seed, values.shape[1])
         self.counts.update(input_counts(values, phi, self.known))
-        self.control.take(values, phi, rows, draws)
+        # a new stratum joins with its first exam: how large the batch is must not decide
+        known = set(self.control.strata)
+        joins = [int(np.argmax(place == at)) for at, one in enumerate(found) if one not in known]
+        for begin, end in pairwise([*sorted({0, *joins}), len(place)]):
+            part = slice(begin, end)
+            here, which = np.unique(place[part], return_inverse=True)
+            rows = self._rows([found[at] for at in here], episodes)[which]
+            self.control.take(values[part], phi[part], rows, draws[part])
         return len(frame)
 
     def count_whole_run(self, exams: int) -> None:
