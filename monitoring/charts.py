@@ -31,8 +31,9 @@ class Baselines(NamedTuple):
     ``size`` (S, C) of them valid; ``rows`` (S,) counts the exams in it, ``least`` (S,)
     is how many it needs before anything is tested. ``tolerance`` (S, C) in SD,
     ``centre`` (S, D) the reference's mean embedding features, ``parents`` (S, 4) the
-    nodes that the stratum feeds, its own first, -1 for none; ``feeds`` (S,) is 0 while it feeds
-    only its own.
+    nodes that the stratum feeds, its own first, -1 for none; ``feeds`` (S,) is the last of
+    them that it feeds now, ``taken`` (S,) counts all its exams, ``embeds`` (S,) is 0 where the
+    embedding has no centre to be measured from.
     """
 
     ordered: Floats

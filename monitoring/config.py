@@ -69,8 +69,8 @@ class MonitorConfig:
     ring_blocks: int = 128
     ring_exams: int = 32
     max_tolerance: float = 0.5
-    streams: int = 300
-    stream_exams: int = 1000
+    streams: int = 100
+    stream_exams: int = 20_000
     block_exams: int = 5
     image_features: tuple[str, ...] = (
         "mean_intensity",

@@ -55,7 +55,7 @@ def advance(
             _spread(work.z, base.tolerance[stratum], wide, rules.shifts[0], work)
             for place in range(base.parents.shape[1]):
                 node = base.parents[stratum, place]
-                if node < 0 or (place > 0 and base.feeds[stratum] == 0):
+                if node < 0 or place > base.feeds[stratum]:
                     continue
                 _remember(node, values[exam], work.z, charts, rules)
                 ks, mmd = math.nan, math.nan

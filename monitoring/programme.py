@@ -61,6 +61,8 @@ __all__ = ["CONFIRMED", "STATES", "Confirmation", "Node", "ProgrammeControl", "S
 
 EVIDENCE = ("cusum", "sr", "start", "evidence", "state", "sums", "gathered", "ranked")
 """Charts that are zero when nothing was seen."""
+EVERY = len(LEVELS) - 1
+"""The last place among a stratum's nodes: it feeds all of them."""
 STATES = ("in_control", "alert", "confirmed")
 CONFIRMED = 2
 
@@ -182,10 +184,13 @@ class ProgrammeControl(ChartReader):
         return found
 
     def _hold(self, node: int, exam: int) -> Confirmation:
-        """Keep a node in alarm: its strata feed no other, the nodes above begin anew."""
-        leaves = self.nodes[node].leaves
+        """Keep a node in alarm: its strata feed nothing above it, which begins anew.
+
+        It goes on itself: what follows tells more of the change, or that it is over.
+        """
+        leaves, place = self.nodes[node].leaves, LEVELS.index(self.nodes[node].level)
         for leaf in leaves:
-            self.base.feeds[leaf] = 0
+            self.base.feeds[leaf] = place
         for other, one in enumerate(self.nodes):
             if other == node:
                 continue
@@ -234,7 +239,7 @@ class ProgrammeControl(ChartReader):
         Without, they meet the reference again, as after mended data.
         """
         for leaf in self.nodes[node].leaves:
-            self.base.feeds[leaf] = 1
+            self.base.feeds[leaf] = EVERY
             self._rebase(leaf, learn=learn)
         for other in [one for one, top in self.under.items() if top == node]:
             del self.under[other]
@@ -265,7 +270,7 @@ class ProgrammeControl(ChartReader):
             tolerance=start.tolerance,
             centre=start.centre,
             parents=np.full(4, -1),
-            feeds=1,
+            feeds=EVERY,
             taken=0,
             embeds=not start.learn_first,
         )

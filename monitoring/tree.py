@@ -33,6 +33,8 @@ def tree_of(strata: Sequence[Stratum], levels: Sequence[str]) -> list[Node]:
             groups.setdefault(_pooled(one, level), []).append(leaf)
         for stratum, leaves in groups.items():
             wanted = level in levels or (level == "programme" and not found)
+            # a scanner without a version, or a site without a scanner, has the pool's very name
+            wanted = wanted and (level == "version" or stratum not in strata)
             if wanted and frozenset(leaves) not in seen:
                 seen.add(frozenset(leaves))
                 found.append(Node(stratum, level, tuple(leaves)))

@@ -17,7 +17,7 @@ from monitoring.episodes import Proposal, answered_before, closed_acting
 from monitoring.evidence import Evidence
 from monitoring.features import embeddings
 from monitoring.input_codes import constant_channels, input_counts
-from monitoring.programme import CONFIRMED, ProgrammeControl, Start
+from monitoring.programme import CONFIRMED, ProgrammeControl, Start, Thresholds
 from monitoring.reference import ControlReference
 from monitoring.sightings import absent_rate, evidence_at
 from monitoring.strata import Stratum, group_strata
@@ -65,7 +65,8 @@ class Watch:
             watch = cls._go_on(release_id, reference, known, state, episodes, config)
             watch._answer(episodes)
             return watch
-        watch = cls(release_id, reference, known, _begin(known, config), config)
+        control = _begin(known, config, _thresholds_of(state, known))
+        watch = cls(release_id, reference, known, control, config)
         if same and "reference" in state:
             watch.counts["REFERENCE_CHANGED"] = 1
         return watch
@@ -253,11 +254,22 @@ class Watch:
         }
 
 
-def _begin(known: ControlReference, config: MonitorConfig) -> ProgrammeControl:
+def _begin(
+    known: ControlReference, config: MonitorConfig, thresholds: Thresholds | None
+) -> ProgrammeControl:
     """Start the control of the reference's strata, with thresholds set for them."""
     starts = [known.start(one) for one in known.strata]
-    thresholds = set_thresholds(known.channels.names, starts, config)
+    if thresholds is None:
+        thresholds = set_thresholds(known.channels.names, starts, config)
     return ProgrammeControl.start(known.channels.names, starts, thresholds, config)
+
+
+def _thresholds_of(state: dict[str, Any], known: ControlReference) -> Thresholds | None:
+    """Return those that another release with this very reference has, as a recalibrated one."""
+    saved = state.get("control", {})
+    if state.get("reference") != known.digest or "heights" not in saved:
+        return None
+    return Thresholds(tuple(saved["heights"]), float(saved["log_budget"]))
 
 
 __all__ = ["CONFIRMED", "Watch", "WatchedNode"]

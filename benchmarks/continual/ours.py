@@ -26,7 +26,7 @@ from monitoring.strata import Stratum, strata_of
 from monitoring.threshold import set_thresholds
 from monitoring.triage import decide
 
-YEAR = MonitorConfig(exams_a_year=39_000, streams=100, stream_exams=20_000)
+YEAR = MonitorConfig(exams_a_year=39_000)
 """As the monitor runs, with thresholds from longer streams: the reference is large."""
 
 

@@ -22,8 +22,8 @@ from monitoring.run import MonitorReport, run_monitor
 KNOWN = ("Phantom Aurora/A1", "Phantom Borealis/B2", "Phantom Cygnus/C3")
 NEW = "Phantom Draco/D4"
 LEVELS = {name: level for level, name in enumerate((*KNOWN, NEW))}
-QUIET = MonitorConfig(evidently_on="never", streams=150)
-"""Without Evidently, whose import alone takes seconds."""
+QUIET = MonitorConfig(evidently_on="never", streams=150, stream_exams=1000)
+"""Without Evidently, whose import alone takes seconds, and with short streams."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 from monitoring.config import MonitorConfig
 from monitoring.reference import ControlReference
 
-CONFIG = MonitorConfig(streams=20)
+CONFIG = MonitorConfig(streams=20, stream_exams=1000)
 
 
 @pytest.mark.parametrize(

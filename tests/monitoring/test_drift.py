@@ -73,7 +73,7 @@ def test_evidently_decides_if_it_is_told_to(hospital):
     hospital.release()
     hospital.stream(60)
     hospital.stream(40, ["Phantom Draco/D4"], shift=1.5, images=1.5)
-    config = MonitorConfig(policy="evidently", streams=50)
+    config = MonitorConfig(policy="evidently", streams=50, stream_exams=1000)
     report = hospital.monitor(config)
     verdict = report.drift["site-1 · Phantom Draco/D4 · 1.0"]
     assert verdict["drifted"]

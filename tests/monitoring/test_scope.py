@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from monitoring.config import MonitorConfig
-from monitoring.programme import ProgrammeControl
+from monitoring.programme import EVERY, ProgrammeControl
 from monitoring.strata import Stratum, strata_of
-from monitoring.tree import tree_of
+from monitoring.tree import LEVELS, tree_of
 from tests.monitoring.programmes import HEIGHTS, Programme, feed
 
 FOUR = {"s/A/1": 300, "s/B/1": 300, "t/C/1": 300, "t/D/1": 300}
@@ -112,7 +112,10 @@ def test_the_alarm_is_given_to_the_nodes_that_carry_the_change(moved, owners, ho
     found = feed(control, made.stream(900, *moved, **how))
     assert {control.nodes[one.node].stratum.name for one in found} == owners
     held = {leaf for one in found for leaf in one.leaves}
-    assert control.base.feeds.tolist() == [int(leaf not in held) for leaf in range(4)]
+    last = {
+        leaf: LEVELS.index(control.nodes[one.node].level) for one in found for leaf in one.leaves
+    }
+    assert control.base.feeds.tolist() == [last.get(leaf, EVERY) for leaf in range(4)]
     for node, one in enumerate(control.nodes):
         assert (node in control.under) == (set(one.leaves) <= held)
     tops = {control.nodes[node].stratum.name for node in set(control.under.values())}
@@ -167,7 +170,7 @@ def test_after_closing_the_strata_learn_or_meet_the_reference_again(learn):
     (found,) = feed(control, made.stream(600, "s/A", shift=1.5, phi=1.0), once=True)
     control.close(found.node, learn=learn)
     assert control.under == {}
-    assert control.base.feeds.all()
+    assert (control.base.feeds == EVERY).all()
     assert control.charts.state[found.node] == 0
     assert control.base.rows[0] == (0 if learn else 300)
     assert control.is_learning(found.node) == learn
@@ -244,3 +247,24 @@ def test_a_tolerance_lets_scanners_differ_as_scanners_do():
     lenient = made.control()
     stream = made.stream(80, "s/N", shift=0.6)
     assert (len(feed(strict, stream)), len(feed(lenient, stream))) == (1, 0)
+
+
+@pytest.mark.parametrize("moved", [("s/",), ("s/", "t/")], ids=["site", "programme"])
+def test_a_pool_in_alarm_goes_on_with_its_strata(moved):
+    made = Programme(FOUR, SMALL)
+    control = made.control()
+    (found,) = feed(control, made.stream(600, *moved, shift=1.0), once=True)
+    before = int(control.charts.exams[found.node])
+    assert feed(control, made.stream(1000, *moved, shift=1.0)) == []
+    grown = int(control.charts.exams[found.node]) - before
+    assert grown == 250 * len(found.leaves), "else its note would never end"
+    total, count = control.sums_since(found.node, int(control.charts.change_clock[found.node]))
+    assert total[0] / count[0] == pytest.approx(1.0, abs=0.15), "not the first exams' mean alone"
+
+
+def test_a_pool_of_the_name_of_a_stratum_is_left_out():
+    names = ["s/A/", "s/A/1", "s//", "//", "t/B/1"]
+    strata = [Stratum(*name.split("/")) for name in names]
+    nodes = tree_of(strata, ("version", "scanner", "site", "programme"))
+    slugs = [one.stratum.slug for one in nodes]
+    assert len(slugs) == len(set(slugs))

@@ -16,7 +16,7 @@ from monitoring.watch import Watch
 from tests.monitoring.conftest import KNOWN, NEW, Hospital
 from tests.monitoring.programmes import arrays_of
 
-CONFIG = MonitorConfig(evidently_on="never", streams=20, mmd_draws=100)
+CONFIG = MonitorConfig(evidently_on="never", streams=20, stream_exams=1000, mmd_draws=100)
 
 
 class Exams:
