@@ -22,7 +22,8 @@ def add_episode_commands(app: typer.Typer) -> None:
 @reported
 def episodes(
     status: Annotated[
-        str | None, typer.Option(help="Only those that are open, acting, closed, settled or failed.")
+        str | None,
+        typer.Option(help="Only those that are open, acting, closed, settled or failed."),
     ] = None,
     as_json: Json = False,
 ) -> None:
