@@ -198,8 +198,10 @@ class WorkerProcess:
         if status == EXIT_MEMORY or any(words in said.casefold() for words in OUT_OF_MEMORY):
             return self._too_much()
         used_mb = (self._largest_kb - self._idle_kb) / 1024
-        # the kernel counts the parent's size at the fork as the child's own largest
-        if self._largest_kb > self._inherited_kb and used_mb > 0.75 * self.limits.memory_mb:
+        # the kernel counts the parent's size at the fork as the child's own largest; a worker
+        # that was killed before it spoke has not said how much that was, and did no task
+        grown = self._state != "starting" and self._largest_kb > self._inherited_kb
+        if grown and used_mb > 0.75 * self.limits.memory_mb:
             return self._too_much()
         how = f"died by {signal.Signals(-status).name}" if status < 0 else f"exited with {status}"
         kind = WorkerLost if killed or self._state != "busy" else DecoderCrashed

@@ -202,7 +202,11 @@ def test_a_task_that_kills_its_worker_is_given_up(pool: KillablePool) -> None:
     assert pool.submit(tasks.add, 1, 2).result() == 3
 
 
-def test_workers_killed_as_they_start_fail_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("memory_mb", [2048, 100], ids=["usual limit", "parent above the limit"])
+def test_workers_killed_as_they_start_fail_no_task(
+    monkeypatch: pytest.MonkeyPatch, memory_mb: int
+) -> None:
+    """The kernel counts the parent's size as that of a child that has not begun: no sign of it."""
     real, killed = subprocess.Popen, list[int]()
 
     def kill_two(*arguments: Any, **named: Any) -> Any:
@@ -213,7 +217,7 @@ def test_workers_killed_as_they_start_fail_no_task(monkeypatch: pytest.MonkeyPat
         return process
 
     monkeypatch.setattr(subprocess, "Popen", kill_two)
-    with KillablePool(1, preload=()) as pool:
+    with KillablePool(1, Limits(memory_mb=memory_mb), preload=()) as pool:
         assert pool.submit(tasks.add, 1, 2).result(timeout=30) == 3
     assert len(killed) == 2
 
