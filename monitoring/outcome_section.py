@@ -99,7 +99,7 @@ def _maturity(cohorts: Sequence[Found]) -> str:
             f"{one['exams']:,}",
             f"{one['cancers']:,}",
             _verified(one),
-            *(figure(one.get(name), 1000 if name == "detection_rate" else 1) for name in MEASURES),
+            *(figure(one.get(name), _times(name)) for name in MEASURES),
             _of_all(one),
         ]
         for one in cohorts
@@ -107,6 +107,11 @@ def _maturity(cohorts: Sequence[Found]) -> str:
     assumed = dict.fromkeys(str(one["assumes"]) for one in cohorts if one.get("assumes"))
     told = "".join(f"<p class=quiet>{escape(one)}</p>" for one in assumed)
     return f"<h3>By maturity</h3>{table(head, rows, (2, 3))}{told}"
+
+
+def _times(name: str) -> int:
+    """Return what a figure is shown times: cancers are counted in 1,000 exams."""
+    return 1000 if name == "detection_rate" else 1
 
 
 def _verified(one: Found) -> str:
@@ -150,7 +155,7 @@ def _estimate(estimate: Found) -> str:
     if reason := estimate.get("off"):
         return f"<p class=quiet>No estimate without outcomes: {escape(str(reason))}</p>"
     rows = [
-        [escape(label), figure(estimate[name])]
+        [escape(label), figure(estimate[name], _times(name))]
         for name, label in MEASURES.items()
         if name in estimate
     ]

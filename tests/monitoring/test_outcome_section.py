@@ -92,6 +92,9 @@ def test_an_estimate_says_what_it_assumes_or_why_there_is_none(left):
     else:
         assert re.search(r"Sensitivity 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", shown)
         assert "It assumes: the probabilities are calibrated for these women" in shown
+        found = re.search(r"Cancers found per 1,000 exams ([\d.]+)", shown)
+        assert found is not None
+        assert float(found[1]) == pytest.approx(1000 * told["detection_rate"]["value"], abs=0.05)
 
 
 def test_a_lost_auc_is_no_contradiction_to_a_control_that_ranked_nothing():
