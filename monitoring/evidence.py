@@ -72,7 +72,8 @@ class Evidence:
     def extremes(self) -> tuple[str, ...]:
         """Image features of a size that no scanner makes (twice as far for a new one)."""
         limit = self.extreme_z * (2 if self.scanner_new else 1)
-        names = self.moved.get("image", ())
+        # the quality code is a yes or no: beside a reference without any it is endlessly far
+        names = (name for name in self.moved.get("image", ()) if name != "quality")
         return tuple(name for name in names if abs(self.robust.get(name, 0.0)) >= limit)
 
     @property

@@ -214,3 +214,18 @@ def test_reasons_name_what_moved_and_what_is_done():
 
 def test_the_page_of_triage_is_what_the_code_does():
     assert PAGE.read_text() == make_page(), "run python -m tests.monitoring.triage_page"
+
+
+def test_a_quality_code_alone_is_no_distance():
+    """No exam of the reference has one: any lies endlessly far, which tells nothing."""
+    seen = Evidence(
+        moved={"image": ("quality", "mean_intensity")},
+        robust={"quality": 1000.0, "mean_intensity": 23.0},
+        quality_rate=0.75,
+        exams=20,
+    )
+    assert seen.extremes == ("mean_intensity",)
+    triage = decide(seen)
+    assert triage is not None
+    assert triage.cause == "data_fault"
+    assert "23 SD" in triage.reason
