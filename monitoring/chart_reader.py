@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from monitoring.charts import Baselines, Charts
+from monitoring.charts import Baselines, Charts, Ints
 from monitoring.config import MonitorConfig
 from monitoring.conformal import Floats
 from monitoring.start import Start, Thresholds
@@ -72,16 +72,17 @@ class ChartReader:
 
     def since(self, node: int, clock: int) -> Floats:
         """Return the scores of a node's newest exams after a moment, (m, C), oldest first."""
-        rows = np.argsort(self.charts.recent_exam[node], kind="stable")
-        rows = rows[self.charts.recent_exam[node, rows] > 0]
-        after = rows[self.charts.recent_clock[node, rows] > clock]
-        return np.asarray(self.charts.recent_z[node, after])
+        return np.asarray(self.charts.recent_z[node, self.kept_rows(node, clock)])
 
     def newest_values(self, node: int) -> Floats:
         """Return the channels of a node's newest exams, (m, C), oldest first."""
+        return np.asarray(self.charts.recent_value[node, self.kept_rows(node)])
+
+    def kept_rows(self, node: int, clock: int = -1) -> Ints:
+        """Return where a node's newest exams after a moment are kept one by one, oldest first."""
         rows = np.argsort(self.charts.recent_exam[node], kind="stable")
         rows = rows[self.charts.recent_exam[node, rows] > 0]
-        return np.asarray(self.charts.recent_value[node, rows])
+        return np.asarray(rows[self.charts.recent_clock[node, rows] > clock])
 
     def carriers(self, node: int) -> list[int]:
         """Return the nodes, ``node`` or below, whose own shift explains the change best.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 MARKED, MIN_MARKED = 0.25, 5
 """Share of exams whose image has a quality code that no scanner makes, and the fewest to tell it.
@@ -31,6 +31,9 @@ class OutcomeSigns(Protocol):
     @property
     def rate_ratio(self) -> tuple[float, float, float] | None:
         """Cancers per exam relative to the reference: value and 95% interval; None: not known."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-able data, as it is kept with the episode."""
 
 
 @dataclass(frozen=True)

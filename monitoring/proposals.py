@@ -107,7 +107,7 @@ def _record(
 def _told(evidence: Evidence) -> dict[str, Any]:
     found = evidence.outcome
     told = asdict(replace(evidence, outcome=None))
-    return told | {"outcome": found.to_dict() if found is not None else None}  # type: ignore[attr-defined]
+    return told | {"outcome": found.to_dict() if found is not None else None}
 
 
 def _from_outcomes(

@@ -34,7 +34,7 @@ def evidence_at(
     another rule than ours decided.
     """
     config, since = control.config, int(control.charts.change_clock[node])
-    _, raw, far = _newest(control, node, since)
+    raw, far = _newest(control, node, since)
     means, counts = since_change(control, node)
     names = moved_channels(control, node) if moved is None else list(moved)
     carried, watched = strata_that_moved(control, node)
@@ -53,7 +53,7 @@ def evidence_at(
         version_new="VERSION_NEW" in codes,
         extreme_z=config.extreme_z,
         refusal_rate=config.refusal_rate,
-        level=control.nodes[node].level,  # type: ignore[arg-type]
+        level=control.nodes[node].level,
         strata_moved=carried,
         strata_watched=watched,
         onset=_onset(control, node),
@@ -133,23 +133,21 @@ def by_group(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return groups
 
 
-def _newest(control: ProgrammeControl, node: int, since: int) -> tuple[Floats, Floats, Floats]:
-    """Return scores, raw values and robust z of the node's newest exams, stratum by stratum."""
-    charts, parts = control.charts, []
+def _newest(control: ProgrammeControl, node: int, since: int) -> tuple[Floats, Floats]:
+    """Return raw values and robust z of the node's newest exams, stratum by stratum."""
+    parts = []
     for leaf in control.nodes[node].leaves:
         own = control.own(leaf)
-        order = np.argsort(charts.recent_exam[own], kind="stable")
-        order = order[charts.recent_exam[own, order] > 0]
-        rows = order[charts.recent_clock[own, order] > since]
-        rows = rows if len(rows) else order[-1:]
+        rows = control.kept_rows(own, since)
+        rows = rows if len(rows) else control.kept_rows(own)[-1:]
         values = control.starts[leaf].values
-        raw = charts.recent_value[own, rows]
+        raw = control.charts.recent_value[own, rows]
         far = np.zeros_like(raw)
         told = np.isfinite(values).any(axis=0)
         far[:, told] = robust_z(raw[:, told], values[:, told])
-        parts.append((charts.recent_z[own, rows], raw, np.nan_to_num(far, posinf=1e3, neginf=-1e3)))
-    z, raw, far = (np.vstack(part) for part in zip(*parts, strict=True))
-    return z, raw, far
+        parts.append((raw, np.nan_to_num(far, posinf=1e3, neginf=-1e3)))
+    raw, far = (np.vstack(part) for part in zip(*parts, strict=True))
+    return raw, far
 
 
 def _onset(control: ProgrammeControl, node: int) -> Onset:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monitoring.evidence import Level
 from monitoring.strata import Stratum
 
-LEVELS = ("version", "scanner", "site", "programme")
+LEVELS: tuple[Level, ...] = ("version", "scanner", "site", "programme")
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Node:
     """A node of the tree: its name (empty parts are pooled over), level, and its strata."""
 
     stratum: Stratum
-    level: str
+    level: Level
     leaves: tuple[int, ...]
 
 

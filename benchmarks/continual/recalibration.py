@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.continual.rules import Alarm
 from benchmarks.continual.scores import RECALL_RATE
 from benchmarks.continual.windows import Floats, Ints
-from monitoring.alignment import align
+from mammo.evaluation.alignment import align
 
 if TYPE_CHECKING:
     from benchmarks.continual.events import InjectedEvent
