@@ -20,6 +20,7 @@ class RoleName(StrEnum):
     READ = "read"
     OUTCOMES = "outcomes"
     OPERATE = "operate"
+    APPROVE = "approve"
 
 
 def add_token_commands(app: typer.Typer) -> None:
@@ -43,6 +44,7 @@ def add_token(
         typer.Option(
             help="predict: send exams. read: look at exams, release, metrics. "
             "outcomes: tell what became of exams. operate: whatever else changes the service. "
+            "approve: let a release into service that the gate cannot tell enough of. "
             "May be repeated."
         ),
     ],

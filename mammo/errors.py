@@ -83,6 +83,9 @@
     │   ├── StoreReadOnly           500  STORE_READ_ONLY
     │   ├── AuditKeyMissing         500  AUDIT_KEY_MISSING
     │   ├── EpisodeUnknown          404  EPISODE_UNKNOWN
+    │   ├── RecordInvalid           422  RECORD_INVALID
+    │   ├── ChangeUnknown           404  CHANGE_UNKNOWN
+    │   ├── PlanInvalid             422  PLAN_INVALID
     │   └── ValidationFailed        422  VALIDATION_FAILED
     ├── TrainingError                    a training run
     │   ├── TrainingDiverged        409  TRAINING_DIVERGED
@@ -95,6 +98,11 @@
     │   ├── ParityError             409  PARITY
     │   ├── ScoreNotFinite          500  SCORE_NOT_FINITE
     │   ├── GateRefused             409  GATE_REFUSED
+    │   │   └── GoldenLeaked        409  GOLDEN_LEAKED
+    │   ├── NotJudged               409  NOT_JUDGED
+    │   ├── ApprovalNeeded          409  APPROVAL_NEEDED
+    │   ├── ApproverNotAllowed      403  APPROVER_NOT_ALLOWED
+    │   ├── ChangeNotCovered        409  CHANGE_NOT_COVERED
     │   ├── PackagingFailed         409  PACKAGING_FAILED
     │   ├── NoPreviousRelease       409  NO_PREVIOUS_RELEASE
     │   └── DeployFailed            409  DEPLOY_FAILED
@@ -693,6 +701,25 @@ class EpisodeUnknown(DataError):
     http_status = 404
 
 
+class RecordInvalid(DataError):
+    """A change record is not what was written: edited, removed, unsigned or against its schema."""
+
+    code = "RECORD_INVALID"
+
+
+class ChangeUnknown(DataError):
+    """No change of that number or release is recorded."""
+
+    code = "CHANGE_UNKNOWN"
+    http_status = 404
+
+
+class PlanInvalid(DataError):
+    """The change-control plan cannot be read, or says something it cannot say."""
+
+    code = "PLAN_INVALID"
+
+
 class ValidationFailed(DataError):
     """An expectation on the exam index did not hold."""
 
@@ -767,6 +794,37 @@ class GateRefused(ReleaseError):
     """The gate's clauses did not hold for the challenger."""
 
     code = "GATE_REFUSED"
+
+
+class GoldenLeaked(GateRefused):
+    """The challenger was trained on images or patients of the sealed golden set."""
+
+    code = "GOLDEN_LEAKED"
+
+
+class NotJudged(ReleaseError):
+    """The release never met the gate, or what was judged is not what lies there."""
+
+    code = "NOT_JUDGED"
+
+
+class ApprovalNeeded(ReleaseError):
+    """The gate could not have told enough: a person must approve the release."""
+
+    code = "APPROVAL_NEEDED"
+
+
+class ApproverNotAllowed(ReleaseError):
+    """Who approves lacks the role for it."""
+
+    code = "APPROVER_NOT_ALLOWED"
+    http_status = 403
+
+
+class ChangeNotCovered(ReleaseError):
+    """No clause of the change-control plan permits this change."""
+
+    code = "CHANGE_NOT_COVERED"
 
 
 class PackagingFailed(ReleaseError):

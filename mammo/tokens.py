@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Literal, get_args
 from mammo.data.durable import make_folder, storing, sweep_drafts, write_file
 from mammo.errors import TokenNameInvalid, TokenNameTaken, TokensUnreadable, TokenUnknown
 
-Role = Literal["predict", "read", "outcomes", "operate"]
+Role = Literal["predict", "read", "outcomes", "operate", "approve"]
 ROLES: tuple[Role, ...] = get_args(Role)
 PREFIX = "mammo_"
 """How every token begins, so that scanners for secrets can find one in the wrong place."""

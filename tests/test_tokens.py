@@ -61,7 +61,7 @@ def test_names_that_no_token_may_have(store: TokenStore, name: str) -> None:
 
 @pytest.mark.parametrize("roles", [[], ["admin"], ["read", "root"]])
 def test_roles_that_no_token_may_have(store: TokenStore, roles: list[str]) -> None:
-    with pytest.raises(TokenNameInvalid, match="predict, read, outcomes, operate"):
+    with pytest.raises(TokenNameInvalid, match="predict, read, outcomes, operate, approve"):
         store.add("pacs", roles)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,15 @@ class GateConfig:
     ----------
     alpha : float
         One-sided error of each bound: the chance that a challenger worse by
-        just the margin passes the clause. A ledger may lower it gate by gate.
+        just the margin passes the clause. The ledger sets it gate by gate.
+    ledger_total, ledger_share, ledger_renewed : float
+        The rule of `mammo.evaluation.ledger.Spending`.
+    margin_original : float
+        Loss of golden AUC tolerated against the first release in service.
+    margin_forgetting : float
+        Loss of AUC tolerated in a cell of site and period, against the best release before.
+    min_power : float
+        Chance that an equal challenger passes below which a person must approve.
     margin_auc, margin_sensitivity, margin_subgroup : float
         Losses against the champion that are tolerated: of golden AUC, of
         golden sensitivity at the target recall rate, of AUC per scanner.
@@ -50,6 +58,12 @@ class GateConfig:
     margin_newest: float = 0.05
     margin_sensitivity: float = 0.06
     margin_subgroup: float = 0.06
+    margin_original: float = 0.03
+    margin_forgetting: float = 0.06
+    min_power: float = 0.5
+    ledger_total: float = 0.2
+    ledger_share: float = 0.125
+    ledger_renewed: float = 0.5
     recall_tolerance: float = 0.02
     max_ece: float = 0.03
     ece_slack: float = 0.01
@@ -84,6 +98,11 @@ class GateConfig:
             margin_newest=0.15,
             margin_sensitivity=0.25,
             margin_subgroup=0.25,
+            margin_original=0.15,
+            margin_forgetting=0.25,
+            min_power=0.3,
+            ledger_total=0.5,
+            ledger_share=0.2,
             recall_tolerance=0.15,
             max_ece=0.10,
             ece_slack=0.10,
@@ -142,6 +161,11 @@ class GateDecision:
     the challenger is as good as the champion (normal approximation with the
     bootstrap's standard error); ``power["exams_for_80_percent"]`` is how many
     golden exams of the same mix would make it 0.8. Empty for a first release.
+
+    ``ledger`` is what the look at the golden set was allowed to spend
+    (`mammo.evaluation.ledger`, with ``account`` and ``spent``); ``forgetting`` the matrix of
+    AUCs, releases by cells of site and period; ``approval`` says why a person must approve
+    a challenger that passed, None where the numbers are enough.
     """
 
     passed: bool
@@ -150,6 +174,9 @@ class GateDecision:
     clauses: tuple[Clause, ...]
     power: dict[str, float]
     alpha: float
+    ledger: dict[str, Any] = field(default_factory=dict)
+    forgetting: dict[str, Any] = field(default_factory=dict)
+    approval: str | None = None
 
     @property
     def failed(self) -> list[str]:
@@ -189,6 +216,9 @@ class GateDecision:
             "clauses": [clause.to_dict() for clause in self.clauses],
             "power": self.power,
             "alpha": self.alpha,
+            "ledger": self.ledger,
+            "forgetting": self.forgetting,
+            "approval": self.approval,
             "summary": self.summary,
         }
 

@@ -7,6 +7,9 @@ Append-only SQL tables (SQLite in WAL mode by default, PostgreSQL by URL):
 - ``episodes``     drift episodes; a unique key, so one action however often the alarm repeats
 - ``watermarks``   how far each reader has read, with its state
 - ``changes``      one record per release put into service
+- ``gates``        every look at the sealed golden set, what it spent and what came out
+- ``approvals``    a person's word on a release that the gate could not tell enough of
+- ``trial_failures``  exams that a release on trial could not score
 
 An answered prediction is durable: ``append_scoring`` returns after the commit has
 reached the disk, and `DurableLog` keeps it in a spool while the database cannot.

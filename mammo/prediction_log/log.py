@@ -13,12 +13,13 @@ import sqlalchemy as sa
 from mammo.exam import Laterality, Outcome
 from mammo.prediction_log.database import batches
 from mammo.prediction_log.frames import label_breasts, label_exams, logged_frame
+from mammo.prediction_log.gate_books import GateBooks
 from mammo.prediction_log.loop_state import LoopState
 from mammo.prediction_log.scorings import EXAM_COLUMNS, Level, Scorings
 from mammo.prediction_log.tables import OUTCOMES, PREDICTIONS, UtcDateTime, to_utc
 
 
-class PredictionLog(Scorings, LoopState):
+class PredictionLog(Scorings, LoopState, GateBooks):
     """Predictions with their outcomes, and what the loop remembers; see `Database`."""
 
     def add_outcomes(self, outcomes: Iterable[Outcome]) -> int:

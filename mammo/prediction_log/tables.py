@@ -112,3 +112,45 @@ CHANGES = sa.Table(
     sa.Column("record", sa.JSON, nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
 )
+
+GATES = sa.Table(
+    "gates",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True, autoincrement=True),
+    # of challenger, champion and account: a release judged again looks at nothing new
+    sa.Column("key", sa.String(64), nullable=False, unique=True),
+    sa.Column("account", sa.Integer, nullable=False),
+    sa.Column("golden", sa.String(64), nullable=False),
+    sa.Column("challenger", sa.String, nullable=False, index=True),
+    sa.Column("challenger_digest", sa.String(64), nullable=False, index=True),
+    sa.Column("champion", sa.String),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("alpha", sa.Double, nullable=False),
+    # null until the verdict is there: a gate that was killed has spent its alpha all the same
+    sa.Column("passed", sa.Boolean),
+    sa.Column("decision", sa.JSON(none_as_null=True)),
+    sa.Column("golden_patients", sa.JSON(none_as_null=True)),
+)
+
+APPROVALS = sa.Table(
+    "approvals",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True, autoincrement=True),
+    sa.Column("release_id", sa.String, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False, unique=True),
+    sa.Column("by", sa.String, nullable=False),
+    sa.Column("roles", sa.String, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+)
+
+TRIAL_FAILURES = sa.Table(
+    "trial_failures",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True, autoincrement=True),
+    sa.Column("release_id", sa.String, nullable=False, index=True),
+    sa.Column("role", sa.String, nullable=False),
+    sa.Column("code", sa.String, nullable=False),
+    sa.Column("request_id", sa.String),
+    sa.Column("at", UtcDateTime, nullable=False, index=True),
+)
