@@ -34,6 +34,7 @@ from mammo.dicom.phantom_tables import (
     truth_rows,
     write_table,
 )
+from mammo.dicom.phantom_variation import Variation, spread
 from mammo.errors import SourceInvalid
 from mammo.exam import Exposure, View
 
@@ -41,13 +42,13 @@ __all__ = [
     "SCANNER_PROFILES",
     "PhantomSet",
     "ScannerProfile",
+    "Variation",
     "list_profiles",
     "write_bad_files",
     "write_phantoms",
 ]
 
 FIRST_DAY = date(2024, 1, 8)
-GOLDEN_RATIO = 0.6180339887498949
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def write_phantoms(
     days: int = 60,
     software_version: str | None = None,
     conspicuity: float = 1.0,
+    variation: Variation | None = None,
     processes: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> PhantomSet:
@@ -89,7 +91,9 @@ def write_phantoms(
 
     Several scanners take turns. Dates rise from ``start`` over ``days``; a
     share ``cancer_rate`` of the exams has a cancer in one breast, evenly spread
-    over the set. ``conspicuity`` scales the contrast of the cancers.
+    over the set. ``conspicuity`` scales the contrast of the cancers;
+    ``variation`` says what else is otherwise, and in which exams. A view that
+    is lost has no file and no row.
     ``processes`` exams are made at a time. ``progress`` is called with
     (done, exams). Raises SourceInvalid for an
     unknown scanner or a number out of range.
@@ -110,12 +114,15 @@ def write_phantoms(
         )
         for index in range(exams)
     ]
+    if variation is not None:
+        orders = [_varied(order, variation, exams) for order in orders]
     rows = []
     for exam_rows in _work(orders, processes):
         rows.append(exam_rows)
         if progress is not None:
             progress(len(rows), exams)
-    written = PhantomSet(directory, exams, 4 * exams, sum(cancers), names)
+    images = sum(len(exam.train) for exam in rows)
+    written = PhantomSet(directory, exams, images, sum(cancers), names)
     write_table(written.train_csv, RSNA_COLUMNS, (row for exam in rows for row in exam.train))
     write_table(written.truth_csv, TRUTH_COLUMNS, (row for exam in rows for row in exam.truth))
     return written
@@ -141,8 +148,20 @@ def _profile(name: str, software_version: str | None) -> ScannerProfile:
 
 def spread_cancers(exams: int, rate: float, seed: int) -> list[bool]:
     """Return which exams have cancer: ``rate`` of them in any stretch, to within one or two."""
-    first = np.random.default_rng([seed, 1]).random()
-    return [(first + index * GOLDEN_RATIO) % 1 < rate for index in range(exams)]
+    return [spread(index, rate, (seed, 1)) for index in range(exams)]
+
+
+def _varied(order: ExamOrder, variation: Variation, exams: int) -> ExamOrder:
+    """Return what the worker needs for an exam of which something is otherwise."""
+    if not variation.holds(order.profile.name, order.index, order.seed):
+        return order
+    strength = variation.strength(order.index, exams)
+    return replace(
+        order,
+        profile=variation.applied(order.profile, strength),
+        older_years=variation.older_years * strength,
+        lost_view=variation.lost_view(order.index, order.seed),
+    )
 
 
 def _work(orders: list[ExamOrder], processes: int) -> Iterator[ExamRows]:
@@ -154,9 +173,14 @@ def _work(orders: list[ExamOrder], processes: int) -> Iterator[ExamRows]:
 
 def write_exam(order: ExamOrder) -> ExamRows:
     """Write the four files of one exam and return its rows."""
-    exam = draw_exam(order.seed, order.index, cancer=order.cancer, conspicuity=order.conspicuity)
+    exam = draw_exam(
+        order.seed, order.index, cancer=order.cancer, conspicuity=order.conspicuity,
+        older_years=order.older_years,
+    )  # fmt: skip
     rows = ExamRows([], [])
     for number, view in enumerate(SCREENING_VIEWS):
+        if number == order.lost_view:
+            continue
         image_id = (order.patient_id * 10 + order.profile.machine_id % 10) * 10 + number
         rng = exam_generator(order.seed, order.index, 1 + number)
         stored, boxes = render_view(exam, view, order.profile, rng)

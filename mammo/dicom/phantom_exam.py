@@ -30,10 +30,12 @@ class PhantomExam:
     cancer_side: Laterality | None
 
 
-def draw_exam(seed: int, index: int, *, cancer: bool, conspicuity: float = 1.0) -> PhantomExam:
+def draw_exam(
+    seed: int, index: int, *, cancer: bool, conspicuity: float = 1.0, older_years: float = 0.0
+) -> PhantomExam:
     """Draw the woman and the lesions of exam ``index`` of a set."""
     rng = exam_generator(seed, index, 0)
-    patient = draw_patient(rng)
+    patient = draw_patient(rng, older_years)
     side = Laterality.LEFT if rng.random() < 0.5 else Laterality.RIGHT
     tumour = draw_cancer(rng, conspicuity)
     lesions = {

@@ -29,6 +29,7 @@ def draw_exposure(
     kvp = 25 + thickness / 15 + rng.normal(0, 0.3)
     charge = 70 * np.exp((thickness - 57) / 40) * (0.8 + 0.5 * patient.glandular)
     charge *= np.sqrt(USUAL_NOISE / profile.noise) * np.exp(rng.normal(0, 0.08))
+    charge *= profile.exposure
     return Exposure(
         round(thickness), round(float(np.clip(force, 50, 200))), round(kvp), round(charge)
     )

@@ -53,9 +53,12 @@ class Outline:
     pectoral_mm: np.ndarray
 
 
-def draw_patient(rng: np.random.Generator) -> Patient:
-    """Draw a woman of 40 to 79; density falls with age as it does in screening."""
-    age = int(np.clip(rng.normal(58, 9), 40, 79))
+def draw_patient(rng: np.random.Generator, older_years: float = 0.0) -> Patient:
+    """Draw a woman of 40 to 79; density falls with age as it does in screening.
+
+    ``older_years`` is added to the mean age of 58.
+    """
+    age = int(np.clip(rng.normal(58 + older_years, 9), 40, 79))
     weights = np.array(list(DENSITY_SHARES.values())) * np.exp(np.arange(4) * (58 - age) * 0.025)
     density = str(rng.choice(list(DENSITY_SHARES), p=weights / weights.sum()))
     common = complex_noise(rng, (2 * SHARED_WAVES, SHARED_WAVES))

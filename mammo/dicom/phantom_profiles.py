@@ -44,7 +44,8 @@ class ScannerProfile:
     the weight of the unsharp mask of radius ``sharpening_mm``;
     ``equalisation`` in (0, 1] the power of thickness at the edge, small where
     the vendor lifts it. ``window`` is (centre, width, VOI LUT Function);
-    None where the file holds a VOI LUT Sequence instead.
+    None where the file holds a VOI LUT Sequence instead. ``exposure`` multiplies
+    the charge that is usual for such noise.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ScannerProfile:
     inverted: bool = False
     transfer_syntax: UID = ExplicitVRLittleEndian
     peak: int = FULL_SCALE
+    exposure: float = 1.0
 
     @property
     def shape(self) -> tuple[int, int]:

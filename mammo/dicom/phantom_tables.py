@@ -26,7 +26,7 @@ ID_SETS = 20_000
 
 @dataclass(frozen=True)
 class ExamOrder:
-    """What one worker needs to write one exam."""
+    """What one worker needs to write one exam; ``lost_view`` is the view that is not written."""
 
     directory: Path
     index: int
@@ -35,6 +35,8 @@ class ExamOrder:
     conspicuity: float
     profile: ScannerProfile
     acquired_on: date
+    older_years: float = 0.0
+    lost_view: int | None = None
 
     @property
     def patient_id(self) -> int:
