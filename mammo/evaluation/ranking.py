@@ -165,6 +165,19 @@ def sensitivity_at(steps: Steps, specificity: float) -> np.ndarray:
     return ((steps.y1 - steps.y0) * np.clip(share, 0, 1)).sum(axis=1)
 
 
+def sensitivity_at_recall(steps: Steps, recall_rate: float) -> np.ndarray:
+    """Return the sensitivity when the highest ``recall_rate`` of rows is recalled (resamples,).
+
+    Of a group of equal scores the share is recalled that is still within that number.
+    """
+    false, true = steps.negatives, steps.positives
+    before = steps.x0 * false + steps.y0 * true
+    size = steps.x1 * false + steps.y1 * true - before
+    open_ = recall_rate * (false + true) - before
+    share = np.divide(open_, size, out=np.zeros_like(size), where=size > EDGE)
+    return ((steps.y1 - steps.y0) * np.clip(share, 0, 1)).sum(axis=1)
+
+
 def specificity_at(steps: Steps, sensitivity: float) -> np.ndarray:
     """Return the specificity where the ROC curve first has this sensitivity (resamples,)."""
     reached = (steps.y1 < sensitivity - EDGE).sum(axis=1)[:, np.newaxis]
