@@ -106,11 +106,12 @@ def measure(
     scored: Scored,
     scores: Mapping[str, np.ndarray],
     config: GateConfig,
-    recall_rate: float = 0.0,
+    recall_rate: float | None = None,
 ) -> Measured:
     """Measure releases (name to scores (exams,)) on the exams of ``scored``.
 
-    ``recall_rate`` is the share of exams recalled at which the sensitivity is read.
+    ``recall_rate`` is the share of exams recalled at which the sensitivity is read; without
+    one it is not, and ``sensitivity`` is empty.
     """
     draws = PatientDraws.of(
         scored.patients, scored.labels, resamples=config.resamples, seed=config.seed
@@ -118,7 +119,10 @@ def measure(
     patient = draws.codes(scored.patients)
 
     def columns(steps: rk.Steps) -> np.ndarray:
-        return np.column_stack([rk.auc(steps), rk.sensitivity_at_recall(steps, recall_rate)])
+        read = [rk.auc(steps)]
+        if recall_rate is not None:
+            read.append(rk.sensitivity_at_recall(steps, recall_rate))
+        return np.column_stack(read)
 
     tables = {}
     for name, one in scores.items():
@@ -126,7 +130,7 @@ def measure(
         tables[name] = np.vstack([draws.once(table), draws.draw(table)])
     return Measured(
         {name: one[:, 0] for name, one in tables.items()},
-        {name: one[:, 1] for name, one in tables.items()},
+        {name: one[:, 1] for name, one in tables.items() if one.shape[1] > 1},
         _scarce_patients(scored),
     )
 

@@ -2,12 +2,22 @@
 
 A gate tests "this challenger is worse by the margin" at a level alpha. With one level
 for every gate, the chance that one of many such challengers gets through grows with
-each look at the same golden set. The ledger bounds it for the life of the set, by the
-online fallback procedure (Tian & Ramdas, "Online control of the familywise error rate",
-Stat. Methods Med. Res. 2021): gate i may spend ``total * share * (1 - share)**(i - 1)``,
-and what a challenger spent that passed goes on to the next gate. The chance that any
-challenger passes that is worse by the margin is at most ``total``, however the gates
-depend on each other.
+each look at the same golden set. The ledger bounds it for the life of the set: a gate may
+spend ``share`` of what is left of ``total``. A refused challenger's alpha is gone; a
+passed one's goes back into the account, since what was shown need not be paid for.
+
+The chance that any challenger passes that is worse by the margin is at most ``total``,
+however the gates depend on each other (an online fallback, Tian & Ramdas, "Online control of
+the familywise error rate", Stat. Methods Med. Res. 2021). Why: call such a challenger bad.
+Let every other challenger pass and every bad one be refused: then the k-th bad one is judged
+at a level that is fixed, and these levels add up to at most ``total``. In truth the level
+at each gate is never higher before the first bad one passes, because a refusal only lowers
+later levels. So the first bad one that passes has a p-value below its fixed level, and the
+chance of any is at most their sum.
+
+Tian & Ramdas hand a passed gate's alpha to the next gate alone. Then levels grow while all
+pass, up to ``total`` itself, and fall at once after a refusal; here they stay
+(`docs/gate.md` has both, measured).
 
 A golden set that has mostly been renewed is another set, and opens another account.
 """
@@ -44,10 +54,11 @@ class Look(NamedTuple):
 
 
 class Allowed(NamedTuple):
-    """What the next gate may spend: its level, the part carried over, and what is left after it.
+    """What the next gate may spend: its level, and what is left in the account after it.
 
-    ``number`` counts the looks at this golden set, from 1; ``left`` is what all later gates
-    have together if this challenger does not pass.
+    ``number`` counts the looks at this golden set, from 1; ``carried`` is what challengers
+    that passed have given back; ``left`` is what all later gates have together if this
+    challenger does not pass.
     """
 
     number: int
@@ -61,12 +72,14 @@ class Allowed(NamedTuple):
 
 
 def next_alpha(rule: Spending, looks: Sequence[Look]) -> Allowed:
-    """Return what the gate after ``looks`` (oldest first, of one golden set) may spend."""
-    number = len(looks) + 1
-    own = rule.total * rule.share * (1 - rule.share) ** (number - 1)
-    carried = looks[-1].alpha if looks and looks[-1].passed else 0.0
-    left = rule.total * (1 - rule.share) ** number
-    return Allowed(number, own + carried, carried, left)
+    """Return what the gate after ``looks`` (oldest first, of one golden set) may spend.
+
+    A gate that was opened and never settled is a look that did not pass.
+    """
+    spent = sum(look.alpha for look in looks if not look.passed)
+    carried = sum(look.alpha for look in looks if look.passed)
+    account = max(rule.total - spent, 0.0)
+    return Allowed(len(looks) + 1, rule.share * account, carried, (1 - rule.share) * account)
 
 
 def is_renewed(rule: Spending, opened_with: Collection[str], patients: Collection[str]) -> bool:
