@@ -19,11 +19,17 @@ _log = logging.getLogger("mammo.deploy")
 
 @dataclass(frozen=True)
 class Why:
-    """Why a release goes into service, and at whose word; part of the record."""
+    """Why a release goes into service, and at whose word; part of the record.
+
+    ``evidence`` is what the guard saw, as plain data. ``clause`` is what permitted the move,
+    `Permit.to_dict`; `Permit.granted` sets it, so that the pointer tells it, too.
+    """
 
     reason: str = "manual"
     episode_key: str | None = None
     by: str = field(default_factory=getpass.getuser)
+    evidence: dict[str, Any] | None = None
+    clause: dict[str, Any] | None = None
 
 
 def last_move(pointer: dict[str, Any]) -> dict[str, Any]:

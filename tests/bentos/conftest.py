@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -27,11 +28,11 @@ from mammo.screening import BreastScore, ExamReport, Refused, ViewScore
 from mammo.settings import Settings
 
 
-def make_release(release_id: str, parent: str | None = None) -> Release:
+def make_release(release_id: str, parent: str | None = None, kind: str = "trained") -> Release:
     return Release(
         id=release_id,
         parent=parent,
-        kind="trained",
+        kind=kind,
         created_at="2026-03-01T09:00:00+00:00",
         target="cancer",
         architecture="fake",
@@ -40,6 +41,7 @@ def make_release(release_id: str, parent: str | None = None) -> Release:
         preprocess=PreprocessConfig(),
         operating_points={"*": OperatingPoint("*", 1.0, 0.0, 0.5, 0.1)},
         metrics={"auc": 0.9},
+        digest=hashlib.sha256(release_id.encode()).hexdigest(),
     )
 
 

@@ -21,6 +21,7 @@ from mammo.errors import ParityError
 from mammo.release import write_json
 from mammo.settings import Settings
 from tests.bentos.conftest import FakeScreener, make_release
+from tests.bentos.judging import approve, judge
 
 
 def load_embedded(directory: Path) -> FakeScreener:
@@ -37,11 +38,17 @@ def accept(_directory: Path) -> None:
     """A smoke test that lets everything pass."""
 
 
-def pack(settings: Settings, release_id: str) -> str:
-    """Put into the store what a build leaves there."""
+def pack(
+    settings: Settings, release_id: str, *, kind: str = "trained", permitted: bool = True
+) -> str:
+    """Put into the store what a build leaves there, judged and approved unless said."""
+    release = make_release(release_id, kind=kind)
     bento = settings.bentoml_home / "bentos" / "screening" / f"{release_id}-c0de"
     (bento / "src" / "release").mkdir(parents=True)
-    write_json(bento / "src" / "release" / "manifest.json", make_release(release_id).to_dict())
+    write_json(bento / "src" / "release" / "manifest.json", release.to_dict())
+    if permitted:
+        judge(settings, release_id, release.digest)
+        approve(settings, release_id, release.digest)
     described = {
         "version": bento.name,
         "labels": {"release": release_id},
