@@ -83,7 +83,7 @@ def write_phantoms(
     days: int = 60,
     software_version: str | None = None,
     conspicuity: float = 1.0,
-    variation: Variation | None = None,
+    variations: Sequence[Variation] = (),
     processes: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> PhantomSet:
@@ -92,7 +92,7 @@ def write_phantoms(
     Several scanners take turns. Dates rise from ``start`` over ``days``; a
     share ``cancer_rate`` of the exams has a cancer in one breast, evenly spread
     over the set. ``conspicuity`` scales the contrast of the cancers;
-    ``variation`` says what else is otherwise, and in which exams. A view that
+    ``variations`` say what else is otherwise, and in which exams. A view that
     is lost has no file and no row.
     ``processes`` exams are made at a time. ``progress`` is called with
     (done, exams). Raises SourceInvalid for an
@@ -114,7 +114,7 @@ def write_phantoms(
         )
         for index in range(exams)
     ]
-    if variation is not None:
+    for variation in variations:
         orders = [_varied(order, variation, exams) for order in orders]
     rows = []
     for exam_rows in _work(orders, processes):
@@ -156,11 +156,12 @@ def _varied(order: ExamOrder, variation: Variation, exams: int) -> ExamOrder:
     if not variation.holds(order.profile.name, order.index, order.seed):
         return order
     strength = variation.strength(order.index, exams)
+    lost = variation.lost_view(order.index, order.seed)
     return replace(
         order,
         profile=variation.applied(order.profile, strength),
-        older_years=variation.older_years * strength,
-        lost_view=variation.lost_view(order.index, order.seed),
+        older_years=order.older_years + variation.older_years * strength,
+        lost_view=order.lost_view if lost is None else lost,
     )
 
 

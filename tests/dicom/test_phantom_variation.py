@@ -76,13 +76,13 @@ def test_a_window_that_is_not_there_stays_away() -> None:
 
 def test_only_what_is_named_changes_in_the_files(tmp_path: Path) -> None:
     sets = {
-        "before": None,
-        "version": Variation(software_version="9.9"),
-        "window": Variation(window=0.4),
-        "lost": Variation(lost_views=1.0),
+        "before": (),
+        "version": (Variation(software_version="9.9"),),
+        "window": (Variation(window=0.2), Variation(window=2.0)),
+        "lost": (Variation(lost_views=1.0),),
     }
-    for name, variation in sets.items():
-        write_phantoms(tmp_path / name, exams=1, scanner="aurora", seed=5, variation=variation)
+    for name, variations in sets.items():
+        write_phantoms(tmp_path / name, exams=1, scanner="aurora", seed=5, variations=variations)
     files = {
         name: {path.name: pydicom.dcmread(path) for path in (tmp_path / name).rglob("*.dcm")}
         for name in sets
