@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     exam_seconds: float = Field(default=120.0, gt=0)
     result_days: float = Field(default=30.0, ge=0)
     keep_original_ids: bool = True
+    image_digest: str | None = None
     data_remote: str | None = None
     data_remote_endpoint: str | None = None
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import getpass
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mammo.changes.books import ChangeBooks
+from mammo.changes.origin import code_origin, container_origin
+from mammo.changes.record import CHANGE_RECORD, Origin, describe_change
+from mammo.changes.signing import record_key, sealed
 from mammo.prediction_log import PredictionLog
 from mammo.release import REGISTRY, Release, write_json
 from mammo.settings import Settings
 
-CHANGE_RECORD = "change_record.json"
 _log = logging.getLogger("mammo.deploy")
 
 
@@ -44,40 +48,34 @@ def last_move(pointer: dict[str, Any]) -> dict[str, Any]:
 
 def is_recorded(pointer: dict[str, Any], settings: Settings) -> bool:
     """Whether the record of the pointer's last move is written."""
-    return _find(PredictionLog(settings.log_url).create(), last_move(pointer)) is not None
+    log, at = PredictionLog(settings.log_url).create(), last_move(pointer)["at"]
+    return any(one["record"].get("at") == at for one in log.changes())
 
 
 def write_change(pointer: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """Write the change record beside the release and in the log, once per move."""
-    log, moved = PredictionLog(settings.log_url).create(), last_move(pointer)
-    known = _find(log, moved)
-    if known is not None:  # a deployment run again
-        return known
+    """Write the change record in the log and beside the release, once per move; return it.
+
+    Killed anywhere and called again, it ends with the same record in both places.
+    """
+    moved, log = last_move(pointer), PredictionLog(settings.log_url).create()
     release = Release.read(Path(moved["release_dir"]))
-    record = {
-        "release": release.id,
-        "kind": release.kind,
-        "parent": release.parent,
-        "previous": id_of(pointer["previous"]),
-        "champion": id_of(pointer),
-        "stage": moved["stage"],
-        "percent": moved.get("percent", 0),
-        "bento_tag": moved["bento_tag"],
-        "digest": release.digest,
-        "data_version": release.data_version,
-        "metrics": release.metrics,
-        "gate": _read(settings.releases_dir / release.id / "gate.json"),
-        **{name: moved[name] for name in ("reason", "episode_key", "by", "at")},
-    }
-    if (settings.releases_dir / release.id).is_dir():
-        write_json(settings.releases_dir / release.id / CHANGE_RECORD, record)
-    log.add_change(release.id, record)
-    return record
+    key = record_key(settings.keys_dir)
+
+    def seal(before: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        return sealed(record, before, key)
+
+    record = describe_change(pointer, moved, release, log, _origin(settings, release.id))
+    written = ChangeBooks(settings.log_url).write_once(moved["at"], seal)
+    beside = settings.releases_dir / release.id
+    if beside.is_dir():
+        write_json(beside / CHANGE_RECORD, written)
+    return written
 
 
-def _find(log: PredictionLog, moved: dict[str, Any]) -> dict[str, Any] | None:
-    same = (one["record"] for one in log.changes() if one["record"].get("at") == moved["at"])
-    return next(same, None)
+def _origin(settings: Settings, release_id: str) -> Origin:
+    registry = _read(settings.releases_dir / release_id / REGISTRY)
+    version = None if registry is None else str(registry["version"])
+    return Origin(code_origin(), container_origin(settings), version)
 
 
 def name_in_mlflow(pointer: dict[str, Any], settings: Settings) -> None:
