@@ -6,6 +6,7 @@
     weights.safetensors the network's parameters, to train on from
     images.parquet      which image of which file it was made with, and its label
     patients.parquet    which patient (pseudonym) it was trained on, calibrated with, sealed from
+    selection.parquet   which of the images were drawn in training, how, and how often
     golden.npz          a stored image, its tensor and its logit
     reference.parquet   exams that were not trained on, scored by this release
     scores.parquet      mammograms that were not trained on, with the network's raw logit
@@ -55,13 +56,20 @@ DIGESTED = (
     "patients.parquet",
     "reference.parquet",
     "scores.parquet",
+    "selection.parquet",
     "weights.safetensors",
 )
-MAY_LACK = frozenset((EXPORT, HEAD, "images.parquet", "scores.parquet"))
+MAY_LACK = frozenset((EXPORT, HEAD, "images.parquet", "scores.parquet", "selection.parquet"))
 """What a release need not have: views may be averaged without a head, and releases made
 before the others were kept do not have them, nor do their children."""
 FOR_TRAINING = frozenset(
-    ("images.parquet", "patients.parquet", "scores.parquet", "weights.safetensors")
+    (
+        "images.parquet",
+        "patients.parquet",
+        "scores.parquet",
+        "selection.parquet",
+        "weights.safetensors",
+    )
 )
 """What serving never opens. A Bento leaves it out: pseudonyms of the patients trained on have
 no place where a release is shipped to. The manifest lists it all the same, so the digest and

@@ -3,8 +3,8 @@
     result = train_release(settings, config="demo")
     result.release.id, result.directory, result.metrics["golden_auc"]
 
-A first release starts from ImageNet; `fine_tune_release` starts from the
-release in service and replays the older scanners.
+A first release starts from ImageNet; a retraining starts from the release in
+service, by the strategy that its configuration names (`mammo.continual.strategy`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from mammo.continual.carry import export_config
 from mammo.continual.checkpoints import RunFolder, open_run, run_key
 from mammo.continual.enough import require_enough
 from mammo.continual.folds import cross_validate
+from mammo.continual.lesson import Lesson, plan_lesson, repeat_lesson
 from mammo.continual.network import fit_network
 from mammo.continual.quarantine import quarantined_exams
 from mammo.continual.seal import RUN_CONFIG, WEIGHTS, Trained, seal_release
+from mammo.continual.selection import selection_digest
 from mammo.continual.split import Parts, known_parts, split_index
 from mammo.continual.start import start_network
+from mammo.continual.strategy import starts_from_parent
 from mammo.continual.trainer import is_first_process, require_launcher
 from mammo.data.index import join_outcomes, read_index, target_values
 from mammo.data.store import read_store_config, store_lock
@@ -117,6 +120,7 @@ def train_release(
     parent: Path | None = None,
     focus: str | None = None,
     split_as: Path | None = None,
+    selection: pd.DataFrame | None = None,
     overrides: Sequence[str] = (),
     seed: int | None = None,
     data_version: str | None = None,
@@ -132,13 +136,16 @@ def train_release(
     config
         The name of a file in `configs/`, a path, or settled already.
     parent
-        Folder of the release whose weights to start from (fine-tuning).
+        Folder of the release to retrain. With ``retraining: scratch`` its weights are
+        not started from, and it is only the ``split_as``.
     focus
-        The scanner to learn while all others are replayed.
+        The scanner to learn; without it, what the parent was not trained on.
     split_as
         Folder of a release whose patients keep their parts although its weights are not
         started from: a training from scratch that is judged against it. It has no
         out-of-fold estimate, like a child.
+    selection
+        Train on these images with these weights (`mammo.continual.selection`) instead of choosing.
     overrides, seed
         ``key=value`` and a seed over a configuration that is read (`read_config`).
     data_version
@@ -156,14 +163,19 @@ def train_release(
     settled = settle_config(settings, config, target, overrides, seed)
     report = progress or (lambda stage, done, total: None)
     index, version = _versioned_index(settings, data_version)
-    before = parent or split_as
+    before = split_as or parent
     parts = split_index(index, settled, known=known_parts(before))
     require_enough(parts, settled, folds=before is None)
-    key, facts = _identity(settled, parts, parent, focus, version)
+    parent = parent if starts_from_parent(settled) else None
+    if selection is None:
+        lesson = plan_lesson(settled, parts.train, parent=parent, focus=focus)
+    else:
+        lesson = repeat_lesson(settled, parts.train, selection, parent=parent)
+    key, facts = _identity(settled, parts, lesson, parent, version)
     runs = settings.home / "runs"
     with open_run(runs, key, facts, first=is_first_process()) as run:
         trained, history = _train(
-            settings, settled, parts, parent, before, focus, version, run, report
+            settings, settled, parts, lesson, parent, before, version, run, report
         )
         release, directory = seal_release(settings, trained, report)
         registered = register_release(settings, release, directory, settled.to_dict(), history)
@@ -174,9 +186,9 @@ def _train(
     settings: Settings,
     config: TrainConfig,
     parts: Parts,
+    lesson: Lesson,
     parent: Path | None,
     before: Path | None,
-    focus: str | None,
     version: str,
     run: RunFolder,
     report: Progress,
@@ -188,16 +200,17 @@ def _train(
         out_of_fold = cross_validate(config, parts, shards, report, run=run)
     net, origin = start_network(config, parent)
     history = fit_network(
-        net, parts.train, shards, config, focus=focus, run=run.part("fit"),
+        net, lesson, shards, config, run=run.part("fit"),
         progress=lambda done, total: report("epochs", done, total),
     )  # fmt: skip
     if not is_first_process():
         raise SystemExit(0)  # the first goes on alone: a release is written once
-    return Trained(config, net, origin, parent, parts, version, out_of_fold), history
+    trained = Trained(config, net, origin, parent, parts, version, out_of_fold, lesson.selection())
+    return trained, history
 
 
 def _identity(
-    config: TrainConfig, parts: Parts, parent: Path | None, focus: str | None, version: str
+    config: TrainConfig, parts: Parts, lesson: Lesson, parent: Path | None, version: str
 ) -> tuple[str, dict[str, Any]]:
     """Return the key of a training and what it stands for: equal keys, equal weights."""
     columns = ["image_id", "sha256", "shard", "shard_row", "scanner"]
@@ -208,7 +221,7 @@ def _identity(
     facts = {
         "config": config.to_dict(),
         "parent": None if parent is None else Release.read(parent).digest,
-        "focus": focus,
+        "selection": selection_digest(lesson.selection()),
         "data_version": version,
         "weights": _weights_digest(config),
         "data": hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest(),

@@ -17,15 +17,15 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.utils.data import DataLoader
 
 from mammo.continual.checkpoints import EpochCheckpoints, RunFolder, rescue_weights
+from mammo.continual.lesson import Lesson, plan_lesson
 from mammo.continual.places import fit_places
 from mammo.continual.trainer import History, build_trainer, draws_of, train_loader, watch_loader
 from mammo.continual.trunk import TRUNK_BATCH, may_keep_maps, trunk_maps
-from mammo.continual.watch import watched_rows
 from mammo.data.augment import build_augment
 from mammo.data.dataset import MapDataset, ViewDataset
 from mammo.data.draws import EpochDraws
-from mammo.data.replay import sampling_weights
 from mammo.errors import SourceInvalid, TrainingDiverged
+from mammo.models.anchors import REPLAYED, Anchor
 from mammo.models.auxiliary import auxiliary_targets
 from mammo.models.breast_net import ViewNet
 from mammo.models.config import TrainConfig
@@ -38,11 +38,10 @@ SMALL_SET = 8
 
 def fit_network(
     net: ViewNet,
-    index: pd.DataFrame,
+    index: pd.DataFrame | Lesson,
     shards_dir: Path,
     config: TrainConfig,
     *,
-    focus: str | None = None,
     maps: Tensor | None = None,
     progress: Progress | None = None,
     run: RunFolder | None = None,
@@ -51,8 +50,8 @@ def fit_network(
 
     Parameters
     ----------
-    focus
-        The scanner that must be learnt; all others are replay.
+    index
+        Labelled rows, all to be learnt; or a lesson that a strategy made of them.
     maps
         `trunk_maps` of the same rows, where they were computed before.
     run
@@ -72,14 +71,15 @@ def fit_network(
         net.eval()
         return history
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    watched = watched_rows(index, config)
+    lesson = index if isinstance(index, Lesson) else plan_lesson(config, index)
     if may_keep_maps(net, config) and maps is None:
-        maps = trunk_maps(net, _dataset(index, shards_dir, config))
+        maps = trunk_maps(net, _dataset(lesson.rows, shards_dir, config))
     kept = maps if may_keep_maps(net, config) else None
     if config.fit == "places":  # solved, not descended to: no epochs
-        return _solve(net, kept, index, config, run)
-    loaders = _loaders(index, watched, kept, shards_dir, config, focus)
-    module = ViewModule(net, config, cached=kept is not None)
+        return _solve(net, kept, lesson.rows, config, run)
+    anchor = lesson.hold(net, shards_dir)
+    loaders = _loaders(lesson, kept, shards_dir, config, anchor)
+    module = ViewModule(net, config, cached=kept is not None, anchor=anchor)
     if config.channels_last:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     history = _fit(module, loaders, config, progress, run)
@@ -155,49 +155,44 @@ def _dataset(index: pd.DataFrame, shards_dir: Path, config: TrainConfig, **more:
 
 
 def _loaders(
-    index: pd.DataFrame,
-    watched: np.ndarray,
+    lesson: Lesson,
     maps: Tensor | None,
     shards_dir: Path,
     config: TrainConfig,
-    focus: str | None,
+    anchor: Anchor | None,
 ) -> tuple[DataLoader[Any], DataLoader[Any] | None]:
     """Return the loader of the rows to train on, and that of the watched ones."""
-    rows, kept = index[~watched], None if maps is None else maps[torch.from_numpy(~watched)]
+    watched = lesson.watched
+    rows, kept = lesson.rows[~watched], None if maps is None else maps[torch.from_numpy(~watched)]
     augment = build_augment(config.seed, config.augment)
-    auxiliary = {
-        name: values.numpy() for name, values in auxiliary_targets(rows, config.auxiliary).items()
-    }
-    more = {"augment": augment, "auxiliary": auxiliary}
+    more = {"augment": augment, "auxiliary": _further_labels(lesson, config, anchor)}
     images = _dataset(rows, shards_dir, config, **more)
-    data = images if kept is None else MapDataset(kept, images.labels, auxiliary)
-    draws = _draws(
-        images.labels, rows["scanner"].to_numpy(), config, focus, cached=kept is not None
-    )
+    data = images if kept is None else MapDataset(kept, images.labels, images.auxiliary)
+    draws = _draws(lesson.weights[~watched], images.labels, config, cached=kept is not None)
     train = train_loader(data, draws, config.workers if kept is None else 0)
     if not watched.any():
         return train, None
-    seen = _dataset(index[watched], shards_dir, config)
+    seen = _dataset(lesson.rows[watched], shards_dir, config)
     if maps is not None:
         seen = MapDataset(maps[torch.from_numpy(watched)], seen.labels)
     return train, watch_loader(seen, config.batch_size, 0 if maps is not None else config.workers)
 
 
+def _further_labels(
+    lesson: Lesson, config: TrainConfig, anchor: Anchor | None
+) -> dict[str, np.ndarray]:
+    """Return the auxiliary labels of the rows to train on and, for an anchor, which are old."""
+    drawn = ~lesson.watched
+    targets = auxiliary_targets(lesson.rows[drawn], config.auxiliary)
+    labels = {name: values.numpy() for name, values in targets.items()}
+    if anchor is not None:
+        labels[REPLAYED] = lesson.replayed[drawn].astype(np.float32)
+    return labels
+
+
 def _draws(
-    labels: np.ndarray,
-    scanners: np.ndarray,
-    config: TrainConfig,
-    focus: str | None,
-    *,
-    cached: bool,
+    weights: np.ndarray, labels: np.ndarray, config: TrainConfig, *, cached: bool
 ) -> EpochDraws:
-    weights = sampling_weights(
-        labels,
-        scanners,
-        positive_share=config.positive_share,
-        focus=focus,
-        replay_share=config.replay_share,
-    )
     return EpochDraws(
         weights,
         labels,

@@ -22,6 +22,7 @@ from mammo.continual.heads import fit_head, has_head
 from mammo.continual.measure import exam_metrics, out_of_fold_metrics
 from mammo.continual.score import score_breast_logits, score_exams, score_views
 from mammo.continual.scores import OUT_OF_FOLD, pooled_views, view_scores, write_scores
+from mammo.continual.selection import REPLAY, write_selection
 from mammo.continual.split import PARTS, Parts
 from mammo.continual.trace import write_images
 from mammo.data.index import target_values
@@ -40,7 +41,10 @@ WEIGHTS = "weights.safetensors"
 
 
 class Trained(NamedTuple):
-    """What a training made, and of what: all that a release is sealed from."""
+    """What a training made, and of what: all that a release is sealed from.
+
+    ``selection`` is None where nothing was trained: what is in the draft stays.
+    """
 
     config: TrainConfig
     net: ViewNet
@@ -49,6 +53,7 @@ class Trained(NamedTuple):
     parts: Parts
     data_version: str
     out_of_fold: OutOfFold | None
+    selection: pd.DataFrame | None = None
 
 
 def seal_release(settings: Settings, trained: Trained, report: Report) -> tuple[Release, Path]:
@@ -81,7 +86,7 @@ def _export(settings: Settings, trained: Trained) -> tuple[Path, Release]:
         target=config.target,
         architecture=config.architecture,
         data_version=trained.data_version,
-        trained_on=_trained_on(trained.parts.train, trained.origin),
+        trained_on=_trained_on(trained),
         preprocess=config.preprocess,
         operating_points={},
         aggregation=config.aggregation,
@@ -100,13 +105,24 @@ def _export(settings: Settings, trained: Trained) -> tuple[Path, Release]:
     return draft, release
 
 
-def _trained_on(train: pd.DataFrame, origin: str) -> str:
+def _trained_on(trained: Trained) -> str:
+    train, selected = trained.parts.train, trained.selection
+    if selected is not None:
+        train = train[train["image_id"].isin(selected["image_id"])]
     scanners = ", ".join(sorted(train["scanner"].dropna().unique()))
     return (
         f"{len(train)} mammograms of {train['patient_id'].nunique()} patients "
         f"({', '.join(sorted(train['source'].unique()))}; scanners: {scanners}); "
-        f"weights from {origin}"
+        f"weights from {trained.origin}{_replayed(trained)}"
     )
+
+
+def _replayed(trained: Trained) -> str:
+    """Return how the parent was retrained, as the end of a sentence."""
+    if trained.parent is None or trained.selection is None:
+        return ""
+    old = int(trained.selection["part"].eq(REPLAY).sum())
+    return f", retrained by {trained.config.retraining} with {old} of the images replayed"
 
 
 def _add_head(
@@ -188,3 +204,5 @@ def _write_tables(
     frames = {name: getattr(parts, name) for name in PARTS}
     labels = {name: target_values(one, config.target) for name, one in frames.items()}
     write_images(draft, frames, labels)
+    if trained.selection is not None:
+        write_selection(draft, trained.selection)

@@ -18,6 +18,7 @@ from mammo.errors import SourceInvalid, SourceNotFound
 from mammo.models.config_checks import (
     require_auxiliary,
     require_choices,
+    require_descent,
     require_kinds,
     require_known,
     require_ranges,
@@ -25,6 +26,8 @@ from mammo.models.config_checks import (
 from mammo.preprocess import PreprocessConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+NOT_OF_TRAINING = frozenset(("change_control_plan",))
+"""Files in `CONFIGS` that configure something else."""
 OWN_RULES = ("augment", "auxiliary", "preprocess", "gate", "export")
 """Settings that are checked where they are resolved, not by their type."""
 
@@ -59,6 +62,12 @@ class TrainConfig:
     ``accumulate`` batches make a step. ``monitor`` ends the training after
     ``patience`` epochs without gain on ``watch_fraction`` of the training
     patients, and keeps the best weights.
+
+    **The retraining.** ``retraining`` is how a release is made from the one in
+    service (`mammo.continual.strategy`; Lightning's processes are ``strategy``).
+    ``replay_images`` bounds what is drawn again of the old rows, 0 being all.
+    ``distill_weight`` and ``distill_temperature`` hold the logits of old images,
+    ``elastic_weight`` the weights that mattered on ``elastic_images`` of them.
 
     **The estimate.** ``folds`` > 1 adds an out-of-fold estimate before the final
     fit, ``shuffles`` of them. ``golden_fraction`` of the patients is sealed for
@@ -105,11 +114,18 @@ class TrainConfig:
     pf1_share: float = 0.5
     sampler: str = "weighted"
     positive_share: float = 0.3
-    replay_share: float = 0.5
     augment: AugmentValue = False
     monitor: str = "none"
     patience: int = 3
     watch_fraction: float = 0.15
+
+    retraining: str = "replay"
+    replay_share: float = 0.5
+    replay_images: int = 0
+    distill_weight: float = 1.0
+    distill_temperature: float = 2.0
+    elastic_weight: float = 1000.0
+    elastic_images: int = 256
 
     precision: str = "32"
     channels_last: bool = False
@@ -205,6 +221,7 @@ def _require_together(config: TrainConfig) -> None:
             "unfreeze_every works on one device: several agree at the start on what is learnt. "
             "Set devices and nodes to 1, or frozen_stages to what shall stay frozen throughout"
         )
+    require_descent(config.fit, config.retraining)
     if config.nodes > 1 and config.folds > 1:
         raise SourceInvalid("folds are cross-validated on one node: set folds or nodes to 1")
     if config.nodes > 1 and config.strategy != "ddp":
@@ -229,9 +246,14 @@ def read_config(name: str, overrides: Sequence[str] = (), **changes: Any) -> Tra
 def _find(name: str) -> Path:
     path = Path(name) if name.endswith((".yaml", ".yml")) else CONFIGS / f"{name}.yaml"
     if not path.is_file():
-        have = ", ".join(sorted(one.stem for one in CONFIGS.glob("*.yaml")))
+        have = ", ".join(config_names())
         raise SourceNotFound(f"No configuration {name!r}. There are: {have}; or give a .yaml file.")
     return path
+
+
+def config_names() -> list[str]:
+    """Return the names that `read_config` knows, sorted."""
+    return sorted({path.stem for path in CONFIGS.glob("*.yaml")} - NOT_OF_TRAINING)
 
 
 def _read_with_base(path: Path) -> dict[str, Any]:

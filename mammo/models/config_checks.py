@@ -13,6 +13,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "aggregation": ("mean", "max", "breast_head", "exam_head"),
     "fit": ("gradient", "places"),
     "loss": ("bce", "weighted_bce", "focal", "pf1"),
+    "retraining": ("replay", "scratch", "fine_tune", "distill", "ewc"),
     "sampler": ("weighted", "per_batch"),
     "monitor": ("none", "watch_auc", "watch_loss"),
     "precision": ("32", "bf16-mixed", "16-mixed"),
@@ -57,6 +58,11 @@ RANGES: dict[str, tuple[float, float]] = {
     "target_sensitivity": (0.0001, 0.9999),
     "prevalence": (0.00001, 0.9999),
     "replay_share": (0, 1),
+    "replay_images": (0, 100_000_000),
+    "distill_weight": (0, 1000),
+    "distill_temperature": (0.01, 100),
+    "elastic_weight": (0, 1e9),
+    "elastic_images": (1, 1_000_000),
     "devices": (1, 1024),
     "nodes": (1, 1024),
     "workers": (0, 1024),
@@ -97,6 +103,15 @@ def require_ranges(values: Mapping[str, Any]) -> None:
         value = values.get(name)
         if value is not None and not low <= value <= high:
             raise SourceInvalid(f"{name} is {value:g}; allowed are {low:g} to {high:g}")
+
+
+def require_descent(fit: str, retraining: str) -> None:
+    """Raise SourceInvalid for a network that is solved and a retraining that needs descent."""
+    if fit == "places" and retraining in ("distill", "ewc"):
+        raise SourceInvalid(
+            f"retraining is {retraining}, which holds the weights while they descend, but fit: "
+            "places solves them at once: set retraining to replay, fine_tune or scratch"
+        )
 
 
 def require_kinds(values: Mapping[str, Any], kinds: Kinds, block: str = "") -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mammo.errors import TrainingDiverged
+from mammo.models.anchors import Anchor
 from mammo.models.auxiliary import auxiliary_losses
 from mammo.models.averaging import Best, WeightAverage
 from mammo.models.breast_net import ViewNet
@@ -31,11 +32,15 @@ class ViewModule(lightning.LightningModule):
     ``cached`` says that batches hold the trunk's maps instead of images. What is
     evaluated and kept is the moving average of the weights, as in the leading
     RSNA solutions. Training on after a loss that is no number would only destroy
-    what was learnt: `TrainingDiverged` says where it happened.
+    what was learnt: `TrainingDiverged` says where it happened. ``anchor``
+    holds the network to the release that it started from.
     """
 
-    def __init__(self, net: ViewNet, config: TrainConfig, *, cached: bool) -> None:
+    def __init__(
+        self, net: ViewNet, config: TrainConfig, *, cached: bool, anchor: Anchor | None = None
+    ) -> None:
         super().__init__()
+        self.anchor = anchor
         self.net, self.config, self.cached = net, config, cached
         self.average = WeightAverage(net, config.ema_decay)
         self.best = Best(config.monitor)
@@ -78,14 +83,19 @@ class ViewModule(lightning.LightningModule):
         unfreeze(self.net, self.current_epoch, frozen_stages=self._frozen, every=every)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Loss of the target and, weighted, of the auxiliary labels."""
+        """Loss of the target and, weighted, of the auxiliary labels and of the anchor."""
         inputs, labels = batch[:2]
         features = self.features(inputs)
         assert self._loss is not None
-        loss = self._loss(self.net.logits(features), labels)
+        logits = self.net.logits(features)
+        loss = self._loss(logits, labels)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
         if self.config.auxiliary:
             loss = loss + self._auxiliary_loss(features, batch[2])
+        if self.anchor is not None:
+            held = self.anchor.loss(self.net, batch, logits, cached=self.cached)
+            self.log("train_anchor_loss", held, on_step=False, on_epoch=True)
+            loss = loss + held
         self._check_later(loss)
         return loss
 

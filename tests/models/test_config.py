@@ -12,7 +12,7 @@ import yaml
 
 from mammo.continual.start import start_network
 from mammo.errors import SourceInvalid
-from mammo.models.config import CONFIGS, TrainConfig, read_config
+from mammo.models.config import CONFIGS, TrainConfig, config_names, read_config
 from mammo.models.config_checks import AUXILIARY, CHOICES, RANGES
 from mammo.models.losses import build_loss
 
@@ -42,6 +42,8 @@ from mammo.models.losses import build_loss
         ({"unfreeze_every": 1, "devices": 2}, "unfreeze_every works on one device"),
         ({"nodes": 2, "folds": 5, "strategy": "ddp"}, "cross-validated on one node"),
         ({"nodes": 2}, "need strategy: ddp"),
+        ({"retraining": "distil"}, r"retraining is 'distil' \(did you mean distill\?\)"),
+        ({"fit": "places", "retraining": "ewc"}, "retraining is ewc, which holds the weights"),
     ],
 )
 def test_what_is_refused(values: dict[str, Any], told: str) -> None:
@@ -103,7 +105,7 @@ def test_a_file_holds_the_differences_to_its_base(tmp_path: Path) -> None:
         read_config(str(tmp_path / "own.yaml"))
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+@pytest.mark.parametrize("name", config_names())
 def test_every_configuration_builds_its_network_and_loss(name: str) -> None:
     config = replace(read_config(name), pretrained=False)
     net, _ = start_network(config)

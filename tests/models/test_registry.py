@@ -10,7 +10,7 @@ import torch
 
 from mammo.errors import SourceInvalid, SourceNotFound
 from mammo.models.breast_net import FrozenEncoder, OutputsGraph, ViewNet, build_view_net
-from mammo.models.config import CONFIGS, TrainConfig, read_config
+from mammo.models.config import TrainConfig, config_names, read_config
 from mammo.models.pooling import POOLINGS, build_pooling
 from mammo.models.registry import BACKBONES
 from tests.models.graphs import export_graph, run_graph
@@ -130,7 +130,7 @@ def test_unknown_model_suggests_the_nearest(name: str, message: str) -> None:
         build_view_net(name)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+@pytest.mark.parametrize("name", config_names())
 def test_every_configuration_is_valid(name: str) -> None:
     config = read_config(name)
     assert config.name == name
