@@ -2,8 +2,8 @@
 
 The signature (Ed25519, RFC 8032) is over a context of its own and the record's canonical JSON
 without the signature: keys in order, ASCII, no spaces, a newline. A record's hash is the SHA-256
-of the same text with the signature. Records written before records were signed have neither; the
-first signed one vouches for them by its ``before``.
+of the same text with the signature. Records written before records were signed have neither: the
+``before`` of the first signed one is the SHA-256 of all their texts in order.
 """
 
 from __future__ import annotations
@@ -51,6 +51,15 @@ def hash_of(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(to_line(dict(record))).hexdigest()
 
 
+def follows(before: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the ``before`` of a record after these: None where there are none."""
+    if not before:
+        return None
+    if is_signed(before[-1]):
+        return hash_of(before[-1])
+    return hashlib.sha256(b"".join(to_line(dict(one)) for one in before)).hexdigest()
+
+
 def is_signed(record: Mapping[str, Any]) -> bool:
     """Whether it has a signature at all; whether that holds, `check_signature` says."""
     return bool(record.get("signature"))
@@ -58,10 +67,7 @@ def is_signed(record: Mapping[str, Any]) -> bool:
 
 def sealed(record: Record, before: Sequence[Mapping[str, Any]], key: Ed25519PrivateKey) -> Record:
     """Return the record as the one after ``before``: numbered from 1, chained, signed."""
-    placed = record | {
-        "number": len(before) + 1,
-        "before": hash_of(before[-1]) if before else None,
-    }
+    placed = record | {"number": len(before) + 1, "before": follows(before)}
     return placed | {
         "signature": {
             "algorithm": ALGORITHM,
