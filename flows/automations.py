@@ -24,7 +24,7 @@ ACTING = ("recalibrate_and_retrain", "retrain")
 """The actions of an episode that call for the retraining flow."""
 WINDOW = timedelta(seconds=60)
 LOST_AFTER = timedelta(minutes=2)
-"""Longer than the window, or the automation would ignore the second event."""
+"""Longer than the window and than an event takes: its run is not started a second time."""
 
 
 def episode_event(episode: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def lost_episodes(
     """Return episodes that call for action and that no flow run has taken up.
 
     An event can be lost (the server was down, its store keeps a week); an
-    episode that is still ``open`` after a while is emitted again.
+    episode that is still ``open`` after a while is started without one.
     """
     return [
         dict(episode)

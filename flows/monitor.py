@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import Any
 
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
-from prefect.client.orchestration import get_client
-from prefect.exceptions import ObjectNotFound
 
-from flows.automations import emit_episode, lost_episodes
+from flows import flow_runs
+from flows.automations import emit_episode
 from flows.retries import unforeseen
-from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings, read_settings
-from monitoring.episodes import abandoned_updates
 from monitoring.evidence_page import episode_file
 from monitoring.pages import run_links
 from monitoring.policy import read_policy
 from monitoring.run import run_monitor
-
-if TYPE_CHECKING:
-    from prefect.client.orchestration import SyncPrefectClient
 
 
 @task(retries=2, retry_delay_seconds=10, retry_condition_fn=unforeseen)
@@ -34,32 +26,13 @@ def watch(settings: Settings) -> dict[str, Any]:
 @task(retries=2, retry_delay_seconds=10)
 def free_abandoned(settings: Settings) -> list[str]:
     """Give back episodes whose run crashed or failed; return the keys of those given back."""
-    log = PredictionLog(settings.log_url)
-    acting = [one for one in log.episodes("acting") if one["flow_run_id"]]
-    if not acting:
-        return []
-    with get_client(sync_client=True) as client:
-        states = {run: _state(client, run) for run in {one["flow_run_id"] for one in acting}}
-    return [
-        key
-        for key, values in abandoned_updates(acting, states).items()
-        if log.update_episode(key, if_status="acting", **values)
-    ]
-
-
-def _state(client: SyncPrefectClient, run_id: str) -> str | None:
-    """Return the state type of a flow run; None for a run that does not exist."""
-    try:
-        state = client.read_flow_run(UUID(run_id)).state
-    except (ObjectNotFound, ValueError):  # ValueError: not the id of any flow run
-        return None
-    return "PENDING" if state is None else str(state.type.value)
+    return flow_runs.free_abandoned(settings)
 
 
 @task(retries=2, retry_delay_seconds=10)
-def find_lost(settings: Settings) -> list[dict[str, Any]]:
-    """Return the open episodes whose event led to no run."""
-    return lost_episodes(PredictionLog(settings.log_url).episodes(), datetime.now(UTC))
+def start_lost(settings: Settings) -> list[str]:
+    """Start a run for each open episode whose event led to none; return their keys."""
+    return flow_runs.start_lost(settings)
 
 
 @task(retries=3, retry_delay_seconds=5)
@@ -115,8 +88,8 @@ def monitor() -> dict[str, Any]:
     settings = read_settings()
     report = watch(settings)
     free_abandoned(settings)
-    told = [*report["episodes_opened"], *find_lost(settings)]
-    for episode in told:
+    for episode in report["episodes_opened"]:
         tell(episode)
-    explain(report, told)
+    start_lost(settings)
+    explain(report, report["episodes_opened"])
     return report

@@ -41,6 +41,9 @@ class MonitorConfig:
     ``trace_exams`` points for the picture, ``window_exams`` exams for the reports.
     ``evidently_on`` says when Evidently's report is made: it takes some seconds of CPU. With
     ``policy`` ``evidently`` it is made in every run.
+
+    Without any drift, retraining starts when ``retrain_exams`` exams with an outcome are
+    there that the newest network was trained without, ``retrain_cancers`` of them cancers.
     """
 
     policy: Policy = "control"
@@ -95,6 +98,8 @@ class MonitorConfig:
     evidently_threshold: float = 0.05
     evidently_share: float = 0.5
     keep_reports: int = 40
+    retrain_exams: int = 500
+    retrain_cancers: int = 20
     seed: int = 7
 
     @property

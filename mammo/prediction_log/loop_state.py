@@ -52,15 +52,20 @@ class LoopState(Database):
             connection.execute(EPISODES.insert().values(**row))
         return True
 
-    def update_episode(self, key: str, *, if_status: str | None = None, **values: Any) -> bool:
+    def update_episode(
+        self, key: str, *, if_status: str | None = None, if_run: str | None = None, **values: Any
+    ) -> bool:
         """Change columns of an episode; True if it was there (and in ``if_status``).
 
         ``update_episode(key, if_status="open", status="acting")`` lets exactly one
-        of several callers go on.
+        of several callers go on. ``if_run`` changes it only while it is that flow
+        run's: who read it as another's must not take it from its new owner.
         """
         change = EPISODES.update().where(EPISODES.c.key == key).values(**plain(values))
         if if_status is not None:
             change = change.where(EPISODES.c.status == if_status)
+        if if_run is not None:
+            change = change.where(EPISODES.c.flow_run_id == if_run)
         with self._writing(EPISODES) as connection:
             return connection.execute(change).rowcount == 1
 

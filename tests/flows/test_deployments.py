@@ -34,6 +34,7 @@ PARAMETERS = {
         "release_id", "rollback", "reason", "episode_key", "stage", "percent", "stop_challenger",
     ],
     "monitor": [],
+    "reconcile": [],
     "retrain": ["episode_key", "reason", "minimum_labelled"],
     "refine": [],
 }  # fmt: skip
@@ -125,11 +126,13 @@ def test_the_event_is_about_the_episode_and_tells_no_exam() -> None:
         ({"action": "quarantine"}, False),
     ],
 )
-def test_which_episodes_are_emitted_again(changes: dict[str, Any], lost: bool) -> None:
+def test_which_episodes_are_started_without_their_event(
+    changes: dict[str, Any], lost: bool
+) -> None:
     assert bool(lost_episodes([episode(**changes)], AT)) is lost
 
 
-def test_a_second_event_is_not_ignored_by_the_automation() -> None:
+def test_an_event_on_its_way_is_waited_for() -> None:
     assert LOST_AFTER > WINDOW
 
 

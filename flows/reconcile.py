@@ -1,0 +1,118 @@
+"""The reconcile flow: every ten minutes, bring what was begun to its end, once.
+
+Events get lost, workers and servers are killed, deployments end before their record. Each
+step here looks at what is there (the log, the pointer, Prefect's runs) and does what is
+missing under a key that the database or the server keeps once, so that it may run at any
+time, twice or beside the monitor. It also starts retraining when enough exams with an
+outcome have come since the newest network was trained.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+
+from bentos.screening.finishing import finish_move
+from flows import flow_runs
+from flows.flow_runs import RETRAIN
+from flows.retries import unforeseen
+from mammo.continual.fresh_labels import FreshLabels, fresh_labels
+from mammo.prediction_log import PredictionLog
+from mammo.settings import Settings, read_settings
+from monitoring.config import MonitorConfig
+from monitoring.episodes import ACTING, OPEN
+from monitoring.policy import read_policy
+
+LABELS = "labels"
+"""The reason of a retraining that new outcomes have started."""
+again = task(retries=2, retry_delay_seconds=10, retry_condition_fn=unforeseen)
+
+
+@again
+def crash_dead(settings: Settings) -> list[str]:
+    """Mark runs whose process is gone."""
+    return flow_runs.crash_dead(settings)
+
+
+@again
+def free_abandoned(settings: Settings) -> list[str]:
+    """Give back episodes whose run crashed or failed; return the keys of those given back."""
+    return flow_runs.free_abandoned(settings)
+
+
+@again
+def start_lost(settings: Settings) -> list[str]:
+    """Start a run for each open episode whose event led to none; return their keys."""
+    return flow_runs.start_lost(settings)
+
+
+@again
+def start_on_labels(settings: Settings) -> dict[str, Any] | None:
+    """Start retraining when enough exams with an outcome are new; return what is there."""
+    fresh = fresh_labels(settings)
+    if fresh is None:
+        return None
+    started = are_enough(fresh, read_policy(settings)) and not is_busy(settings)
+    return fresh.to_dict() | {"started": _start(settings, fresh) if started else None}
+
+
+def are_enough(fresh: FreshLabels, policy: MonitorConfig) -> bool:
+    """Say whether exams and cancers with an outcome reach what the policy asks for."""
+    return fresh.exams >= policy.retrain_exams and fresh.cancers >= policy.retrain_cancers
+
+
+def is_busy(settings: Settings) -> bool:
+    """Say whether a retraining runs or waits, or an episode will start one: one at a time."""
+    if any(
+        one["status"] == ACTING or (one["status"] == OPEN and "retrain" in one["action"])
+        for one in PredictionLog(settings.log_url).create().episodes()
+    ):
+        return True
+    with get_client(sync_client=True) as client:
+        return bool(flow_runs.under_way(client, RETRAIN))
+
+
+def _start(settings: Settings, fresh: FreshLabels) -> str | None:
+    """Start a run; a set of outcomes that three runs have failed on waits until it has grown."""
+    grown = fresh.exams // read_policy(settings).retrain_exams
+    key = f"{LABELS}:{fresh.newest}:{grown}"
+    with get_client(sync_client=True) as client:
+        run = flow_runs.start_once(client, RETRAIN, key, {"reason": LABELS})
+    return None if run is None else str(run)
+
+
+@again
+def finish_deployment(settings: Settings) -> dict[str, Any] | None:
+    """End a deployment that was killed before its record; None where there is none."""
+    report = finish_move(settings)
+    return None if report is None else report.to_dict()
+
+
+@task
+def explain(done: dict[str, Any]) -> None:
+    """Leave what was brought to an end in the Prefect UI; nothing where nothing was."""
+    lines = [f"- {name.replace('_', ' ')}: {told}" for name, told in done.items() if told]
+    if lines:
+        create_markdown_artifact(
+            key="reconcile",
+            markdown="\n".join(["## Brought to an end", *lines]),
+            description="What was begun and had not ended",
+        )
+
+
+@flow(name="reconcile", persist_result=True, result_serializer="json")
+def reconcile() -> dict[str, Any]:
+    """Free, start and finish what was left over; return what was done."""
+    settings = read_settings()
+    done: dict[str, Any] = {
+        "crashed_runs": crash_dead(settings),
+        "freed_episodes": free_abandoned(settings),
+        "started_episodes": start_lost(settings),
+        "new_labels": start_on_labels(settings),
+    }
+    done["finished_deployment"] = finish_deployment(settings)  # last: it needs the service
+    explain(done)
+    return done
