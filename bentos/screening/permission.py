@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from bentos.screening.change_record import Why, id_of
-from mammo.changes.coverage import ROLLOUT, Asked, asked_of, cover, gate_lacks, trigger_of
+from mammo.changes.coverage import (
+    ROLLOUT,
+    Asked,
+    asked_of,
+    cover,
+    gate_lacks,
+    trial_cleared,
+    trigger_of,
+)
 from mammo.changes.plan import ChangePlan, PlanClause
 from mammo.changes.plan_file import PLAN_PATH, plan_from, read_plan
 from mammo.errors import ApprovalNeeded, GateRefused, NotJudged, PlanInvalid
@@ -226,7 +234,8 @@ class _Case:
         )
 
     def _cleared_by_guard(self) -> bool:
-        return self.why.reason == ROLLOUT and bool(self.why.evidence)
+        cleared = trial_cleared(self.why.evidence, self.release.id)
+        return self.why.reason == ROLLOUT and cleared
 
 
 def _champion(settings: Settings, pointer: Row | None) -> Release | None:

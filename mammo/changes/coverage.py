@@ -127,3 +127,11 @@ def gate_lacks(clause: PlanClause, decided: Iterable[Mapping[str, Any]]) -> list
     """
     held = {one["name"] for one in decided if one["required"] and one["passed"]}
     return [name for name in clause.gate if name not in held]
+
+
+def trial_cleared(evidence: Mapping[str, Any] | None, release_id: str) -> bool:
+    """Whether the guard's evidence says that every check of this release's trial is cleared."""
+    trial = (evidence or {}).get("guard") or {}
+    checks = trial.get("checks") or ()
+    cleared = all(one.get("verdict") == "cleared" for one in checks)
+    return bool(checks) and cleared and trial.get("release") == release_id

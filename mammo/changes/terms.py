@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mammo.changes.coverage import ROLLOUT, gate_lacks
+from mammo.changes.coverage import ROLLOUT, gate_lacks, trial_cleared
 from mammo.changes.plan import ChangePlan, PlanClause
 
 STAGE_MOVES = {
@@ -77,7 +77,7 @@ def _check_gate(own: PlanClause, record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _check_trial(own: PlanClause, record: Mapping[str, Any]) -> Iterator[str]:
-    cleared = record["trigger"] == ROLLOUT and bool(record["guard"])
+    cleared = record["trigger"] == ROLLOUT and trial_cleared(record["guard"], record["release"])
     if not cleared and record["approval"] is None:
         yield (
             f"clause {own.id} leads over {', '.join(own.stages)}; neither did the guard clear a "

@@ -137,7 +137,13 @@ def test_gate_without_power_asks_for_a_person(settings: Settings) -> None:
     assert permit.text.endswith("approved by dr-k.")
 
 
-CLEARED = {"checks": [{"name": "errors", "state": "cleared"}]}
+def seen(release: str = "r-2", **verdicts: str) -> dict[str, Any]:
+    """What the guard tells of a trial."""
+    checks = [{"name": name, "verdict": verdict} for name, verdict in verdicts.items()]
+    return {"guard": {"release": release, "checks": checks}}
+
+
+CLEARED = seen(errors="cleared", latency="cleared")
 
 
 @pytest.mark.parametrize(
@@ -145,6 +151,11 @@ CLEARED = {"checks": [{"name": "errors", "state": "cleared"}]}
     [
         (True, {"reason": "rollout", "evidence": CLEARED, "by": "guard"}, False, "C11"),
         (True, {"reason": "rollout"}, False, None),
+        (True, {"reason": "rollout", "evidence": {"note": "all is well"}}, False, None),
+        (True, {"reason": "rollout", "evidence": seen()}, False, None),
+        (True, {"reason": "rollout", "evidence": seen(errors="open")}, False, None),
+        (True, {"reason": "rollout", "evidence": seen("r-9", errors="cleared")}, False, None),
+        (True, {"reason": "manual", "evidence": CLEARED}, False, None),
         (True, {"reason": "manual"}, False, None),
         (True, {"reason": "manual"}, True, "C11"),
         (False, {"reason": "manual"}, True, "C5"),
