@@ -50,6 +50,13 @@ class Patience:
         """Return the seconds until the deadline, at least 0; None where there is none."""
         return None if self._until is None else max(0.0, self._until - time.monotonic())
 
+    def part(self, share: float) -> Patience:
+        """Return the patience of the same caller that ends after a share of the time left."""
+        left = self.remaining()
+        part = Patience(None if left is None else max(share * left, 1e-3))
+        part._left = self._left
+        return part
+
     def require(self) -> None:
         """Go on, or raise RequestCancelled or DeadlineExceeded."""
         if self.cancelled:

@@ -13,12 +13,17 @@ new one, never half. Keys:
     The release tried beside the champion, or null: the same three keys,
     ``stage`` (``shadow``: scores the same exams, answers none; ``canary``:
     answers a share of them), ``percent`` (that share, 0 in shadow) and ``since``.
+    Where the guard leads it through a rollout, ``plan``: ``stages`` and when it
+    ``began``.
+``probation``
+    ``since`` when the champion is watched with its predecessor ready to answer,
+    or null once that has ended.
 ``moved``
     The last change of any of this, for its record: ``at``, ``stage``
     (``champion``, ``shadow``, ``canary``, ``stopped``), the release's three
-    keys, and why: ``reason``, ``episode_key``, ``by``.
+    keys, and why: ``reason``, ``episode_key``, ``by``, ``evidence``.
 
-Pointers written before there were challengers lack the last two.
+Pointers written before there were challengers or a probation lack these keys.
 """
 
 from __future__ import annotations

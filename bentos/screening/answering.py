@@ -13,13 +13,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from bentos.screening.asked import require_same
 from bentos.screening.metrics import Metrics
-from bentos.screening.rollout import InService, Rollout, Route
+from bentos.screening.rollout import Rollout
 from bentos.screening.shadow import ShadowScorer
+from bentos.screening.trying import Scored, Trying
 from bentos.screening.upload import ReceivedFile
 from mammo.audit import AuditLog
 from mammo.contract import ScoredExam
@@ -35,7 +36,7 @@ from mammo.errors import (
 from mammo.patience import Patience
 from mammo.prediction_log.durable import DurableLog
 from mammo.results import ResultStore
-from mammo.scoring import ReadExam, Scoring
+from mammo.scoring import Scoring
 from mammo.settings import Settings
 
 FILES_DIGEST = "files_sha256"
@@ -75,16 +76,6 @@ class Answered:
     replayed: bool = False
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """What was read, by which release it was read, what was said of it, and in which role."""
-
-    read: ReadExam
-    reader: InService
-    scoring: Scoring
-    route: Route
-
-
 class Answering:
     """Scores exams for callers; safe to call from several threads."""
 
@@ -99,7 +90,8 @@ class Answering:
         metrics: Metrics,
     ) -> None:
         self.settings, self.rollout, self.durable = settings, rollout, durable
-        self.results, self.audit, self.shadow, self.metrics = results, audit, shadow, metrics
+        self.results, self.audit, self.metrics = results, audit, metrics
+        self._trying = Trying(settings, rollout, durable, shadow, metrics)
 
     def answer(self, order: Order) -> Answered:
         """Score, log and audit an exam, or return the answer that its request got before.
@@ -145,7 +137,7 @@ class Answering:
         return None if row is None else self._replayed(order, _from_log(row))
 
     def _answer_anew(self, order: Order) -> Answered:
-        scored = self._score(order)
+        scored = self._trying.score(order)
         report, role = scored.scoring.report, scored.route.role
         order.patience.require()  # from here on it is a prediction
         with self.metrics.stage("log"):
@@ -159,60 +151,10 @@ class Answering:
             self._keep(order, scored.scoring, body)
         self._audit(order, report.exam_id, report.release_id, body["decision"], 200)
         self.metrics.count_report(report)
-        self._shadow(order, scored)
+        self._trying.offer_shadow(order, scored)
         return Answered(body)
 
-    def _score(self, order: Order) -> _Scored:
-        """Read and score by the release that the exam falls to; by the champion if that fails."""
-        champion = self.rollout.require()
-        with self.metrics.stage("read"):
-            read = self._read(champion, order)
-        route = self.rollout.route(read.views[0].mammogram.exam_id)
-        with self.metrics.stage("score"):
-            if route.role == "canary":
-                try:
-                    scoring = self._score_by(route.answering, champion, read, order)
-                    return _Scored(read, champion, scoring, route)
-                except (DeadlineExceeded, RequestCancelled):
-                    raise
-                except Exception as error:  # noqa: BLE001 - a canary's fault is not the caller's
-                    self._note_canary(route, error)
-                    route = Route(champion, "champion", None)
-            scoring = self._score_by(route.answering, champion, read, order)
-            return _Scored(read, champion, scoring, route)
-
-    def _score_by(
-        self,
-        chosen: InService,
-        reader: InService,
-        read: ReadExam,
-        order: Order,
-        in_shadow: bool = False,
-    ) -> Scoring:
-        if not chosen.screener.same_preparation(reader.screener):
-            read = self._read(chosen, order)
-        return chosen.screener.score_read(read, patience=order.patience, side_by_side=not in_shadow)
-
-    def _read(self, chosen: InService, order: Order) -> ReadExam:
-        """Read the files, which go by their position: names stay with the caller."""
-        numbered = [(str(i), one.data) for i, one in enumerate(order.files, start=1)]
-        return chosen.screener.read_exam(
-            numbered,
-            key=self.settings.pseudonym_key(),
-            site=self.settings.site,
-            patience=order.patience,
-            identity=self.settings.keep_original_ids,
-        )
-
-    def _note_canary(self, route: Route, error: Exception) -> None:
-        self.metrics.canary_failures.labels(route.answering.release.id).inc()
-        _log.error(
-            "canary %s failed with %s; the champion answers",
-            route.answering.release.id,
-            type(error).__name__,
-        )
-
-    def _body(self, order: Order, scored: _Scored) -> dict[str, Any]:
+    def _body(self, order: Order, scored: Scored) -> dict[str, Any]:
         release, report = scored.route.answering.release, scored.scoring.report
         answer = ScoredExam.of(
             report,
@@ -230,26 +172,6 @@ class Answering:
         except (DiskFull, StoreReadOnly) as error:
             self.metrics.results_lost.inc()
             _log.error("a result could not be kept: %s", error.code)
-
-    def _shadow(self, order: Order, scored: _Scored) -> None:
-        """Let the challenger score the exam later, if it is in the shadow; nobody waits."""
-        challenger = scored.route.shadow
-        if challenger is None:
-            return
-        alike = challenger.screener.same_preparation(scored.reader.screener)
-        unhurried = replace(
-            order,
-            patience=Patience(self.settings.exam_seconds),
-            files=[] if alike else order.files,  # a file is held only while it may be read again
-        )
-
-        def work() -> None:
-            scoring = self._score_by(
-                challenger, scored.reader, scored.read, unhurried, in_shadow=True
-            )
-            self.durable.append(order.request_id, scoring.report.to_log_rows("shadow"))
-
-        self.shadow.offer(work)
 
     def _replayed(self, order: Order, answer: dict[str, Any]) -> Answered:
         body = {name: value for name, value in answer.items() if name != FILES_DIGEST}

@@ -1,9 +1,9 @@
 """Moves the pointer: which packaged release the running service serves, or tries.
 
 The order of steps is such that a deployment killed anywhere can be run again:
-smoke test, pointer, the word of every worker, MLflow, record. What is in service is what
-the pointer says and the service confirms; the record is written once for each
-move of the pointer, from what the pointer says of it.
+permission, smoke test, pointer, the word of every worker, MLflow, record. What is in
+service is what the pointer says and the service confirms; the record is written once
+for each move of the pointer, from what the pointer says of it.
 """
 
 from __future__ import annotations
@@ -27,21 +27,27 @@ from bentos.screening.change_record import (
 from bentos.screening.confirmation import Doubt, Part, require_running, wait_for
 from bentos.screening.loading import VerifiedLoad
 from bentos.screening.packaging import find_packaged
+from bentos.screening.permission import require_permitted
 from bentos.screening.pointing import (
+    STAGES,
+    Change,
     Pointer,
+    plan_of,
+    require_share,
     rolled_back,
+    target_of,
+    unless_moved,
     with_challenger,
     with_champion,
     without_challenger,
 )
-from mammo.errors import DeployFailed
+from mammo.errors import DeployFailed, ReleaseNotFound
 from mammo.pointer import read_pointer, remove_pointer, write_pointer
 from mammo.settings import Settings
 
 __all__ = ["STAGES", "DeployReport", "Why", "deploy_release", "rollback", "stop_challenger"]
 
 Check = Callable[[Path], object]
-STAGES = ("champion", "shadow", "canary")
 SECONDS = 60.0
 
 
@@ -79,6 +85,7 @@ def deploy_release(
     timeout: float = SECONDS,
     wait: bool = True,
     check: Check | None = None,
+    seen: Pointer | None = None,
 ) -> DeployReport:
     """Put a packaged release into service, or beside the one in service.
 
@@ -100,11 +107,15 @@ def deploy_release(
     check
         The smoke test, on the folder inside the Bento: signature, digests and
         golden, when left out.
+    seen
+        The pointer as the caller saw it: what was moved since is left alone.
 
     Raises
     ------
     ReleaseNotFound
         No Bento holds it.
+    NotJudged, GateRefused, ApprovalNeeded, ChangeNotCovered
+        The change-control plan does not permit it (`require_permitted`); nothing was changed.
     SignatureInvalid, DigestMismatch, ParityError
         The smoke test failed; nothing was changed.
     StackNotRunning
@@ -114,20 +125,20 @@ def deploy_release(
         if this deployment had moved it, or if the release was refused. Or there
         is no champion to challenge, no such stage, or the share is out of range.
     """
-    _require_share(stage, percent)
-    packaged = find_packaged(settings, wanted)
-    target = {
-        "release_id": packaged.release_id,
-        "bento_tag": packaged.tag,
-        "release_dir": str(packaged.release_dir),
-    }
-    why = why or Why()
+    require_share(stage, percent)
+    packaged, why = find_packaged(settings, wanted), why or Why()
+    target = target_of(packaged)
+
+    def change(now: Pointer | None) -> Pointer:
+        permit = require_permitted(settings, packaged.release_dir, stage, why)
+        if stage == "champion":
+            return with_champion(now, target, permit.granted(why))
+        plan = plan_of(now, target)
+        return with_challenger(now, target, stage, percent, permit.granted(why), plan)
+
+    part: Part = "champion" if stage == "champion" else "challenger"
     deployment = _Deployment(settings, timeout, wait, check)
-    if stage == "champion":
-        return deployment.move("champion", target, lambda now: with_champion(now, target, why))
-    return deployment.move(
-        "challenger", target, lambda now: with_challenger(now, target, stage, percent, why)
-    )
+    return deployment.move(part, target, _unless_moved(seen, change))
 
 
 def rollback(
@@ -137,6 +148,7 @@ def rollback(
     timeout: float = SECONDS,
     wait: bool = True,
     check: Check | None = None,
+    seen: Pointer | None = None,
 ) -> DeployReport:
     """Bring back the release that was in service before; again, and it swaps back.
 
@@ -147,9 +159,16 @@ def rollback(
 
     def change(now: Pointer | None) -> Pointer:
         finished = now is None or is_recorded(now, settings)
-        return rolled_back(now, why or Why("rollback"), finished=finished)
+        reason = why or Why("rollback")
+        back = rolled_back(now, reason, finished=finished)
+        if back is now:
+            return back
+        place = Path(back["release_dir"])
+        permit = require_permitted(settings, place, "rollback", reason, rollback=True)
+        return back | {"moved": back["moved"] | {"clause": permit.to_dict()}}
 
-    return _Deployment(settings, timeout, wait, check).move("champion", None, change)
+    deployment = _Deployment(settings, timeout, wait, check)
+    return deployment.move("champion", None, _unless_moved(seen, change))
 
 
 def stop_challenger(
@@ -158,12 +177,31 @@ def stop_challenger(
     why: Why | None = None,
     timeout: float = SECONDS,
     wait: bool = True,
+    seen: Pointer | None = None,
 ) -> DeployReport:
     """End the shadow or canary; the champion answers as before. Raises as `deploy_release`."""
+
+    def change(now: Pointer | None) -> Pointer:
+        return without_challenger(now, _granted_stop(settings, now, why or Why("stopped")))
+
     deployment = _Deployment(settings, timeout, wait, lambda _: None)
-    return deployment.move(
-        "challenger", None, lambda now: without_challenger(now, why or Why("stopped"))
-    )
+    return deployment.move("challenger", None, _unless_moved(seen, change))
+
+
+def _unless_moved(seen: Pointer | None, change: Change) -> Change:
+    return change if seen is None else unless_moved(seen, change)
+
+
+def _granted_stop(settings: Settings, now: Pointer | None, why: Why) -> Why:
+    """Tell the clause; a challenger whose folder is gone must be stopped all the same."""
+    challenger = (now or {}).get("challenger")
+    if challenger is None:
+        return why
+    try:
+        place = Path(challenger["release_dir"])
+        return require_permitted(settings, place, "stopped", why).granted(why)
+    except ReleaseNotFound:
+        return why
 
 
 @dataclass(frozen=True)
@@ -179,7 +217,7 @@ class _Deployment:
         self,
         part: Part,
         target: Pointer | None,
-        change: Callable[[Pointer | None], Pointer],
+        change: Change,
     ) -> DeployReport:
         """Do what ``change`` says; ``target`` is tested before, or what it makes champion."""
         settings = self.settings
@@ -257,12 +295,3 @@ def _alone(settings: Settings) -> Iterator[None]:
     with (settings.home / "deploy.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _require_share(stage: str, percent: int) -> None:
-    if stage not in STAGES:
-        raise DeployFailed(f"There is no stage {stage!r}; a release is {', '.join(STAGES)}.")
-    if stage == "canary" and not 1 <= percent <= 100:
-        raise DeployFailed(f"A canary answers 1 to 100 percent of the exams; asked was {percent}.")
-    if stage != "canary" and percent:
-        raise DeployFailed(f"Only a canary has a share of the exams; the stage is {stage}.")

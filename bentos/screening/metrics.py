@@ -130,6 +130,12 @@ class Metrics:
             ("release",),
             registry=self.registry,
         )
+        self.trial_failures = Counter(
+            "mammo_trial_failures",
+            "Exams that a release on trial failed on and another scored, by its role.",
+            ("release", "role"),
+            registry=self.registry,
+        )
         self.results_lost = Counter(
             "mammo_results_lost",
             "Answers without heat map and report: the disk refused.",
@@ -161,6 +167,12 @@ class Metrics:
     def count_shadow(self, fate: str) -> None:
         """Count what became of an exam offered to the challenger."""
         self.shadow.labels(fate).inc()
+
+    def count_failure(self, release_id: str, role: str) -> None:
+        """Count an exam that a release on trial failed on."""
+        self.trial_failures.labels(release_id, role).inc()
+        if role == "canary":
+            self.canary_failures.labels(release_id).inc()
 
     def render(self) -> bytes:
         """Return all metrics in Prometheus' text format."""

@@ -4,7 +4,9 @@ A new release is loaded beside the old one, checks its own golden input, and
 takes over in one assignment; requests under way finish on the release they
 began with. A release that refuses to load changes nothing: the old one stays
 and the refusal is told at ``/readyz`` and ``/v1/release``. A challenger is
-followed in the same way; one that is refused is never asked anything.
+followed in the same way; one that is refused is never asked anything. While a
+champion is on probation, the release before stays loaded: it answers where the
+champion fails, and takes over at once in a rollback.
 """
 
 from __future__ import annotations
@@ -12,8 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,11 +29,17 @@ from bentos.screening.standing import (
     Route,
     Scorer,
 )
+from bentos.screening.wanted import (
+    describe,
+    identity_of,
+    is_wanted,
+    load_wanted,
+    unwritable_is_told,
+)
 from bentos.screening.workers import FOLDER, WorkerFile, WorkerState, live_workers
-from mammo.errors import MammoError, NotReady, ReleaseNotFound
+from mammo.errors import NotReady
 from mammo.pointer import read_pointer
 from mammo.release import MANIFEST, Release
-from mammo.signing import SIGNATURE
 
 __all__ = ["Challenger", "InService", "Load", "Refusal", "Rollout", "Route", "Scorer"]
 POLL_SECONDS = 0.5
@@ -61,6 +67,7 @@ class Rollout:
         self._embedded = embedded
         self._asked: tuple[Any, ...] | None = None
         self._challenger_asked: tuple[Any, ...] | None = None
+        self._standby_asked: tuple[Any, ...] | None = None
         self._lock = threading.Lock()
         self._following = Following()
         self._file = WorkerFile(pointer_path.with_name(FOLDER))
@@ -78,6 +85,11 @@ class Rollout:
         """The challenger that is loaded and may be asked; None without one."""
         return self._following.challenger
 
+    @property
+    def standby(self) -> InService | None:
+        """The release before, while the champion is on probation; None else."""
+        return self._following.standby
+
     def require(self) -> InService:
         """Return the champion, or raise NotReady."""
         return self._require(self._following)
@@ -88,14 +100,7 @@ class Rollout:
         Raises NotReady before the first release.
         """
         now = self._following
-        champion, challenger = self._require(now), now.challenger
-        if challenger is None:
-            return Route(champion, "champion", None)
-        if challenger.stage == "shadow":
-            return Route(champion, "champion", challenger)
-        if challenger.answers(exam_id):
-            return Route(challenger, "canary", None)
-        return Route(champion, "champion", None)
+        return now.route(self._require(now), exam_id)
 
     def workers(self) -> list[WorkerState]:
         """Return the worker processes that live and what each of them follows."""
@@ -112,7 +117,7 @@ class Rollout:
 
     def leave(self) -> None:
         """Remove this process's word on what it follows."""
-        with self._lock, _unwritable_is_told():
+        with self._lock, unwritable_is_told():
             self._file.remove()
 
     def check(self) -> None:
@@ -124,6 +129,8 @@ class Rollout:
                 pointer = read_pointer(self._pointer_path)
                 self._check_champion(pointer or self._embedded_pointer())
                 self._check_challenger((pointer or {}).get("challenger"))
+                self._tell()  # the standby is of no concern to who waits for this worker
+                self._check_standby(pointer or {})
             except (OSError, ValueError, KeyError, TypeError) as error:
                 _log.error("the pointer cannot be read: %s", type(error).__name__)
             self._tell()
@@ -138,9 +145,9 @@ class Rollout:
         return now.champion
 
     def _check_champion(self, wanted: dict[str, Any] | None) -> None:
-        if wanted is None or _identity(wanted, "changed_at") == self._asked:
+        if wanted is None or identity_of(wanted, "changed_at") == self._asked:
             return
-        self._asked = _identity(wanted, "changed_at")
+        self._asked = identity_of(wanted, "changed_at")
         if not self._serves(wanted):
             self._take(wanted)
         if self.current is None and wanted.get("bento_tag"):
@@ -153,18 +160,24 @@ class Rollout:
         return {"release_id": release.id, "release_dir": str(self._embedded), "bento_tag": None}
 
     def _serves(self, wanted: dict[str, Any]) -> bool:
-        same = _is(self.current, wanted)
+        same = is_wanted(self.current, wanted)
         if same:
             self.refused = None
         return same
 
     def _take(self, wanted: dict[str, Any]) -> None:
         """Load the wanted release and put it into service, or note why not."""
-        challenger = self.challenger
-        if challenger is not None and challenger.stage == "canary" and _is(challenger, wanted):
+        challenger, standby, before = self.challenger, self.standby, self.current
+        if (
+            challenger is not None
+            and challenger.stage == "canary"
+            and is_wanted(challenger, wanted)
+        ):
             loaded: Scorer | Refusal = challenger.screener  # promoted: it answers already
+        elif standby is not None and is_wanted(standby, wanted):
+            loaded = standby.screener  # rolled back
         else:
-            loaded = self._load_wanted(wanted)
+            loaded = load_wanted(self._load, wanted)
         if isinstance(loaded, Refusal):
             self.refused = loaded
             return
@@ -176,7 +189,8 @@ class Rollout:
             previous,
             datetime.now(UTC),
         )
-        self._following = replace(self._following, champion=champion)
+        ready = before if is_wanted(before, _standby_of(wanted)) else None
+        self._following = replace(self._following, champion=champion, standby=ready)
         self.refused = None
         self.swaps += 1
         _log.info("release %s is in service", wanted["release_id"])
@@ -188,19 +202,35 @@ class Rollout:
             self._take(embedded)
             self.refused = refused
 
+    def _check_standby(self, pointer: dict[str, Any]) -> None:
+        """Keep the release before ready during probation; one that is refused is done without."""
+        wanted, standby = _standby_of(pointer), self.standby
+        if wanted is None or not is_wanted(self.current, pointer):
+            standby, self._standby_asked = None, None
+        elif is_wanted(standby, wanted):
+            return
+        elif (asked := identity_of(wanted, "changed_at")) != self._standby_asked:
+            self._standby_asked = asked  # this worker began within the probation
+            loaded = load_wanted(self._load, wanted)
+            if not isinstance(loaded, Refusal):
+                place, tag = Path(wanted["release_dir"]), wanted.get("bento_tag")
+                standby = InService(loaded, place, tag, None, datetime.now(UTC))
+        if standby is not self.standby:
+            self._following = replace(self._following, standby=standby)
+
     def _check_challenger(self, wanted: dict[str, Any] | None) -> None:
         """Follow the challenger; none without a champion to stand beside."""
         if wanted is None or self.current is None:
             self._stand_beside(None, None)
             self._challenger_asked = None
-        elif _identity(wanted, "since") != self._challenger_asked:
-            self._challenger_asked = _identity(wanted, "since")
+        elif identity_of(wanted, "since") != self._challenger_asked:
+            self._challenger_asked = identity_of(wanted, "since")
             self._stand_beside(*self._try_challenger(wanted))
 
     def _stand_beside(self, challenger: Challenger | None, refused: Refusal | None) -> None:
         if challenger != self.challenger:
             self._following = replace(self._following, challenger=challenger)
-            name = "no challenger" if challenger is None else _describe(challenger)
+            name = "no challenger" if challenger is None else describe(challenger)
             _log.info("%s stands beside the champion", name)
         self.challenger_refused = refused
 
@@ -210,12 +240,12 @@ class Rollout:
         known = self.challenger
         # one that was loaded for the shadow computes at low priority: not fit to answer
         fit = known is not None and known.stage in ("canary", wanted["stage"])
-        if known is not None and fit and _is(known, wanted):
+        if known is not None and fit and is_wanted(known, wanted):
             loaded: Scorer | Refusal = known.screener
         elif wanted["stage"] == "shadow":
-            loaded = call_stepped_back(lambda: self._load_wanted(wanted))
+            loaded = call_stepped_back(lambda: load_wanted(self._load, wanted))
         else:
-            loaded = self._load_wanted(wanted)
+            loaded = load_wanted(self._load, wanted)
         if isinstance(loaded, Refusal):
             return None, loaded
         place, since = Path(wanted["release_dir"]), datetime.fromisoformat(wanted["since"])
@@ -229,25 +259,9 @@ class Rollout:
             int(wanted["percent"]),
         ), None
 
-    def _load_wanted(self, wanted: dict[str, Any]) -> Scorer | Refusal:
-        """Load a release that the pointer names, or say why it must not be used."""
-        release_id, directory = _release(wanted)
-        try:
-            screener = self._load(Path(directory))
-            if screener.release.id != release_id:
-                raise ReleaseNotFound(
-                    f"The pointer names {release_id}, its folder holds {screener.release.id}."
-                )
-        except MammoError as error:
-            return _refusal(release_id, error.code, error.message)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the old release must stay
-            told = f"It could not be loaded: {type(error).__name__}."
-            return _refusal(release_id, "INTERNAL", told)
-        return screener
-
     def _tell(self) -> None:
         champion, challenger = self.current, self.challenger
-        with _unwritable_is_told():
+        with unwritable_is_told():
             self._file.tell(
                 release=champion and champion.release.id,
                 bento_tag=champion and champion.bento_tag,
@@ -263,36 +277,6 @@ class Rollout:
             )
 
 
-@contextmanager
-def _unwritable_is_told() -> Iterator[None]:
-    """A full disk keeps this worker's word from the deployment, not its answers from anybody."""
-    try:
-        yield
-    except OSError as error:
-        _log.error("the worker's file cannot be written: %s", type(error).__name__)
-
-
-def _release(pointer: dict[str, Any]) -> tuple[str, str]:
-    return pointer["release_id"], str(pointer["release_dir"])
-
-
-def _is(loaded: InService | None, wanted: dict[str, Any]) -> bool:
-    return loaded is not None and (loaded.release.id, str(loaded.directory)) == _release(wanted)
-
-
-def _identity(pointer: dict[str, Any], instant: str) -> tuple[Any, ...]:
-    """What asks for a new try: another release, another instant, a signature that came."""
-    signature = Path(pointer["release_dir"]) / SIGNATURE
-    signed = signature.stat().st_mtime_ns if signature.is_file() else None
-    trial = (pointer.get("stage"), pointer.get("percent"))
-    return (*_release(pointer), pointer.get(instant), signed, *trial)
-
-
-def _refusal(release_id: str, code: str, message: str) -> Refusal:
-    _log.error("release %s was refused: %s %s", release_id, code, message)
-    return Refusal(release_id, code, message, datetime.now(UTC))
-
-
-def _describe(challenger: Challenger) -> str:
-    share = f" {challenger.percent}%" if challenger.stage == "canary" else ""
-    return f"release {challenger.release.id} ({challenger.stage}{share})"
+def _standby_of(pointer: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the release that stands by, where the champion of the pointer is on probation."""
+    return (pointer.get("previous") or None) if pointer.get("probation") else None

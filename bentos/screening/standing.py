@@ -85,13 +85,21 @@ class Challenger(InService):
         return int.from_bytes(digest[:8], "big") / 2**64 < self.percent / 100
 
 
+Role = Literal["champion", "canary", "standby"]
+"""In which role a release answers: ``standby`` is the one before a champion on probation."""
+
+
 @dataclass(frozen=True)
 class Route:
-    """Who scores an exam: the one that answers, and one whose scores are only logged."""
+    """Who scores an exam: who answers, who does where that fails, and whose score is only logged.
+
+    ``instead`` are tried in their order, each in its role.
+    """
 
     answering: InService
-    role: Literal["champion", "canary"]
+    role: Role
     shadow: InService | None
+    instead: tuple[tuple[InService, Role], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,22 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Following:
-    """Champion and challenger at one instant, replaced as a whole."""
+    """Champion, challenger and standby at one instant, replaced as a whole.
+
+    ``standby`` is the release before, loaded while the champion is on probation.
+    """
 
     champion: InService | None = None
     challenger: Challenger | None = None
+    standby: InService | None = None
+
+    def route(self, champion: InService, exam_id: str) -> Route:
+        """Say who scores this exam, ``champion`` being there."""
+        challenger = self.challenger
+        back: tuple[tuple[InService, Role], ...] = (
+            () if self.standby is None else ((self.standby, "standby"),)
+        )
+        if challenger is not None and challenger.answers(exam_id):
+            return Route(challenger, "canary", None, ((champion, "champion"), *back))
+        shadow = challenger if challenger is not None and challenger.stage == "shadow" else None
+        return Route(champion, "champion", shadow, back)

@@ -17,9 +17,10 @@ from mammo.prediction_log.gate_books import GateBooks
 from mammo.prediction_log.loop_state import LoopState
 from mammo.prediction_log.scorings import EXAM_COLUMNS, Level, Scorings
 from mammo.prediction_log.tables import OUTCOMES, PREDICTIONS, UtcDateTime, to_utc
+from mammo.prediction_log.trials import Trials
 
 
-class PredictionLog(Scorings, LoopState, GateBooks):
+class PredictionLog(Scorings, LoopState, GateBooks, Trials):
     """Predictions with their outcomes, and what the loop remembers; see `Database`."""
 
     def add_outcomes(self, outcomes: Iterable[Outcome]) -> int:

@@ -21,8 +21,9 @@ EXAM_COLUMNS = (
     sa.type_coerce(PREDICTIONS.c.scored_at, sa.DateTime).label("scored_at"),
 )
 """What `logged_frame` reads."""
-ANSWERS = ("champion", "canary")
-"""Roles of scorings that were answered; the others (``shadow``) were only logged."""
+ANSWERS = ("champion", "canary", "standby")
+"""Roles of scorings that were answered; the others (``shadow``) were only logged. ``standby`` is
+the release of before, where it answered for a champion on probation that failed."""
 
 
 class Scorings(Database):
