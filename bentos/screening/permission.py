@@ -9,11 +9,12 @@ and the end of a trial ask nothing of the gate: the way back must never be close
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bentos.screening.change_record import Why, id_of
+from bentos.screening.permit import Permit, permit_of
 from mammo.changes.coverage import (
     ROLLOUT,
     Asked,
@@ -31,40 +32,11 @@ from mammo.prediction_log import PredictionLog
 from mammo.release import MANIFEST, Release
 from mammo.settings import Settings
 
+__all__ = ["Permit", "require_permitted"]
+
 Row = dict[str, Any]
 BACK = {"rollback": "rollback", "stopped": "stop"}
 """Stages that lead out of service, and the plan's word for the move."""
-
-
-@dataclass(frozen=True)
-class Permit:
-    """What permits a move.
-
-    ``clause`` is the id of the clause of the move (``C11``: promotion after trial),
-    ``of_release`` that of the release's own change (``C5``: fine-tuned); they are the same where
-    it goes into service at once. ``stages`` is the way into service, ``text`` one sentence for
-    people. ``gate`` is the key of the verdict, ``approved_by`` who approved; ``limits`` the two
-    clauses in full, and ``plan``, ``plan_sha256`` and ``intended_use`` the plan they are of.
-    """
-
-    clause: str
-    text: str
-    stages: tuple[str, ...]
-    of_release: str | None = None
-    gate: str | None = None
-    approved_by: str | None = None
-    limits: dict[str, Any] | None = None
-    plan: str | None = None
-    plan_sha256: str | None = None
-    intended_use: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self) | {"stages": list(self.stages)}
-
-    def granted(self, why: Why) -> Why:
-        """Return the reason with this permit in it."""
-        return replace(why, clause=self.to_dict())
 
 
 def require_permitted(
@@ -113,7 +85,7 @@ def _permit_back(settings: Settings, release: Release, move: str, why: Why) -> P
     except PlanInvalid:
         plan = plan_from(PLAN_PATH)
     clause = cover(plan, move, Asked(release.id, release.kind, trigger_of(why.reason)))
-    return _permit(plan, clause, None, f"{clause.id}: {clause.title}.")
+    return permit_of(plan, clause, None, f"{clause.id}: {clause.title}.")
 
 
 def _standing(settings: Settings, release: Release, pointer: Row) -> Permit:
@@ -138,7 +110,7 @@ class _Case:
     def permit(self, stage: str) -> Permit:
         own = self._own_clause()
         if own.move == "repackaging":
-            return _permit(self.plan, own, own, f"{own.id}: {own.title}.")
+            return permit_of(self.plan, own, own, f"{own.id}: {own.title}.")
         verdict = self._require_verdict(own)
         approval = self._log.approval_of(self.release.digest)
         self._require_approval(own, verdict, approval)
@@ -150,7 +122,7 @@ class _Case:
         if approval is not None:
             text = f"{text}; approved by {approval['by']}"
         by = None if approval is None else str(approval["by"])
-        permit = _permit(self.plan, clause, own, f"{text}.")
+        permit = permit_of(self.plan, clause, own, f"{text}.")
         return replace(permit, gate=verdict["key"], approved_by=by)
 
     @property
@@ -245,17 +217,3 @@ def _champion(settings: Settings, pointer: Row | None) -> Release | None:
     served = Path(pointer["release_dir"])
     home = settings.releases_dir / pointer["release_id"]
     return Release.read(served if (served / MANIFEST).is_file() else home)
-
-
-def _permit(plan: ChangePlan, clause: PlanClause, own: PlanClause | None, text: str) -> Permit:
-    limits = {one.id: one.to_dict() for one in (clause, own) if one is not None}
-    return Permit(
-        clause.id,
-        text,
-        (own or clause).stages,
-        None if own is None else own.id,
-        limits=limits,
-        plan=plan.version,
-        plan_sha256=plan.sha256,
-        intended_use=plan.intended_use,
-    )

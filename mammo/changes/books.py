@@ -9,13 +9,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from mammo.prediction_log.database import Database, plain
-from mammo.prediction_log.tables import CHANGES
+from mammo.prediction_log.tables import APPROVALS, CHANGES
 
 Record = dict[str, Any]
 
 
 class ChangeBooks(Database):
-    """The table ``changes``; `PredictionLog.changes` reads the same rows."""
+    """The table ``changes``, of which `PredictionLog.changes` reads the same rows, and approvals."""
+
+    def approvals(self) -> list[dict[str, Any]]:
+        """Return every person's approval, oldest first."""
+        return self._rows(sa.select(APPROVALS).order_by(APPROVALS.c.id))
 
     def write_once(self, at: str, seal: Callable[[Sequence[Record]], Record]) -> Record:
         """Return the record of the move at this instant; where there is none, seal and append it.
