@@ -1,4 +1,4 @@
-"""`mammo train`, `gate`, `package`, `predict`, `monitor`, `retrain`."""
+"""`mammo train`, `package`, `predict`, `monitor`, `retrain`; the gate is in `cli_gate`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli_deploy import add_deploy_commands
+from flows.cli_gate import add_gate_commands
 from flows.cli_terminal import (
     Json,
     ViaPrefect,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def add_model_commands(app: typer.Typer) -> None:
     """Add the commands from training to retraining."""
     app.command(epilog="Example: mammo train --config demo --set epochs=12 --seed 1")(train)
-    app.command(epilog="Example: mammo gate r-20261122-1a2b3c4d")(gate)
+    add_gate_commands(app)
     app.command(epilog="Example: mammo package r-20261122-1a2b3c4d")(package)
     add_deploy_commands(app)
     app.command(epilog="Example: mammo predict exam/*.dcm --json")(predict)
@@ -66,20 +67,6 @@ def train(
     with stage_bars(quiet=as_json) as progress:
         trained = train_release(settings, config=config, progress=progress, **given)
     show(trained.to_dict(), as_json=as_json, title="Release")
-
-
-@reported
-def gate(
-    release: Annotated[str, typer.Argument(help="Release that wants into service.")],
-    as_json: Json = False,
-) -> None:
-    """Judge a release against the one in service. Status 1 when it is refused."""
-    from mammo.continual.judge import judge_release
-
-    decision = judge_release(settings_from_environment(), release)
-    show(decision.to_dict(), as_json=as_json, title=f"Gate for {release}")
-    if not decision.passed:
-        raise typer.Exit(1)
 
 
 @reported
@@ -206,6 +193,10 @@ def _tell(settings: Settings, episodes: Sequence[dict[str, Any]]) -> None:
 def retrain(
     episode: Annotated[str | None, typer.Option(help="Key of the episode to act on.")] = None,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "manual",
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="scratch, fine_tune, replay, distill or ewc; else the champion's own."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -213,7 +204,7 @@ def retrain(
     from flows.follow import follow_run, start_run
 
     settings = settings_from_environment()
-    given = {"episode_key": episode, "reason": reason}
+    given = {"episode_key": episode, "reason": reason, "strategy": strategy}
     run = start_run(settings, "retrain/retrain", given)
     result = follow_run(settings, run, say=say) if wait else None
     show(run.to_dict() | dict(result or {}), as_json=as_json, title="Retraining")

@@ -18,6 +18,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
 
+from flows.approve import AWAITING, approved
 from flows.deploy import deploy
 from flows.ingest import ingest
 from flows.package import package
@@ -25,6 +26,7 @@ from flows.progress import log_progress
 from flows.retries import too_few
 from flows.validate import validate
 from mammo.continual import mend
+from mammo.continual.approval import needs_approval
 from mammo.continual.mend import Assignment
 from mammo.settings import Settings, read_settings
 
@@ -64,9 +66,11 @@ def wait_for_outcomes(settings: Settings, assignment: Assignment, minimum: int) 
 
 
 @task
-def fine_tune(settings: Settings, assignment: Assignment) -> dict[str, Any]:
-    """Fine-tune with replay of the other scanners."""
-    return mend.fine_tuned(settings, assignment, log_progress())
+def fine_tune(
+    settings: Settings, assignment: Assignment, strategy: str | None = None
+) -> dict[str, Any]:
+    """Train the champion further, by the strategy asked for or its own (replay by default)."""
+    return mend.fine_tuned(settings, assignment, log_progress(), strategy)
 
 
 @task
@@ -120,17 +124,43 @@ def meet_gate(
 
 
 def put_into_service(release_id: str, reason: str, episode_key: str | None) -> None:
-    """Package the release and let the service take it over: two flows of their own."""
+    """Package the release and begin its rollout: two flows of their own.
+
+    How it comes into service is in the plan's clause for such a change: at once, or over
+    shadow and canary, which the guard follows (docs/rollout.md).
+    """
     package(release_id)
-    deploy(release_id, reason=reason, episode_key=episode_key)
+    deploy(release_id, reason=reason, episode_key=episode_key, stage="rollout")
+
+
+def let_into_service(
+    settings: Settings, release_id: str, reason: str, episode_key: str | None
+) -> str:
+    """Put a release into service that passed the gate, after a person's word where it needs one.
+
+    Returns ``rollout``, or ``awaiting approval`` where nobody approved it in time; then
+    `mammo approve` begins the rollout later.
+    """
+    if not approved(settings, release_id, reason, episode_key):
+        return AWAITING
+    put_into_service(release_id, reason, episode_key)
+    return "rollout"
+
+
+def serve_point(
+    settings: Settings, made: dict[str, Any], reason: str, episode_key: str | None
+) -> None:
+    """Put a new operating point into service where the gate and nobody else has a word on it."""
+    if made["gate"]["passed"] and needs_approval(settings, made["release"]) is None:
+        put_into_service(made["release"], reason, episode_key)
 
 
 @flow(name="recalibrate", persist_result=True, result_serializer="json")
 def recalibrate_scanner(assignment: Assignment) -> list[dict[str, Any]]:
     """Step one: a new operating point for the scanner, in service at once if it passes."""
-    made = recalibrate(read_settings(), assignment)
-    if made["gate"]["passed"]:
-        put_into_service(made["release"], "recalibrate", assignment.key)
+    settings = read_settings()
+    made = recalibrate(settings, assignment)
+    serve_point(settings, made, "recalibrate", assignment.key)
     return [made]
 
 
@@ -150,9 +180,27 @@ def retrain(
     episode_key: str | None = None,
     reason: str = "manual",
     minimum_labelled: int = MINIMUM_LABELLED,
+    strategy: str | None = None,
 ) -> dict[str, Any]:
-    """Mend what the episode found, or retrain by schedule or hand; return what came of it."""
+    """Mend what the episode found, or retrain by schedule or hand; return what came of it.
+
+    ``strategy`` is one of docs/strategies.md; that of the champion's configuration if None.
+    """
     settings = read_settings()
+    with mend.alone(settings) as first:
+        if not first:
+            return {"episode": episode_key, "skipped": "another retraining runs"}
+        return retrain_alone(settings, episode_key, reason, minimum_labelled, strategy)
+
+
+def retrain_alone(
+    settings: Settings,
+    episode_key: str | None,
+    reason: str,
+    minimum_labelled: int,
+    strategy: str | None,
+) -> dict[str, Any]:
+    """Do the work of `retrain`, with nobody else at it."""
     assignment = claim(settings, episode_key)
     if assignment is None:
         return {"episode": episode_key, "skipped": "another run has it or it is closed"}
@@ -162,10 +210,10 @@ def retrain(
     ingest()
     validate()
     again = calibrate_on_outcomes(settings, assignment, made)
-    tuned = fine_tune(settings, assignment)
+    tuned = fine_tune(settings, assignment, strategy)
     result = meet_gate(settings, assignment, [*made, *again, tuned])
     if result["chosen"]:
-        put_into_service(result["chosen"], reason, assignment.key)
+        result |= {"service": let_into_service(settings, result["chosen"], reason, assignment.key)}
     result |= {"episode": episode_key, "reason": reason, "recalibrated": made, "tuned": tuned}
     close(settings, assignment, result)
     return result
@@ -187,10 +235,11 @@ def refine_scanner(settings: Settings, scanner: str) -> dict[str, Any] | None:
 def refine() -> list[dict[str, Any]]:
     """Set operating points nearer that were set without outcomes; return what came of it."""
     settings = read_settings()
-    made = []
-    for scanner in find_refinements(settings):
-        one = refine_scanner(settings, scanner)
-        if one is not None and one["gate"]["passed"]:
-            put_into_service(one["release"], "refine", None)
-        made.append({"scanner": scanner, "made": one})
+    made: list[dict[str, Any]] = []
+    with mend.alone(settings) as first:
+        for scanner in find_refinements(settings) if first else []:
+            one = refine_scanner(settings, scanner)
+            if one is not None:
+                serve_point(settings, one, "refine", None)
+            made.append({"scanner": scanner, "made": one})
     return made

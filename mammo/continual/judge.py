@@ -4,14 +4,15 @@
 
 The golden set is the sealed patients of the scanners known so far; the newest
 window is the labelled exams of the scanner in question (``focus``) that no
-candidate was trained on. The verdict is kept beside the release (gate.json)
-and as tags on its MLflow version, passed or refused.
+candidate was trained on. Every look at the golden set is counted and spends of the
+ledger (`mammo.continual.golden_set`). The verdict is kept in the log's ``gates``, which
+decides what may be deployed; for people also beside the release (gate.json) and as
+tags on its MLflow version, passed or refused.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,23 +21,33 @@ import numpy as np
 import pandas as pd
 
 from mammo.continual.fit import RUN_CONFIG, gate_config, labelled_index
-from mammo.continual.golden import golden_tensor
-from mammo.continual.score import score_exams, score_views
-from mammo.continual.split import known_parts, trained_patients
+from mammo.continual.golden_set import (
+    UNSEEN,
+    GoldenSet,
+    leak_into,
+    ledger_entry,
+    newest_rows,
+    open_look,
+    read_golden_set,
+)
+from mammo.continual.infrastructure import infrastructure_checks
+from mammo.continual.judged_scores import JudgedScores, inference_latency_ms
+from mammo.continual.split import trained_patients
 from mammo.data.index import target_values
-from mammo.errors import GateRefused, TooFewLabels
+from mammo.errors import GateRefused
 from mammo.evaluation.gate import decide
-from mammo.evaluation.verdict import GateDecision, Scored
+from mammo.evaluation.metrics import require_classes
+from mammo.evaluation.verdict import Check, Clause, GateConfig, GateDecision, Scored
 from mammo.models.config import TrainConfig
 from mammo.models.tracking import REGISTRY, tag_version
 from mammo.pointer import read_pointer
-from mammo.release import DEFAULT_SCANNER, Release, find_release, write_json
-from mammo.screening import Screener
+from mammo.prediction_log import PredictionLog
+from mammo.release import DEFAULT_SCANNER, MANIFEST, Release, find_release, write_json
 from mammo.settings import Settings
 
 GATE_FILE = "gate.json"
-LATENCY_ROUNDS = 5
-VIEWS_PER_EXAM = 4
+EARLIER = 3
+"""Releases that were in service before, besides the first, that a challenger is held against."""
 
 
 def judge_release(
@@ -65,25 +76,22 @@ def judge_candidates(
     *,
     focus: str | None = None,
 ) -> list[GateDecision]:
-    """Judge several candidates against one champion on the same exams."""
-    everyone = [*candidates, *([champion] if champion is not None else [])]
-    trained_on = {patient for one in everyone for patient in trained_patients(one)}
+    """Judge several candidates against one champion on the same exams, in their order.
+
+    A candidate that learnt from the golden set is refused without a look at it.
+    """
     # the champion's rules: a challenger does not bring its own margins
     rules = champion or candidates[0]
     config = read_run_config(rules)
     _require_same_target(config, candidates)
-    sealed = {one for one, part in known_parts(rules).items() if part == "golden"}
-    golden, newest = _judging_rows(
-        labelled_index(settings), config.target, sealed, trained_on, focus
-    )
-    before = None if champion is None else _Scores(settings, champion, golden, newest, config)
-    decisions = []
-    for candidate in candidates:
-        after = _Scores(settings, candidate, golden, newest, config)
-        decision = _decide(config, before, after)
-        _keep(settings, candidate, decision)
-        decisions.append(decision)
-    return decisions
+    index = labelled_index(settings)
+    golden = read_golden_set(index, config.target, rules)
+    everyone = [*candidates, *([champion] if champion is not None else [])]
+    seen = {patient for one in everyone for patient in trained_patients(one)}
+    newest = newest_rows(index, config.target, rules, seen, focus)
+    _require_classes(golden, config)
+    court = _Court(settings, config, golden, newest, champion)
+    return [court.judge(one) for one in candidates]
 
 
 def read_run_config(directory: Path) -> TrainConfig:
@@ -101,77 +109,132 @@ def _require_same_target(config: TrainConfig, candidates: Sequence[Path]) -> Non
             )
 
 
-def _judging_rows(
-    index: pd.DataFrame, target: str, sealed: set[str], trained_on: set[str], focus: str | None
-) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Return the sealed exams that the champion knows, and the newest of the focus scanner."""
-    labelled = index[target_values(index, target).notna()]
-    labelled = labelled[~labelled["patient_id"].isin(trained_on)]
-    golden = labelled[labelled["patient_id"].isin(sealed)]
-    if golden.empty:
-        raise TooFewLabels(
-            "No labelled exam of the sealed golden set is in the index: the gate cannot judge."
-        )
-    if focus is None:
-        return golden, None
-    newest = labelled[(labelled["scanner"] == focus) & ~labelled["patient_id"].isin(sealed)]
-    return golden, newest
+def _require_classes(golden: GoldenSet, config: TrainConfig) -> None:
+    """Raise TooFewLabels before anything is spent on a set that no gate could judge by."""
+    exams = target_values(golden.rows, config.target).groupby(golden.rows["exam_id"]).max()
+    least = gate_config(config).min_per_class
+    require_classes(exams.eq(1).to_numpy(dtype=bool), least, "exams in the golden set")
 
 
-class _Scores:
-    """A release's exam-level scores on the golden set and the newest window."""
+class _Court:
+    """The material that one champion's challengers are judged on; scored when first needed."""
 
     def __init__(
         self,
         settings: Settings,
-        directory: Path,
-        golden: pd.DataFrame,
-        newest: pd.DataFrame | None,
         config: TrainConfig,
+        golden: GoldenSet,
+        newest: pd.DataFrame | None,
+        champion: Path | None,
     ) -> None:
-        screener = Screener.load(directory)
-        self.release = screener.release
-        self.latency_ms = inference_latency_ms(screener)
+        self.settings, self.target = settings, config.target
+        self.rules: GateConfig = gate_config(config)
+        self.golden, self.newest, self.champion = golden, newest, champion
+        self._scored: dict[Path, JudgedScores] = {}
+        self._latency_ms: dict[Path, float] = {}
 
-        def score(rows: pd.DataFrame | None) -> pd.DataFrame | None:
-            if rows is None or rows.empty:
-                return None
-            return score_exams(
-                screener, score_views(screener, rows, settings.shards_dir), config.target
+    def judge(self, candidate: Path) -> GateDecision:
+        """Return the verdict on one candidate, and keep it."""
+        release = Release.read(candidate)
+        champion = None if self.champion is None else Release.read(self.champion)
+        leak = leak_into(self.settings, candidate, self.golden)
+        # a first release is compared with nobody; one that leaked is not looked at
+        spends = champion is not None and leak is None
+        row = open_look(self.settings, self.golden, release, champion, self.rules, spends=spends)
+        entry = ledger_entry(self.settings, row, self.rules)
+        if leak is not None:
+            decision = refused_unseen(release.id, champion, leak, entry)
+        else:
+            checks = infrastructure_checks(self.settings, candidate, champion)
+            decision = self._decide(candidate, champion, entry, checks)
+        _keep(self.settings, candidate, decision)
+        log = PredictionLog(self.settings.log_url)
+        log.settle_gate(row["key"], passed=decision.passed, decision=decision.to_dict())
+        return decision
+
+    def _decide(
+        self,
+        candidate: Path,
+        champion: Release | None,
+        entry: dict[str, Any],
+        checks: Sequence[Check],
+    ) -> GateDecision:
+        after = self._scores(candidate)
+        before = None if self.champion is None else self._scores(self.champion)
+        earlier = {} if champion is None else self._earlier(candidate)
+        golden = _scored(None if before is None else before.golden, after.golden, earlier)
+        assert golden is not None  # `read_golden_set` refuses an empty golden set
+        newest = _scored(None if before is None else before.newest, after.newest, {})
+        point = after.release.operating_points[DEFAULT_SCANNER]
+        before_ms = None if self.champion is None else self._latency(self.champion)
+        return decide(
+            golden,
+            newest,
+            config=self.rules,
+            challenger_id=after.release.id,
+            champion_id=None if champion is None else champion.id,
+            target_recall_rate=point.target_recall_rate,
+            latency_ms=(before_ms, self._latency(candidate)),
+            alpha=None if champion is None else float(entry["alpha"]),
+            ledger=entry,
+            infrastructure=checks,
+        )
+
+    def _scores(self, directory: Path) -> JudgedScores:
+        if directory not in self._scored:
+            scores = JudgedScores(
+                self.settings, directory, self.golden.rows, self.newest, self.target
             )
+            self._scored[directory] = scores
+        return self._scored[directory]
 
-        self.golden = score(golden)
-        self.newest = score(newest)
+    def _latency(self, directory: Path) -> float:
+        if directory not in self._latency_ms:
+            self._latency_ms[directory] = inference_latency_ms(self._scores(directory).screener)
+        return self._latency_ms[directory]
+
+    def _earlier(self, candidate: Path) -> dict[str, np.ndarray]:
+        """Return golden scores of releases in service before, the original champion first."""
+        found = {}
+        for directory in earlier_champions(self.settings, self.target):
+            if directory in (candidate, self.champion) or leak_into(
+                self.settings, directory, self.golden
+            ):
+                continue
+            scores = JudgedScores(self.settings, directory, self.golden.rows, None, self.target)
+            found[directory.name] = scores.golden["probability"].to_numpy()
+        return found
 
 
-def inference_latency_ms(screener: Screener) -> float:
-    """Return the median time of inference for an exam of four views, in ms."""
-    tensor = golden_tensor(screener.release.preprocess)
-    exam = np.repeat(tensor[np.newaxis], VIEWS_PER_EXAM, axis=0)
-    times = []
-    for _ in range(LATENCY_ROUNDS):
-        started = time.perf_counter()
-        screener.infer(exam)
-        times.append(1000.0 * (time.perf_counter() - started))
-    return float(np.median(times))
+def earlier_champions(settings: Settings, target: str) -> list[Path]:
+    """Return the folders of releases that were champion: the first ever, then the latest ones.
+
+    Those whose folder is gone, or that were trained for another target, are left out.
+    """
+    changes = PredictionLog(settings.log_url).create().changes()
+    names = [
+        one["release_id"] for one in changes if one["record"].get("stage", "champion") == "champion"
+    ]
+    known = [settings.releases_dir / one for one in dict.fromkeys(names)]
+    here = [one for one in known if (one / MANIFEST).is_file()]
+    fitting = [one for one in here if Release.read(one).target == target]
+    return [*fitting[:1], *fitting[1:][-EARLIER:]]
 
 
-def _decide(config: TrainConfig, before: _Scores | None, after: _Scores) -> GateDecision:
-    golden = _scored(None if before is None else before.golden, after.golden)
-    assert golden is not None  # `_judging_rows` refuses an empty golden set
-    newest = _scored(None if before is None else before.newest, after.newest)
-    return decide(
-        golden,
-        newest,
-        config=gate_config(config),
-        challenger_id=after.release.id,
-        champion_id=None if before is None else before.release.id,
-        target_recall_rate=after.release.operating_points[DEFAULT_SCANNER].target_recall_rate,
-        latency_ms=(None if before is None else before.latency_ms, after.latency_ms),
+def refused_unseen(
+    challenger: str, champion: Release | None, leak: str, entry: dict[str, Any]
+) -> GateDecision:
+    """Return the refusal of a challenger that learnt from the golden set."""
+    clause = Clause(UNSEEN, False, True, None, None, None, None, leak)
+    against = None if champion is None else champion.id
+    return GateDecision(
+        False, challenger, against, (clause,), {}, float(entry["alpha"]), ledger=entry
     )
 
 
-def _scored(before: pd.DataFrame | None, after: pd.DataFrame | None) -> Scored | None:
+def _scored(
+    before: pd.DataFrame | None, after: pd.DataFrame | None, earlier: dict[str, np.ndarray]
+) -> Scored | None:
     if after is None:
         return None
     old: dict[str, Any] = {"champion_scores": None}
@@ -188,8 +251,17 @@ def _scored(before: pd.DataFrame | None, after: pd.DataFrame | None) -> Scored |
         challenger_recalled=after["recall"].to_numpy(),
         challenger_probabilities=after["probability"].to_numpy(),
         scanner=after["scanner"].to_numpy(),
+        site=after["site"].to_numpy(),
+        period=periods_of(after["acquired_on"]).to_numpy(),
+        earlier_scores=earlier,
         **old,
     )
+
+
+def periods_of(acquired_on: pd.Series) -> pd.Series:
+    """Return the calendar year of each exam as text; "unknown" where the day is not known."""
+    years = pd.to_datetime(acquired_on).dt.year
+    return years.map(lambda year: "unknown" if pd.isna(year) else str(int(year)))
 
 
 def _keep(settings: Settings, directory: Path, decision: GateDecision) -> None:

@@ -6,6 +6,9 @@ acts on it, which releases came out of it, how it ended.
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +29,7 @@ from mammo.continual.recalibrate import (
 )
 from mammo.errors import ReleaseNotFound, TooFewLabels
 from mammo.prediction_log import PredictionLog
-from mammo.release import Release, find_release
+from mammo.release import MANIFEST, Release, find_release
 from mammo.settings import Settings
 
 RECALIBRATE = "recalibrate_and_retrain"
@@ -34,17 +37,38 @@ RECALIBRATE = "recalibrate_and_retrain"
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a retraining run is to do. ``scanner`` is None without a drift episode."""
+    """What a retraining run is to do. ``scanner`` is None without a drift episode.
+
+    ``run`` names the work whose candidates are made once: the episode, or the flow run.
+    """
 
     key: str | None
     action: str
     scanner: str | None
     champion: Path
+    run: str = ""
 
     @property
     def recalibrates(self) -> bool:
         """True when the scanner's operating point is to be set first, from scores alone."""
         return self.action == RECALIBRATE and self.scanner is not None
+
+
+@contextmanager
+def alone(settings: Settings) -> Iterator[bool]:
+    """Yield True to the one run of this home that may make releases now, False to others.
+
+    The lock dies with its process. Prefect's limit of one run a deployment holds over
+    machines; this holds over deployments (``retrain`` and ``refine``).
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / "retrain.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def claim(settings: Settings, key: str | None, run_id: str, started_by: str) -> Assignment | None:
@@ -56,7 +80,7 @@ def claim(settings: Settings, key: str | None, run_id: str, started_by: str) -> 
     if champion is None:
         raise ReleaseNotFound("No release is in service: run `mammo train` and `mammo deploy`.")
     if key is None:
-        return Assignment(None, "retrain", None, champion)
+        return Assignment(None, "retrain", None, champion, run_id)
     log = PredictionLog(settings.log_url).create()
     episode = log.episode(key)
     if episode is None:
@@ -66,7 +90,7 @@ def claim(settings: Settings, key: str | None, run_id: str, started_by: str) -> 
     if not taken and (episode["status"] != "acting" or episode["flow_run_id"] != run_id):
         return None
     champion = find_release(settings.releases_dir, episode["release_id"])
-    return Assignment(key, _action(episode), scanner_of(episode), champion)
+    return Assignment(key, _action(episode), scanner_of(episode), champion, key)
 
 
 def _action(episode: dict[str, Any]) -> str:
@@ -84,15 +108,19 @@ def scanner_of(episode: dict[str, Any]) -> str | None:
 def recalibrated(settings: Settings, assignment: Assignment) -> dict[str, Any]:
     """Make the recalibrated release and judge it on the golden set: nothing else may change."""
     assert assignment.scanner is not None
-    directory = _made_before(settings, assignment)
-    if directory is None:
+    scanner = assignment.scanner
+
+    def make() -> dict[str, Any]:
         log = PredictionLog(settings.log_url)
         episode = log.episode(assignment.key or "")
         since = None if episode is None else changed_at(log, episode)
-        _, directory = recalibrate_release(
-            settings, assignment.champion, assignment.scanner, since=since
-        )
-        _note(settings, assignment, {"recalibrated": directory.name})
+        _, made = recalibrate_release(settings, assignment.champion, scanner, since=since)
+        _note(settings, assignment, {"recalibrated": made.name})
+        return {"release": made.name}
+
+    directory = find_release(
+        settings.releases_dir, _once(settings, assignment, "recalibrated", make)["release"]
+    )
     decision = judge_candidates(settings, assignment.champion, [directory])[0]
     return {"release": directory.name, "gate": decision.to_dict()}
 
@@ -135,27 +163,47 @@ def calibrated_on_outcomes(
     aligned = find_release(settings.releases_dir, name)
     if assignment.scanner not in Release.read(aligned).operating_points:
         return None
-    _, directory = calibrate_on_outcomes(settings, assignment.champion, aligned, assignment.scanner)
-    return {"release": directory.name}
+    scanner = assignment.scanner
+    assert scanner is not None  # a release has no operating point of nobody's
+
+    def make() -> dict[str, Any]:
+        _, made = calibrate_on_outcomes(settings, assignment.champion, aligned, scanner)
+        return {"release": made.name}
+
+    return _once(settings, assignment, "by_outcomes", make)
 
 
 def from_scratch(
     settings: Settings, assignment: Assignment, progress: Any = None
 ) -> dict[str, Any]:
     """Train anew on every exam there is, keeping who is held out and who is sealed."""
-    return train_release(
-        settings,
-        config=read_run_config(assignment.champion),
-        split_as=assignment.champion,
-        progress=progress,
-    ).to_dict()
+
+    def make() -> dict[str, Any]:
+        return train_release(
+            settings,
+            config=read_run_config(assignment.champion),
+            split_as=assignment.champion,
+            progress=progress,
+        ).to_dict()
+
+    return _once(settings, assignment, "scratch", make)
 
 
-def _made_before(settings: Settings, assignment: Assignment) -> Path | None:
-    """Return the release that this episode's run made before it was killed, if any."""
-    episode = PredictionLog(settings.log_url).episode(assignment.key or "") or {}
-    name = (episode.get("evidence") or {}).get("recalibrated")
-    return find_release(settings.releases_dir, name) if name else None
+def _once(
+    settings: Settings, assignment: Assignment, name: str, make: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what ``make`` made for this work before, and is still there; else make it.
+
+    A run that was killed after it had made a candidate does not make it a second time.
+    """
+    log, reader = PredictionLog(settings.log_url).create(), f"retrain:{assignment.run}"
+    known = log.watermark(reader).state.get(name) if assignment.run else None
+    if known and (settings.releases_dir / known["release"] / MANIFEST).is_file():
+        return dict(known)
+    made = make()
+    if assignment.run:
+        log.set_watermark(reader, 0, log.watermark(reader).state | {name: made})
+    return made
 
 
 def _note(settings: Settings, assignment: Assignment, facts: dict[str, Any], **values: Any) -> None:
@@ -185,16 +233,30 @@ def require_labelled(settings: Settings, assignment: Assignment, minimum: int) -
     return count
 
 
-def fine_tuned(settings: Settings, assignment: Assignment, progress: Any = None) -> dict[str, Any]:
-    """Fine-tune the champion on the scanner's exams, replaying all the others."""
+def fine_tuned(
+    settings: Settings, assignment: Assignment, progress: Any = None, strategy: str | None = None
+) -> dict[str, Any]:
+    """Train the champion further on the scanner's exams, by ``strategy`` or the champion's own.
+
+    By default it replays the other scanners' exams (docs/strategies.md).
+    """
     config = read_run_config(assignment.champion)
-    return train_release(
-        settings,
-        config=replace(config, epochs=config.fine_tune_epochs),
-        parent=assignment.champion,
-        focus=assignment.scanner,
-        progress=progress,
-    ).to_dict()
+    settled = replace(config, epochs=config.fine_tune_epochs, **_strategy(strategy))
+
+    def make() -> dict[str, Any]:
+        return train_release(
+            settings,
+            config=settled,
+            parent=assignment.champion,
+            focus=assignment.scanner,
+            progress=progress,
+        ).to_dict()
+
+    return _once(settings, assignment, f"tuned:{strategy or ''}", make)
+
+
+def _strategy(name: str | None) -> dict[str, Any]:
+    return {} if name is None else {"strategy": name}
 
 
 def choose(settings: Settings, assignment: Assignment, candidates: list[str]) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from flows import retrain
+from mammo.continual import mend
 from mammo.continual.mend import Assignment
+from mammo.settings import Settings
 
 NEW = "New/Scanner"
 PASSED, REFUSED = {"gate": {"passed": True}}, {"gate": {"passed": False}}
@@ -45,13 +47,25 @@ class State:
         return False
 
 
-def play(loop: Loop, monkeypatch: pytest.MonkeyPatch, scanner: str | None = NEW) -> dict[str, Any]:
-    """Run the flow's own body on the loop's tasks."""
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path, _env_file=None)
+
+
+def play(
+    loop: Loop,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    scanner: str | None = NEW,
+    asked: str | None = None,
+) -> dict[str, Any]:
+    """Run the flow's own body on the loop's tasks; ``asked`` is why a person must approve."""
     action = "recalibrate_and_retrain" if scanner else "retrain"
     assignment = Assignment("k", action, scanner, Path("r-1"))
     again = [{"release": "r-outcomes"}] if scanner else []
     plain = {
-        "read_settings": lambda: None,
+        "read_settings": lambda: settings,
+        "approved": lambda *_: asked is None,
         "claim": lambda *_: assignment,
         "recalibrate_scanner": lambda _: [{"release": "r-scores", **REFUSED}],
         "wait_for_outcomes": lambda *_, **__: State(),
@@ -74,10 +88,10 @@ CANDIDATES = ["r-scores", "r-outcomes", "r-tuned"]
 
 @pytest.mark.parametrize("passing", [("r-outcomes", "r-tuned"), ("r-tuned",), ("r-scores",)])
 def test_the_least_invasive_that_passes_goes_into_service(
-    passing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    passing: tuple[str, ...], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = Loop(*passing, "r-scratch")
-    result = play(loop, monkeypatch)
+    result = play(loop, settings, monkeypatch)
     assert loop.judged == [CANDIDATES]
     assert (result["chosen"], loop.scratch) == (passing[0], 0)
     assert loop.served == [(passing[0], "drift", "k")]
@@ -85,27 +99,31 @@ def test_the_least_invasive_that_passes_goes_into_service(
 
 
 def test_from_scratch_only_where_the_gate_refuses_the_others(
+    settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loop = Loop("r-scratch")
-    result = play(loop, monkeypatch)
+    result = play(loop, settings, monkeypatch)
     assert loop.judged == [CANDIDATES, [*CANDIDATES, "r-scratch"]]
     assert result["chosen"] == "r-scratch"
     assert loop.served == [("r-scratch", "drift", "k")]
 
 
 def test_nothing_goes_into_service_where_the_gate_refuses_all(
+    settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loop = Loop()
-    result = play(loop, monkeypatch)
+    result = play(loop, settings, monkeypatch)
     assert (result["chosen"], loop.scratch, loop.served) == (None, 1, [])
     assert loop.closed["decisions"] == [*CANDIDATES, "r-scratch"]
 
 
-def test_an_episode_of_all_scanners_is_not_recalibrated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_episode_of_all_scanners_is_not_recalibrated(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loop = Loop("r-tuned")
-    play(loop, monkeypatch, scanner=None)
+    play(loop, settings, monkeypatch, scanner=None)
     assert loop.judged == [["r-tuned"]]
 
 
@@ -113,17 +131,40 @@ def test_an_episode_of_all_scanners_is_not_recalibrated(monkeypatch: pytest.Monk
     ("made", "served"),
     [
         ({"release": "r-2", **PASSED}, [("r-2", "refine", None)]),
+        ({"release": "r-asked", **PASSED}, []),
         ({"release": "r-2", **REFUSED}, []),
         (None, []),
     ],
 )
 def test_a_refined_point_is_served_if_the_gate_lets_it(
-    made: dict[str, Any] | None, served: list[Any], monkeypatch: pytest.MonkeyPatch
+    made: dict[str, Any] | None,
+    served: list[Any],
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    loop = Loop()
-    monkeypatch.setattr(retrain, "read_settings", lambda: None)
+    loop, why = Loop(), {"r-asked": "too few exams"}
+    monkeypatch.setattr(retrain, "read_settings", lambda: settings)
+    monkeypatch.setattr(retrain, "needs_approval", lambda _settings, name: why.get(name))
     monkeypatch.setattr(retrain, "find_refinements", lambda _: [NEW])
     monkeypatch.setattr(retrain, "refine_scanner", lambda *_: made)
     monkeypatch.setattr(retrain, "put_into_service", loop.put_into_service)
     assert retrain.refine.fn() == [{"scanner": NEW, "made": made}]
     assert loop.served == served
+
+
+def test_nothing_goes_into_service_before_a_person_has_approved(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = Loop("r-tuned")
+    result = play(loop, settings, monkeypatch, asked="too few golden exams")
+    assert (result["chosen"], result["service"]) == ("r-tuned", "awaiting approval")
+    assert loop.served == []
+    assert loop.closed["service"] == "awaiting approval"
+
+
+def test_one_retraining_at_a_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = Loop("r-tuned")
+    with mend.alone(settings) as first, mend.alone(settings) as second:
+        assert (first, second) == (True, False)
+        assert play(loop, settings, monkeypatch)["skipped"] == "another retraining runs"
+    assert play(loop, settings, monkeypatch)["chosen"] == "r-tuned"
