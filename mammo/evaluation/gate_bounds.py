@@ -15,7 +15,7 @@ from scipy import stats
 
 from mammo.evaluation import ranking as rk
 from mammo.evaluation.bootstrap import expanded_tail
-from mammo.evaluation.draws import PatientDraws
+from mammo.evaluation.draws import PatientDraws, Table
 from mammo.evaluation.gate_config import GateConfig
 from mammo.evaluation.gate_material import Scored
 
@@ -23,6 +23,9 @@ ROUNDING = 1e-9  # a bound that is the margin itself has reached it
 
 TAIL_DRAWS = 25
 """Fewer resamples beyond a bound say nothing about it: it is extrapolated from this many."""
+
+PAIRS_PER_ROW = 300
+"""Pairs of a cancer and none, for each exam, up to which a product of matrices is faster."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,23 @@ def measure(
         scored.patients, scored.labels, resamples=config.resamples, seed=config.seed
     )
     patient = draws.codes(scored.patients)
+    tables = {}
+    for name, one in scores.items():
+        table = _table(scored.labels, one, patient, recall_rate)
+        tables[name] = np.vstack([draws.once(table), draws.draw(table)])
+    return Measured(
+        {name: one[:, 0] for name, one in tables.items()},
+        {name: one[:, 1] for name, one in tables.items() if recall_rate is not None},
+        _scarce_patients(scored),
+    )
+
+
+def _table(
+    labels: np.ndarray, scores: np.ndarray, patient: np.ndarray, recall_rate: float | None
+) -> Table:
+    """Return AUC, and sensitivity at the recall rate, as columns of patients' weights."""
+    if recall_rate is None and labels.sum() * (~labels).sum() < PAIRS_PER_ROW * len(labels):
+        return _pairs_table(labels, scores, patient)
 
     def columns(steps: rk.Steps) -> np.ndarray:
         read = [rk.auc(steps)]
@@ -124,15 +144,26 @@ def measure(
             read.append(rk.sensitivity_at_recall(steps, recall_rate))
         return np.column_stack(read)
 
-    tables = {}
-    for name, one in scores.items():
-        table = rk.rank_rows(scored.labels, one, patient).table(columns)
-        tables[name] = np.vstack([draws.once(table), draws.draw(table)])
-    return Measured(
-        {name: one[:, 0] for name, one in tables.items()},
-        {name: one[:, 1] for name, one in tables.items() if one.shape[1] > 1},
-        _scarce_patients(scored),
-    )
+    return rk.rank_rows(labels, scores, patient).table(columns)
+
+
+def _pairs_table(labels: np.ndarray, scores: np.ndarray, patient: np.ndarray) -> Table:
+    """Return the AUC as a product of matrices: exact, and for few cancers ten times faster.
+
+    Weights are whole numbers and a tie counts one half, so that float32 adds up without error.
+    """
+    positive, negative = scores[labels], scores[~labels, np.newaxis]
+    pairs = ((positive > negative) + 0.5 * (positive == negative)).astype(np.float32)
+
+    def table(weights: np.ndarray) -> np.ndarray:
+        sick = weights[:, patient[labels]]
+        healthy = weights[:, patient[~labels]].astype(np.float32)
+        won = np.einsum("ij,ij->i", healthy @ pairs, sick)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            auc = won / (sick.sum(axis=1) * healthy.sum(axis=1, dtype=float))
+        return np.asarray(auc[:, np.newaxis])
+
+    return table
 
 
 def _scarce_patients(scored: Scored) -> int:

@@ -40,7 +40,7 @@ class GateConfig:
         may be half as much farther from the target than the champion's.
     max_ece, ece_slack : float
         Calibration error above what chance gives on as many exams; and how far
-        it may exceed the champion's.
+        it may exceed the champion's, or chance where the champion's is less.
     latency_factor, max_latency_ms : float
         Against the champion; and in any case (per exam).
     min_per_class : int
@@ -53,7 +53,7 @@ class GateConfig:
     margin_sensitivity: float = 0.06
     margin_subgroup: float = 0.06
     margin_original: float = 0.03
-    margin_forgetting: float = 0.06
+    margin_forgetting: float = 0.08
     min_power: float = 0.5
     ledger_total: float = 0.2
     ledger_share: float = 0.125

@@ -197,7 +197,7 @@ def test_holm_judges_the_worst_at_alpha_and_the_best_at_a_share_of_it():
     assert found.low["a"] == losses["a"].low(0.025 / 3)
 
 
-def test_sensitivity_is_the_one_that_metrics_gives_ties_and_several_exams_a_patient():
+def test_auc_and_sensitivity_are_the_usual_ones_with_ties_and_several_exams_a_patient():
     rng = np.random.default_rng(7)
     golden = golden_set(rng)
     golden = replace(
@@ -206,5 +206,9 @@ def test_sensitivity_is_the_one_that_metrics_gives_ties_and_several_exams_a_pati
         patients=rng.integers(0, 150, 400).astype(str),
     )
     found = measure(golden, {"r": golden.challenger_scores}, CONFIG, 0.1).sensitivity["r"][0]
+    fast = measure(golden, {"r": golden.challenger_scores}, CONFIG).auc["r"]
+    assert fast == pytest.approx(
+        measure(golden, {"r": golden.challenger_scores}, CONFIG, 0.1).auc["r"], abs=1e-12
+    )
     usual = sensitivity_at_recall_statistic(golden.labels, golden.challenger_scores, 0.1)
     assert found == pytest.approx(usual(np.ones((1, 400)))[0], abs=1e-12)
