@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flows.stack import StackReport
     from mammo.settings import Settings
 
+DRILL_COLUMNS = ("name", "planted", "named", "course")
 COLUMNS = ("title", "status", "pid", "port", "restarts", "seconds_to_healthy", "log")
 
 
@@ -26,7 +27,7 @@ def add_stack_commands(app: typer.Typer) -> None:
     app.command(epilog="Example: mammo down")(down)
     app.command(epilog="Example: mammo status --json")(status)
     app.command(epilog="Example: mammo demo --json")(demo)
-    app.command(epilog="Example: mammo drill --to runs/drill")(drill)
+    app.command(epilog="Example: mammo drill scanner_replaced concept --to runs/drill")(drill)
 
 
 @reported
@@ -105,19 +106,34 @@ def demo(
 
 @reported
 def drill(
+    scenario: Annotated[
+        list[str] | None, typer.Argument(help="Scenarios to drill; --list names them.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every scenario (at most 45 minutes on two cores).")
+    ] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Name the scenarios and end.")] = False,
     directory: Annotated[
         Path, typer.Option("--to", help="Where the drill keeps everything.")
     ] = Path("runs/drill"),
-    only: Annotated[
-        str, typer.Option(help="Only these trials, comma-separated; `all` for every one.")
-    ] = "all",
+    only: Annotated[str, typer.Option(hidden=True, help="As SCENARIO, comma-separated.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Plant every kind of drift on a live stack of phantoms and see it named. Status 1 if not."""
-    from flows.drill import run_drill
+    """Plant a change on a live stack of phantoms and check all that comes of it. Status 1 if not.
 
-    names = () if only == "all" else tuple(name.strip() for name in only.split(","))
-    raise typer.Exit(run_drill(directory, only=names, as_json=as_json))
+    Status 0 means that every outcome was as it must be: named or rightly quiet, acted on
+    once, mended, recorded.
+    """
+    from flows.drill import list_drills, run_drill
+
+    names = [*(scenario or ()), *(name.strip() for name in only.split(",") if name.strip())]
+    if listed or not (names or everything):
+        show_rows(list_drills(), DRILL_COLUMNS, "Drills") if not as_json else print(
+            json.dumps({"drills": list_drills()})
+        )
+        return
+    wanted = () if everything or names == ["all"] else names
+    raise typer.Exit(run_drill(directory, wanted, as_json=as_json))
 
 
 @contextmanager

@@ -1,88 +1,101 @@
-"""What the drill found: one line a trial, as a table and as summary.json."""
+"""What the drill found: a table for people, summary.json for machines, and where to look."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from flows.demo_report import Recorder
+from flows.drill_checks import Claim
+from flows.drill_scenarios import Scenario
 from mammo.settings import Settings
 from monitoring.evidence_page import episode_file
+
+ABOUT = "phantoms: these numbers say that the loop works, not how well it reads mammograms"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One trial: what was planted, what it should be called, and what the monitor said.
+    """One scenario: what was planted, what the loop made of it, and what that shows.
 
-    ``causes`` are those of the episodes that opened, in order; ``exams`` those sent until
-    then. ``evidence`` and ``evidently`` are pages that exist on disk, under the reports.
+    ``named`` has what the monitor opened, in order: cause, action, stratum, probability (of
+    the cause) and exams until then; ``exams`` were sent until it was over. ``pages`` exist
+    on disk, below the drill's directory. ``figures`` are measured values beside the claims.
     """
 
-    trial: str
+    scenario: str
     planted: str
     expected: str
-    causes: tuple[str, ...]
-    actions: tuple[str, ...]
-    where: tuple[str, ...]
-    probabilities: tuple[float | None, ...]
-    exams: int
-    evidence: tuple[str, ...]
-    evidently: tuple[str, ...]
+    exams: int = 0
+    seconds: float = 0.0
+    named: tuple[dict[str, Any], ...] = ()
+    claims: tuple[Claim, ...] = ()
+    pages: tuple[str, ...] = ()
+    figures: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls,
-        trial: str,
-        planted: str,
-        expected: str,
+        scenario: Scenario,
         exams: int,
         opened: Sequence[dict[str, Any]],
-        settings: Settings,
+        claims: Sequence[Claim],
+        pages: Sequence[str],
+        figures: dict[str, Any],
+        began: float,
     ) -> Self:
-        """Read the episodes that a trial opened, and look for the pages that were written."""
-        runs = {one["key"]: _run_of(one, settings) for one in opened}
-        pages = [runs[one["key"]] / episode_file(one) for one in opened]
-        verdicts = [page for run in set(runs.values()) for page in run.glob("evidently*.html")]
+        """Put together what was seen; ``began`` is of the monotonic clock."""
         return cls(
-            trial,
-            planted,
-            expected,
-            tuple(one["cause"] for one in opened),
-            tuple(one["action"] for one in opened),
-            tuple(one["stratum"] for one in opened),
-            tuple(_probability(one) for one in opened),
+            scenario.name,
+            scenario.planted,
+            " and ".join(" or ".join(any_of) for any_of in scenario.causes) or "nothing",
             exams,
-            tuple(_below(path, settings) for path in pages if path.is_file()),
-            tuple(_below(path, settings) for path in sorted(verdicts)),
+            round(time.monotonic() - began, 1),
+            tuple(_named(one) for one in opened),
+            tuple(claims),
+            tuple(pages),
+            figures,
         )
+
+    @classmethod
+    def ended(cls, name: str, planted: str, why: str) -> Self:
+        """Return what is told of a scenario that an error ended."""
+        return cls(name, planted, "", claims=(Claim("came to its end", False, why),))
 
     @property
     def is_right(self) -> bool:
-        """True when the planted cause was named, nothing else acts, and the evidence is there."""
-        if not self.expected:
-            return not self.causes
-        pairs = zip(self.causes, self.actions, strict=True)
-        acting = {cause for cause, action in pairs if action != "note"}
-        named = self.expected in self.causes and acting <= {self.expected}
-        return named and bool(self.evidence) and bool(self.evidently)
+        """True when every claim holds."""
+        return bool(self.claims) and all(one.holds for one in self.claims)
 
-    @property
-    def verdict(self) -> str:
-        """What the table says of it."""
-        if self.is_right:
-            return "right"
-        if self.expected in self.causes and not (self.evidence and self.evidently):
-            return "no page"
-        return "wrong" if self.causes else "not found"
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self) | {"right": self.is_right}
 
 
-def _probability(episode: dict[str, Any]) -> float | None:
+def _named(episode: dict[str, Any]) -> dict[str, Any]:
     triage = (episode["evidence"] or {}).get("triage") or {}
-    chances = triage.get("probabilities") or {}
-    return chances.get(episode["cause"])
+    return {
+        "key": episode["key"],
+        "cause": episode["cause"],
+        "action": episode["action"],
+        "stratum": episode["stratum"],
+        "probability": (triage.get("probabilities") or {}).get(episode["cause"]),
+        "exams": episode.get("exams_to_alarm"),
+    }
+
+
+def pages_of(opened: Sequence[dict[str, Any]], settings: Settings) -> tuple[list[str], list[str]]:
+    """Return the pages of evidence and of Evidently that the episodes' runs left on disk."""
+    runs = {one["key"]: _run_of(one, settings) for one in opened}
+    pages = [runs[one["key"]] / episode_file(one) for one in opened]
+    verdicts = sorted(page for run in set(runs.values()) for page in run.glob("evidently*.html"))
+    home = settings.home.parent
+    ours = [str(one.relative_to(home)) for one in pages if one.is_file()]
+    return ours, [str(one.relative_to(home)) for one in verdicts]
 
 
 def _run_of(episode: dict[str, Any], settings: Settings) -> Path:
@@ -91,56 +104,60 @@ def _run_of(episode: dict[str, Any], settings: Settings) -> Path:
     return settings.reports_dir / "drift" / stamp
 
 
-def _below(path: Path, settings: Settings) -> str:
-    return str(path.relative_to(settings.home.parent))
-
-
 def finish_drill(
-    directory: Path, recorder: Recorder, findings: Sequence[Finding], *, as_json: bool
+    directory: Path,
+    settings: Settings,
+    recorder: Recorder,
+    findings: Sequence[Finding],
+    *,
+    as_json: bool,
 ) -> None:
     """Write summary.json; print it for machines, or a table for people."""
     stream = recorder.stream
     summary = {
-        "findings": [asdict(one) | {"verdict": one.verdict} for one in findings],
+        "findings": [one.to_dict() for one in findings],
         "right": sum(one.is_right for one in findings),
-        "trials": len(findings),
+        "drills": len(findings),
         "stages": recorder.stages,
+        "seconds_total": round(time.monotonic() - recorder.began, 1),
         "failure": recorder.failure,
         "requests": {"sent": stream.sent, "failed": stream.failed} if stream else {},
         "errors": stream.errors[:10] if stream else [],
+        "about": ABOUT,
     }
     (directory / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     if as_json:
         print(json.dumps(summary))
         return
-    _print_table(findings, directory)
+    _print_table(findings, directory, summary)
 
 
-def _print_table(findings: Sequence[Finding], directory: Path) -> None:
+def _print_table(findings: Sequence[Finding], directory: Path, summary: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(
-        "trial", "planted", "should be", "named", "does", "where", "exams", "", title="Drill"
-    )
+    table = Table("scenario", "planted", "should be", "named", "exams", "s", "", title="Drills")
     for one in findings:
-        table.add_row(
-            one.trial,
-            one.planted,
-            one.expected or "nothing",
-            "\n".join(_named(one)) or "nothing",
-            "\n".join(one.actions),
-            "\n".join(one.where),
-            str(one.exams),
-            one.verdict,
-        )
-    console = Console(width=140, highlight=False)
+        named = "\n".join(_words(row) for row in one.named) or "nothing"
+        exams, seconds = str(one.exams), f"{one.seconds:.0f}"
+        verdict = "right" if one.is_right else "WRONG"
+        table.add_row(one.scenario, one.planted, one.expected, named, exams, seconds, verdict)
+    console = Console(width=140, highlight=False, markup=False)
     console.print(table)
     for one in findings:
-        for page in (*one.evidence, *one.evidently):
-            console.print(f"{one.trial}: {directory / page}", soft_wrap=True)
+        for claim in one.claims:
+            said = "holds" if claim.holds else "FAILS"
+            console.print(f"{one.scenario}: {claim.name} {said}: {claim.text}", soft_wrap=True)
+    for one in findings:
+        for page in one.pages:
+            console.print(f"{one.scenario}: {directory / page}", soft_wrap=True)
+    console.print(
+        f"{summary['right']} of {summary['drills']} drills are right, in "
+        f"{summary['seconds_total'] / 60:.0f} minutes; {ABOUT}"
+    )
 
 
-def _named(one: Finding) -> list[str]:
-    chances = zip(one.causes, one.probabilities, strict=True)
-    return [cause if p is None else f"{cause} ({p:.0%})" for cause, p in chances]
+def _words(row: dict[str, Any]) -> str:
+    chance = row["probability"]
+    certain = "" if chance is None else f" ({chance:.0%})"
+    return f"{row['cause']}{certain}: {row['action']}"

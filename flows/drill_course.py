@@ -1,0 +1,235 @@
+"""Follows what the loop does about an episode of a drill: the run, the release, its way."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from flows.automations import emit_episode
+from flows.demo import PATIENCE_SECONDS, run_deployment
+from flows.demo_report import Recorder
+from flows.demo_stream import PhantomExam, Stream
+from flows.drill_checks import Claim, acted_once, came_back, recalls_on_target
+from flows.follow import run_has_failed
+from mammo.continual.approval import needs_approval
+from mammo.errors import FlowRunFailed, StackUnhealthy
+from mammo.pointer import read_pointer
+from mammo.prediction_log import PredictionLog
+from mammo.settings import Settings
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
+
+    from flows.drill_scenarios import Scenario
+    from flows.drill_stage import Stage
+
+Followed = tuple[list[Claim], dict[str, Any]]
+"""What was claimed of what came of an episode, and figures beside."""
+RETRAIN = "retrain/retrain"
+DUPLICATES = 3
+"""Times that an episode's event is sent again."""
+POLL_SECONDS = 1.0
+
+
+@dataclass
+class Course:
+    """One episode that acts, from its event to what is in service because of it."""
+
+    settings: Settings
+    recorder: Recorder
+    stream: Stream
+    episode: dict[str, Any]
+    champion: str
+    approved: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """Key of the episode."""
+        return str(self.episode["key"])
+
+    @property
+    def scanner(self) -> str:
+        """The scanner that the episode is of; empty where it is of more than one."""
+        episode = PredictionLog(self.settings.log_url).episode(self.key) or {}
+        return str((episode.get("evidence") or {}).get("scanner") or "")
+
+    def tell_again(self) -> None:
+        """Send the episode's event again and again, as a network that stutters would."""
+        for _ in range(DUPLICATES):
+            emit_episode(self.episode)
+
+    def wait_for_point(self, exams: Iterator[PhantomExam]) -> str:
+        """Send exams until another release answers; return its id."""
+        for exam in exams:
+            if (served := in_service(self.settings)) != self.champion:
+                return served
+            self.stream.send_one(exam)
+        for _ in patiently("set the operating point"):
+            self._require_going()
+            if (served := in_service(self.settings)) != self.champion:
+                return served
+        raise AssertionError("never ends by itself")
+
+    def wait_until_closed(self) -> dict[str, Any]:
+        """Return the episode when its run has closed it; a person's approval is given."""
+        log, last = PredictionLog(self.settings.log_url), self.champion
+        for _ in patiently("close the episode"):
+            self._require_going()
+            self._approve()
+            served = in_service(self.settings)
+            if served != last:
+                self.recorder.swap(read_pointer(self.settings.pointer_path))
+                last = served
+            episode = log.episode(self.key)
+            if episode is not None and episode["status"] == "closed":
+                return episode
+        raise AssertionError("never ends by itself")
+
+    def wait_for(self, is_so: Callable[[dict[str, Any]], bool], what: str) -> None:
+        """Wait until the pointer is as ``is_so`` says."""
+        for _ in patiently(what):
+            if is_so(read_pointer(self.settings.pointer_path) or {}):
+                return
+
+    def once(self) -> Claim:
+        """Say whether exactly one run acted on the episode."""
+        episode = PredictionLog(self.settings.log_url).episode(self.key)
+        runs = [
+            {"id": run.id, "skipped": _skipped(run)} for run in runs_of(self.settings, self.key)
+        ]
+        return acted_once([episode] if episode else [], {self.key: runs})
+
+    def _require_going(self) -> None:
+        episode = PredictionLog(self.settings.log_url).episode(self.key) or {}
+        run_id = episode.get("flow_run_id")
+        if run_id and (told := run_has_failed(self.settings, run_id)):
+            raise FlowRunFailed(f"Episode {self.key} is not answered: {told}")
+
+    def _approve(self) -> None:
+        """Approve what the run waits for: a drill's approver is the drill, and says so."""
+        from flows.approve import approve_release
+
+        for path in self.settings.releases_dir.glob("r-*"):
+            if path.name in self.approved or not _waits_for_person(self.settings, path.name):
+                continue
+            told = approve_release(self.settings, path.name, "drill: phantoms, nobody is read")
+            self.recorder.say(f"  approved {path.name}: {told['asked_because']}")
+            self.approved.append(path.name)
+
+
+def recalibrate(
+    stage: Stage, course: Course, scenario: Scenario, exams: Sequence[PhantomExam]
+) -> Followed:
+    """Follow the first step alone: the point in service, its recall rate, and the way back.
+
+    The run then waits for outcomes, which nobody tells here; the drill ends it.
+    """
+    course.tell_again()
+    coming = iter(exams)
+    served = course.wait_for_point(itertools.islice(coming, max(0, len(exams) - scenario.after)))
+    began = len(stage.stream.scored)
+    for exam in coming:
+        stage.stream.send_one(exam)
+    scanner = course.scanner
+    changed = [one for one in stage.stream.scored[began:] if one["scanner"] == scanner]
+    rate = recalls_on_target("recall rate", changed, point_target(stage.settings, scanner))
+    once = course.once()
+    end_all_runs(stage.settings)
+    seconds = _roll_back(course)
+    back = came_back(seconds, in_service(stage.settings), stage.champion)
+    return [once, rate, back], {"recalibrated": served, "rollback_seconds": round(seconds, 1)}
+
+
+def _roll_back(course: Course) -> float:
+    began = time.monotonic()
+    run_deployment(course.settings, "deploy/deploy", {"rollback": True}, course.recorder)
+    return time.monotonic() - began
+
+
+def in_service(settings: Settings) -> str:
+    """Return the release in service; raises StackUnhealthy without one."""
+    pointer = read_pointer(settings.pointer_path)
+    if pointer is None:
+        raise StackUnhealthy("No release is in service any more.")
+    return str(pointer["release_id"])
+
+
+def point_target(settings: Settings, scanner: str) -> float:
+    """Return the recall rate at which the operating point of a scanner aims."""
+    from mammo.release import Release, find_release
+
+    release = Release.read(find_release(settings.releases_dir, in_service(settings)))
+    return float(release.operating_point(scanner).target_recall_rate)
+
+
+def runs_of(settings: Settings, key: str) -> list[FlowRun]:
+    """Return the retraining runs that were asked to act on an episode."""
+    return [run for run in _runs(settings) if run.parameters.get("episode_key") == key]
+
+
+def _runs(settings: Settings) -> list[FlowRun]:
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+
+    with client_of(settings) as client:
+        found = client.read_deployment_by_name(RETRAIN)
+        return client.read_flow_runs(
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[found.id]))
+        )
+
+
+def client_of(settings: Settings) -> SyncPrefectClient:
+    """Return a client of the stack's Prefect, which this process may not have met before."""
+    os.environ.update(settings.child_environment())
+    from prefect.client.orchestration import get_client
+
+    return get_client(sync_client=True)
+
+
+def _skipped(run: FlowRun) -> bool:
+    """Whether the run found its episode taken, or another retraining at work."""
+    if run.state is None or not run.state.is_completed():
+        return False
+    result: Any = run.state.result(raise_on_failure=False)
+    return isinstance(result, dict) and "skipped" in result
+
+
+def end_all_runs(settings: Settings) -> None:
+    """Close what a run acts on and cancel it: it waits for outcomes that nobody will tell."""
+    from prefect.states import Cancelling
+
+    log = PredictionLog(settings.log_url)
+    for one in log.episodes("acting"):
+        log.update_episode(one["key"], status="closed")
+    for run in _runs(settings):
+        if _is_under_way(run):
+            with client_of(settings) as client:
+                client.set_flow_run_state(run.id, Cancelling(), force=True)
+    for _ in patiently("end the retraining runs"):
+        if not any(_is_under_way(run) for run in _runs(settings)):
+            return
+
+
+def _is_under_way(run: FlowRun) -> bool:
+    """Whether a run goes on, or was asked for; not one that a schedule will start."""
+    if run.state is None or run.state.is_final():
+        return False
+    return not (run.state.is_scheduled() and run.auto_scheduled)
+
+
+def _waits_for_person(settings: Settings, release_id: str) -> bool:
+    waiting = PredictionLog(settings.log_url).watermark(f"approval:{release_id}").state
+    return bool(waiting) and needs_approval(settings, release_id) is not None
+
+
+def patiently(what: str) -> Iterator[None]:
+    """Yield once a second; raises StackUnhealthy when the patience has ended."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(POLL_SECONDS)
+    raise StackUnhealthy(f"It took too long to {what}: see the runs in the Prefect UI.")
