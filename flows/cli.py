@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_audit import add_audit_commands
+from flows.cli_changes import add_changes_commands
 from flows.cli_compare import add_compare_command
 from flows.cli_data import add_data_commands
 from flows.cli_deidentify import add_deidentify_command
@@ -44,6 +45,7 @@ add_shortcuts_command(app)
 add_token_commands(app)
 add_audit_commands(app)
 add_episode_commands(app)
+add_changes_commands(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from mammo.changes.books import ChangeBooks
 from mammo.changes.origin import code_origin, container_origin
+from mammo.changes.page import write_page
 from mammo.changes.record import CHANGE_RECORD, Origin, describe_change
 from mammo.changes.signing import record_key, sealed
 from mammo.prediction_log import PredictionLog
@@ -69,7 +70,16 @@ def write_change(pointer: dict[str, Any], settings: Settings) -> dict[str, Any]:
     beside = settings.releases_dir / release.id
     if beside.is_dir():
         write_json(beside / CHANGE_RECORD, written)
+    _show(settings)
     return written
+
+
+def _show(settings: Settings) -> None:
+    """Write the page of the history anew; what is in service does not hang on it."""
+    try:
+        write_page(settings)
+    except Exception as error:  # noqa: BLE001 - the move is done and recorded, whatever it is
+        _log.warning("the page of changes was not written: %s", type(error).__name__)
 
 
 def _origin(settings: Settings, release_id: str) -> Origin:

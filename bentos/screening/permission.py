@@ -116,7 +116,8 @@ class _Case:
         self._require_approval(own, verdict, approval)
         stage = own.stages[0] if stage == "rollout" else stage
         clause = self._clause_of_move(own, stage, approval)
-        text = f"{clause.id}: {clause.title}; gate passed at alpha {verdict['alpha']:.3g}"
+        alpha = (verdict["decision"] or {}).get("alpha", verdict["alpha"])
+        text = f"{clause.id}: {clause.title}; gate passed at alpha {alpha:.3g}"
         if clause is not own:
             text = f"{text}; {own.id}: {own.title}"
         if approval is not None:

@@ -15,7 +15,7 @@ Record = dict[str, Any]
 
 
 class ChangeBooks(Database):
-    """The table ``changes``, of which `PredictionLog.changes` reads the same rows, and approvals."""
+    """The table ``changes`` (`PredictionLog.changes` reads the same rows), and all approvals."""
 
     def approvals(self) -> list[dict[str, Any]]:
         """Return every person's approval, oldest first."""

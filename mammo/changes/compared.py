@@ -36,8 +36,10 @@ How = Literal[
 class Compared:
     """What records are compared with. Each release is hashed once."""
 
-    def __init__(self, settings: Settings, log: PredictionLog, plan: ChangePlan) -> None:
-        self._settings, self._log, self._plan = settings, log, plan
+    def __init__(
+        self, settings: Settings, log: PredictionLog, plan: ChangePlan, *, releases: bool
+    ) -> None:
+        self._settings, self._log, self._plan, self._hashes = settings, log, plan, releases
         self._gates = {one["key"]: one for one in log.gates()}
         self._releases: dict[str, str] = {}
 
@@ -77,7 +79,7 @@ class Compared:
         """Return how the release on the disk is not the one that was recorded."""
         name = record["release"]
         directory = self._settings.releases_dir / name
-        if not (directory / MANIFEST).is_file():
+        if not self._hashes or not (directory / MANIFEST).is_file():
             return None
         if name not in self._releases:
             try:

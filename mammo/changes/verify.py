@@ -67,16 +67,19 @@ class ChangesReport:
         return asdict(self) | {"intact": self.intact}
 
 
-def verify_changes(settings: Settings, head: str | None = None) -> ChangesReport:
+def verify_changes(
+    settings: Settings, head: str | None = None, *, releases: bool = True
+) -> ChangesReport:
     """Verify every record of the log.
 
-    ``head`` is a head kept elsewhere. Raises PlanInvalid where the home's plan cannot be read.
+    ``head`` is a head kept elsewhere; ``releases`` off spares hashing those on the disk.
+    Raises PlanInvalid where the home's plan cannot be read.
     """
     log = PredictionLog(settings.log_url).create()
     records = [one["record"] for one in log.changes()]
     unsigned = next((at for at, one in enumerate(records) if is_signed(one)), len(records))
     wrong: list[Wrong] = [*_check_chain(records, unsigned, keys_of_records(settings.keys_dir))]
-    facts = Compared(settings, log, read_plan(settings))
+    facts = Compared(settings, log, read_plan(settings), releases=releases)
     for number, record in enumerate(records[unsigned:], unsigned + 1):
         if is_signed(record):
             wrong += (Wrong(number, how, told) for how, told in facts.check(record))

@@ -28,6 +28,7 @@ from tests.bentos.judging import approve, judge
 
 GE, AURORA = OperatingPoint("ge", 1.0, 0.0, 0.4, 0.1), OperatingPoint("aurora", 1.0, 0.0, 0.3, 0.1)
 CHAMPION = make_release("r-1")
+FIRST = ("golden_auc_above_chance", "latency", "infrastructure")
 
 
 def write(settings: Settings, release: Release) -> Path:
@@ -97,7 +98,7 @@ def test_clause_that_permits(
 
 
 def test_first_release(settings: Settings) -> None:
-    judge(settings, "r-1", CHAMPION.digest, judged=("golden_auc_above_chance", "latency"))
+    judge(settings, "r-1", CHAMPION.digest, judged=FIRST)
     assert ask(settings, CHAMPION).clause == "C1"
     with pytest.raises(ChangeNotCovered, match="are about exported, fine_tuned, recalibrated"):
         ask(settings, RECALIBRATED)
