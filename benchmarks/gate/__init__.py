@@ -1,0 +1,1 @@
+"""What the gate lets through: planted challengers on simulated golden sets."""

@@ -1,0 +1,89 @@
+"""What the gate lets through, on simulated golden sets: planted, by true difference, over time.
+
+python -m benchmarks.gate                  tables
+python -m benchmarks.gate --write          docs/gate.md, its pictures and benchmarks/gate.json
+python -m benchmarks.gate --each 2 --repeats 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gate import page
+from benchmarks.gate.drift import describe_drift, describe_margin
+from benchmarks.gate.golden import PRODUCTION
+from benchmarks.gate.operating import SMALL, describe_operating
+from benchmarks.gate.planted import BAD, GOOD, judge_kinds, level_after, share_of
+from benchmarks.report import describe_run
+
+RECORD = Path("benchmarks/gate.json")
+
+
+REFUSED_BEFORE = 20
+
+
+def judge_planted_all(each: int) -> dict[str, Any]:
+    """Return bad and good challengers at the first level, and good ones at a late one."""
+    late = level_after(REFUSED_BEFORE)
+    groups = {"bad": (BAD, None), "good": (GOOD, None), "late": (GOOD, late)}
+    planted: dict[str, Any] = {"refused_before": REFUSED_BEFORE, "late_alpha": late}
+    for name, (kinds, alpha) in groups.items():
+        planted[name] = []
+        seed = 0 if name == "bad" else 1  # the late ones are the good ones again
+        for one in judge_kinds(kinds, each, seed, alpha):
+            planted[name].append(one)
+            print(f"{one['kind']}: {one['passed']} of {one['judged']} pass", flush=True)
+        planted |= {f"{name}_{by}": share_of(planted[name], by) for by in ("passed", "higher")}
+    return planted
+
+
+def make_record(each: int, challengers: int, repeats: int) -> dict[str, Any]:
+    """Return everything that is published, JSON-able, telling how far it is."""
+    started = time.process_time()
+    run = describe_run("", 0)
+    planted = judge_planted_all(each)
+    print("fifty gates", flush=True)
+    drift = [
+        describe_drift(repeats, size) | {"margin": describe_margin(repeats, size)}
+        for size in (PRODUCTION, SMALL)
+    ]
+    print("operating characteristic", flush=True)
+    operating = describe_operating(challengers)
+    return {
+        "planted": planted,
+        "drift": drift,
+        "operating": operating,
+        "commit": run["commit"],
+        "date": run["date"],
+        "cpu_seconds": round(time.process_time() - started),
+    }
+
+
+def main() -> None:
+    """Read the command line, simulate, print; with --write the page and its pictures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--each", type=int, default=10, help="planted challengers of a kind")
+    parser.add_argument("--challengers", type=int, default=20, help="by true difference")
+    parser.add_argument("--repeats", type=int, default=40, help="programmes of fifty gates")
+    parser.add_argument("--write", action="store_true", help="write the page and its pictures")
+    parser.add_argument("--again", action="store_true", help="write the page from the record")
+    asked = parser.parse_args()
+    if asked.again:
+        page.write_page(json.loads(RECORD.read_text()))
+        return
+    record = make_record(asked.each, asked.challengers, asked.repeats)
+    for text in (page.planted_text, page.operating_text, page.drift_text):
+        print(text(record) + "\n")
+    if asked.write:
+        RECORD.write_text(json.dumps(record, indent=1) + "\n")
+        page.write_page(record)
+
+
+if __name__ == "__main__":
+    main()
