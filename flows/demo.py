@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bentos.screening.change_record import id_of
 from flows import stack
 from flows.automations import ACTING
 from flows.cli_terminal import stage_bars
@@ -27,8 +29,10 @@ from flows.demo_checks import (
     require_planted,
 )
 from flows.demo_report import Recorder, finish, show_summary
+from flows.demo_rollout import approve_what_waits, require_true_records, wait_until_served
 from flows.demo_stream import Background, Stream, list_exams
 from flows.follow import run_and_follow, run_has_failed
+from flows.stack_services import ROOT
 from mammo.data.sources.dicom_folder import copy_cbis_sample
 from mammo.dicom.phantom import write_phantoms
 from mammo.dicom.phantom_bad import write_bad_files
@@ -41,6 +45,7 @@ from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 
 CONFIG = "demo"
+ROLLOUT = ROOT / "configs" / "rollout" / "demo.yaml"
 KNOWN_SCANNERS = ("aurora", "borealis", "cygnus")
 NEW_SCANNER = "draco"
 TRAINING_EXAMS = 150
@@ -72,6 +77,7 @@ def run_demo(directory: Path, *, as_json: bool = False, keep_up: bool | None = N
     clear_own(directory)
     settings.home.mkdir(parents=True)
     (settings.home / "pseudonym.key").write_bytes(DEMO_KEY)
+    shutil.copy(ROLLOUT, settings.home / "rollout.yaml")
     target = read_config(CONFIG).target_recall_rate
     recorder = Recorder(directory, quiet=as_json, target_recall_rate=target)
     stay = recorder.is_terminal if keep_up is None else keep_up
@@ -115,6 +121,7 @@ def _run_stages(settings: Settings, directory: Path, recorder: Recorder) -> None
     _drift(settings, stream, material, recorder)
     with recorder.stage("check"):
         require_closed_loop(recorder, settings)
+        require_true_records(settings, recorder)
 
 
 def _prepare(settings: Settings, material: Path, recorder: Recorder) -> None:
@@ -196,6 +203,13 @@ def _drift(settings: Settings, stream: Stream, material: Path, recorder: Recorde
             episode = _wait_for_episode(settings, recorder)
         with recorder.stage("recalibrate and retrain"):
             _wait_until_closed(settings, episode["key"], serving, recorder)
+    with (
+        Background(stream, exams[:DRIFT_EXAMS], SECONDS_PER_EXAM, SECONDS_PER_EXAM),
+        recorder.stage("shadow, canary, champion"),
+    ):
+        serving = read_pointer(settings.pointer_path)
+        wait_until_served(settings, recorder, _chosen(recorder), PATIENCE_SECONDS)
+        _note_swap(settings, serving, recorder)
     recorder.live = (began, len(stream.scored))
     with recorder.stage("after the swap"):
         stream.send(exams[DRIFT_EXAMS:])
@@ -234,10 +248,8 @@ def _wait_until_closed(
     for poll in itertools.count():
         if time.monotonic() >= deadline:
             break
-        pointer = read_pointer(settings.pointer_path)
-        if pointer != serving:
-            serving = pointer
-            recorder.swap(pointer)
+        serving = _note_swap(settings, serving, recorder)
+        approve_what_waits(settings, recorder)
         episode = log.episode(key)
         if episode is not None and episode["status"] == "closed":
             recorder.episode = episode
@@ -247,6 +259,22 @@ def _wait_until_closed(
             raise FlowRunFailed(f"Episode {key} was not closed: {told}")
         time.sleep(1)
     raise StackUnhealthy(f"Episode {key} was not closed; see its flow run in the Prefect UI.")
+
+
+def _note_swap(
+    settings: Settings, serving: dict[str, Any] | None, recorder: Recorder
+) -> dict[str, Any] | None:
+    """Note another release in service than in the pointer ``serving``; return the pointer now."""
+    pointer = read_pointer(settings.pointer_path)
+    if id_of(pointer) != id_of(serving):
+        recorder.swap(pointer)
+    return pointer
+
+
+def _chosen(recorder: Recorder) -> str | None:
+    result = (recorder.episode.get("evidence") or {}).get("result") or {}
+    chosen: str | None = result.get("chosen")
+    return chosen
 
 
 def run_deployment(

@@ -138,7 +138,8 @@ def _chosen(recorder: Recorder, serving: str | None) -> list[str]:
     chosen = result.get("chosen")
     if not chosen and (not decisions or any(one["passed"] for one in decisions)):
         return ["the gate chose no release for the episode"]
-    wanted, why = (chosen, f"{chosen} was chosen") if chosen else (serving, f"{serving} serves")
+    led = chosen and chosen != recorder.stopped  # one that the guard stopped never serves
+    wanted, why = (chosen, f"{chosen} was chosen") if led else (serving, f"{serving} serves")
     places = [("the pointer names", serving)]
     if recorder.stream and recorder.stream.scored:
         places.append(("the last exam was answered by", recorder.stream.scored[-1]["release"]))

@@ -40,6 +40,9 @@ class Recorder:
     false_alarms: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
     live: tuple[int, int] = (0, 0)
+    approved: list[str] = field(default_factory=list)
+    stopped: str | None = None
+    changes: int = 0
     stream: Stream | None = None
     peak_mb: float = 0.0
     failure: str | None = None
@@ -156,6 +159,10 @@ def summarise(recorder: Recorder, settings: Settings) -> dict[str, Any]:
         "champion": _champion(recorder.champion),
         "episode": _episode(recorder.episode),
         "refused": recorder.refused,
+        "stopped_by_guard": recorder.stopped,
+        "approved": recorder.approved,
+        "change_records": recorder.changes,
+        "gates": _gates(settings),
         "after": _after(phases),
         "phases": phases,
         "false_alarms_before": recorder.false_alarms,
@@ -230,6 +237,15 @@ def _after(phases: list[dict[str, Any]]) -> dict[str, Any]:
         "recall_during": rate(new[0] if new else None),
         "recall_after": rate(last),
     }
+
+
+def _gates(settings: Settings) -> dict[str, Any]:
+    """Return how often the golden set was looked at, and what was spent of its alpha."""
+    gates = PredictionLog(settings.log_url).create().gates()
+    refused = [one for one in gates if not one["passed"]]
+    total = next((one["decision"]["ledger"]["total"] for one in gates if one["decision"]), 0.0)
+    spent = sum(one["alpha"] for one in refused)
+    return {"looks": len(gates), "refused": len(refused), "spent": spent, "total": total}
 
 
 def _logged(settings: Settings) -> int:

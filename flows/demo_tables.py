@@ -84,6 +84,16 @@ def _facts(summary: dict[str, Any]) -> list[str]:
     if summary["refused"]:
         clauses = ", ".join(summary["refused"]["clauses"])
         lines.append(f"refused {summary['refused']['release']}: {clauses}")
+    gates = summary["gates"]
+    if gates["looks"]:
+        lines.append(
+            f"{gates['looks']} looks at the golden set, {gates['refused']} refused; they spent "
+            f"{gates['spent']:.3f} of its alpha of {gates['total']:.3f}"
+        )
+    if summary["change_records"]:
+        lines.append(f"{summary['change_records']} change records, all verify")
+    if summary["stopped_by_guard"]:
+        lines.append(f"the guard stopped {summary['stopped_by_guard']} on trial")
     lines.append(
         f"requests: {requests['sent']} sent, {requests['failed']} failed; "
         f"peak memory {summary['peak_mb']} MB"

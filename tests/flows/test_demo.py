@@ -12,11 +12,13 @@ import pytest
 from flows import demo, demo_checks, follow
 from flows.demo_checks import MARKER, always, clear_own, require_own
 from flows.demo_report import Recorder
+from flows.demo_rollout import wait_until_served
 from flows.demo_stream import Stream
 from flows.ingest import without_names
 from flows.stack_services import service_environment
 from mammo.errors import FlowRunFailed, SettingsInvalid, StackUnhealthy
 from mammo.pointer import write_pointer
+from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings, read_settings
 from mammo.tokens import TokenStore
 
@@ -213,3 +215,33 @@ def test_flow_report_holds_no_file_name() -> None:
     assert report["quarantined"] == [
         {"sha256": digest, "code": "NOT_DICOM", "message": "the file is not DICOM"}
     ]
+
+
+def pointer_with(settings: Settings, release: str, challenger: str | None) -> None:
+    place = {"release_id": release, "bento_tag": release, "release_dir": release}
+    trial = place | {"release_id": challenger, "stage": "shadow", "percent": 0}
+    write_pointer(settings.pointer_path, place | {"challenger": trial if challenger else None})
+
+
+@pytest.mark.parametrize(
+    ("served", "challenger", "recorded", "ends"),
+    [
+        ("r-2", None, "champion", "served"),
+        ("r-1", None, "stopped", "stopped"),
+        ("r-1", "r-2", "shadow", "waits"),
+        ("r-1", None, "shadow", "waits"),  # between two moves of the guard
+    ],
+)
+def test_the_demo_follows_the_guard(
+    settings: Settings, served: str, challenger: str | None, recorded: str, ends: str
+) -> None:
+    settings.home.mkdir(parents=True)
+    PredictionLog(settings.log_url).create().add_change("r-2", {"stage": recorded})
+    pointer_with(settings, served, challenger)
+    recorder = Recorder(settings.home, quiet=True)
+    if ends == "waits":
+        with pytest.raises(StackUnhealthy, match="r-2 was not led into service"):
+            wait_until_served(settings, recorder, "r-2", 0.2)
+    else:
+        wait_until_served(settings, recorder, "r-2", 0.2)
+    assert recorder.stopped == ("r-2" if ends == "stopped" else None)
