@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,26 +42,20 @@ def judge_planted_all(each: int) -> dict[str, Any]:
     return planted
 
 
-def make_record(each: int, challengers: int, repeats: int) -> dict[str, Any]:
-    """Return everything that is published, JSON-able, telling how far it is."""
-    started = time.process_time()
-    run = describe_run("", 0)
-    planted = judge_planted_all(each)
-    print("fifty gates", flush=True)
-    drift = [
+def describe_drifts(repeats: int) -> list[dict[str, Any]]:
+    """Return what fifty gates do to the champion, for a large and a small golden set."""
+    return [
         describe_drift(repeats, size) | {"margin": describe_margin(repeats, size)}
         for size in (PRODUCTION, SMALL)
     ]
-    print("operating characteristic", flush=True)
-    operating = describe_operating(challengers)
-    return {
-        "planted": planted,
-        "drift": drift,
-        "operating": operating,
-        "commit": run["commit"],
-        "date": run["date"],
-        "cpu_seconds": round(time.process_time() - started),
-    }
+
+
+def measured(part: Callable[[], Any]) -> dict[str, Any]:
+    """Return what a part found, with its commit, day and the CPU time it took."""
+    started, run = time.process_time(), describe_run("", 0)
+    found = part()
+    seconds = round(time.process_time() - started)
+    return {"found": found, "commit": run["commit"], "date": run["date"], "cpu_seconds": seconds}
 
 
 def main() -> None:
@@ -69,19 +64,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--each", type=int, default=10, help="planted challengers of a kind")
-    parser.add_argument("--challengers", type=int, default=20, help="by true difference")
+    parser.add_argument("--challengers", type=int, default=16, help="by true difference")
     parser.add_argument("--repeats", type=int, default=40, help="programmes of fifty gates")
-    parser.add_argument("--write", action="store_true", help="write the page and its pictures")
-    parser.add_argument("--again", action="store_true", help="write the page from the record")
+    parser.add_argument("--write", action="store_true", help="write record, page and pictures")
+    parser.add_argument("--part", nargs="*", choices=page.TEXTS, help="others stay as recorded")
     asked = parser.parse_args()
-    if asked.again:
-        page.write_page(json.loads(RECORD.read_text()))
-        return
-    record = make_record(asked.each, asked.challengers, asked.repeats)
-    for text in (page.planted_text, page.operating_text, page.drift_text):
-        print(text(record) + "\n")
+    parts = {
+        "drift": lambda: describe_drifts(asked.repeats),
+        "planted": lambda: judge_planted_all(asked.each),
+        "operating": lambda: describe_operating(asked.challengers),
+    }
+    record = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
+    for name in list(parts) if asked.part is None else asked.part:
+        print(name, flush=True)
+        record[name] = measured(parts[name])
+        print(page.TEXTS[name](record[name]["found"]) + "\n", flush=True)
+        if asked.write:
+            RECORD.write_text(json.dumps(record, indent=1) + "\n")
     if asked.write:
-        RECORD.write_text(json.dumps(record, indent=1) + "\n")
         page.write_page(record)
 
 

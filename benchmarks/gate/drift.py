@@ -95,6 +95,7 @@ class Programme:
     noise: np.ndarray
     own: np.ndarray
     changes: np.ndarray
+    known: dict[tuple[int, ...], Scores] = field(default_factory=dict)
 
     @classmethod
     def draw(cls, rng: np.random.Generator, size: Size, stream: Stream) -> Programme:
@@ -103,8 +104,17 @@ class Programme:
         own = rng.normal(size=(GATES + 1, size.exams))
         return cls(labels, rng.normal(size=size.exams), own, stream(rng, GATES))
 
-    def scores(self, auc: float, own: np.ndarray) -> Scores:
-        """Score the exams by a release of this true AUC."""
+    def scores(self, line: tuple[int, ...], auc: float, own: np.ndarray) -> Scores:
+        """Score the exams by a release of this true AUC.
+
+        ``line`` are the gates that its ancestors and it stood at: rules that let the same
+        ones pass share it.
+        """
+        if line not in self.known:
+            self.known[line] = self._score(auc, own)
+        return self.known[line]
+
+    def _score(self, auc: float, own: np.ndarray) -> Scores:
         noise = np.sqrt(KIN) * self.noise + np.sqrt(1 - KIN) * own
         return Scores.of(self.labels, float(separation_of(auc)) * self.labels + noise)
 
@@ -124,19 +134,19 @@ class Course:
 
 def hold_gates(programme: Programme, rule: Rule, config: GateConfig) -> Course:
     """Hold all gates of a programme by one rule."""
-    own = programme.own[0]
-    anchor = champion = programme.scores(AUC, own)
+    own, line = programme.own[0], (0,)
+    anchor = champion = programme.scores(line, AUC, own)
     course = Course([AUC])
-    for change, fresh in zip(programme.changes, programme.own[1:], strict=True):
+    for gate, change in enumerate(programme.changes, 1):
         auc = min(course.auc[-1] + change, HIGHEST_AUC)
-        new = SELF * own + np.sqrt(1 - SELF**2) * fresh
-        challenger = programme.scores(auc, new)
+        new = SELF * own + np.sqrt(1 - SELF**2) * programme.own[gate]
+        challenger = programme.scores((*line, gate), auc, new)
         alpha = next_level(rule, config, course.looks)
         passed = _passes(rule, config, alpha, challenger, champion, anchor)
         course.looks.append(Look(alpha, passed))
         course.auc.append(auc if passed else course.auc[-1])
         if passed:
-            champion, own = challenger, new
+            champion, own, line = challenger, new, (*line, gate)
             if rule.anchor == "best" and champion.auc > anchor.auc:
                 anchor = champion
     return course

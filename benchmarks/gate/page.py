@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def percent(measure: dict[str, Any]) -> str:
     return f"{value:.0f} % ({low:.0f} to {high:.0f})"
 
 
-def planted_text(record: dict[str, Any]) -> str:
+def planted_text(planted: dict[str, Any]) -> str:
     """Return the table of planted challengers and their totals."""
     parts = []
     for group in ("bad", "good"):
@@ -37,27 +38,26 @@ def planted_text(record: dict[str, Any]) -> str:
                 f"{one['higher']} of {one['judged']}",
                 ", ".join(f"{name} {count}" for name, count in one["refused_by"].items()) or "–",
             ]
-            for one in record["planted"][group]
+            for one in planted[group]
         ]
-        total, naive = record["planted"][f"{group}_passed"], record["planted"][f"{group}_higher"]
+        total, naive = planted[f"{group}_passed"], planted[f"{group}_higher"]
         head = [f"{group} challengers", "pass the gate", "one number higher", "refused by"]
         parts.append(
             f"{markdown_table(head, rows)}\n\n"
             f"Of {total['judged']} {group} ones {total['count']} pass the gate: {percent(total)}; "
             f"{naive['count']} are one number higher: {percent(naive)}."
         )
-    late = record["planted"]["late_passed"]
+    late = planted["late_passed"]
     parts.append(
-        f"The same good ones at the level that is left after {record['planted']['refused_before']} "
-        f"refused challengers ({record['planted']['late_alpha']:.2g} for 0.025): "
+        f"The same good ones at the level that is left after {planted['refused_before']} "
+        f"refused challengers ({planted['late_alpha']:.2g} for 0.025): "
         f"{late['count']} of {late['judged']}, {percent(late)}."
     )
     return "\n\n".join(parts)
 
 
-def operating_text(record: dict[str, Any]) -> str:
+def operating_text(sizes: dict[str, Any]) -> str:
     """Return acceptance by true difference, one table for all golden sizes."""
-    sizes = record["operating"]
     head = ["true difference in AUC"]
     for name in sizes:
         head += [f"gate, {name}", "golden clause", "one number higher"]
@@ -75,10 +75,10 @@ def operating_text(record: dict[str, Any]) -> str:
     )
 
 
-def drift_text(record: dict[str, Any]) -> str:
+def drift_text(drift: list[dict[str, Any]]) -> str:
     """Return what fifty gates do to the champion, by rule, a table for each golden size."""
     parts = []
-    for found in record["drift"]:
+    for found in drift:
         size = found["size"]
         head = [
             f"{size['exams']} golden exams, {size['cancers']} cancers",
@@ -102,32 +102,40 @@ def drift_text(record: dict[str, Any]) -> str:
             for name, one in found["rules"].items()
         ]
         parts.append(markdown_table(head, rows))
-    count = record["drift"][0]["repeats"]
+    count = drift[0]["repeats"]
     return "\n\n".join(
         [*parts, f"{count} programmes; AUC 0.880 at first; the band holds 95 % of programmes."]
     )
 
 
+TEXTS: dict[str, Callable[[Any], str]] = {
+    "drift": drift_text,
+    "planted": planted_text,
+    "operating": operating_text,
+}
+
+
 def write_page(record: dict[str, Any]) -> None:
-    """Write the tables into docs/gate.md and draw its pictures."""
-    origin = (
-        f"`python -m benchmarks.gate --write`, commit {record['commit']}, {record['date']}, "
-        f"{record['cpu_seconds']:.0f} s of one core. Simulated scores, no images."
-    )
-    write_between(PAGE, "planted", f"{planted_text(record)}\n\n{origin}")
-    write_between(PAGE, "operating", operating_text(record))
-    write_between(PAGE, "drift", drift_text(record))
-    plot_operating(record, PICTURES / "gate_operating.png")
-    plot_drift(record, PICTURES / "gate_drift.png")
+    """Write the parts that were measured into docs/gate.md and draw their pictures."""
+    for name, one in record.items():
+        origin = (
+            f"`python -m benchmarks.gate --write`, commit {one['commit']}, {one['date']}, "
+            f"{one['cpu_seconds']} s of one core. Simulated scores, no images."
+        )
+        write_between(PAGE, name, f"{TEXTS[name](one['found'])}\n\n{origin}")
+    if "operating" in record:
+        plot_operating(record["operating"]["found"], PICTURES / "gate_operating.png")
+    if "drift" in record:
+        plot_drift(record["drift"]["found"], PICTURES / "gate_drift.png")
 
 
-def plot_operating(record: dict[str, Any], path: Path) -> None:
+def plot_operating(sizes: dict[str, Any], path: Path) -> None:
     """Draw acceptance over the true difference, a panel for each golden size."""
     import matplotlib.pyplot as plt
 
     figure, panels = plt.subplots(1, 2, figsize=(9.5, 3.6), sharey=True, layout="constrained")
     drawn = {"gate": "the gate", "golden_clause": "golden clause alone", "higher": "one higher"}
-    for axes, (size, rows) in zip(panels, record["operating"].items(), strict=True):
+    for axes, (size, rows) in zip(panels, sizes.items(), strict=True):
         differences = [row["difference"] for row in rows]
         for by, label in drawn.items():
             value, low, high = ([row[by][k] for row in rows] for k in ("value", "low", "high"))
@@ -142,12 +150,12 @@ def plot_operating(record: dict[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
-def plot_drift(record: dict[str, Any], path: Path) -> None:
+def plot_drift(drift: list[dict[str, Any]], path: Path) -> None:
     """Draw the champion's true AUC over the gates by rule, with its 95 % band."""
     import matplotlib.pyplot as plt
 
     figure, panels = plt.subplots(1, 2, figsize=(9.5, 4), sharey=True, layout="constrained")
-    for axes, found in zip(panels, record["drift"], strict=True):
+    for axes, found in zip(panels, drift, strict=True):
         gates = range(len(next(iter(found["rules"].values()))["auc"]))
         for name, (colour, style) in SHOWN.items():
             one = found["rules"][name]
