@@ -187,9 +187,7 @@ def retrain(
     ``strategy`` is one of docs/strategies.md; that of the champion's configuration if None.
     """
     settings = read_settings()
-    with mend.alone(settings) as first:
-        if not first:
-            return {"episode": episode_key, "skipped": "another retraining runs"}
+    with mend.alone(settings, wait=True):
         return retrain_alone(settings, episode_key, reason, minimum_labelled, strategy)
 
 
@@ -236,7 +234,7 @@ def refine() -> list[dict[str, Any]]:
     """Set operating points nearer that were set without outcomes; return what came of it."""
     settings = read_settings()
     made: list[dict[str, Any]] = []
-    with mend.alone(settings) as first:
+    with mend.alone(settings, wait=False) as first:
         for scanner in find_refinements(settings) if first else []:
             one = refine_scanner(settings, scanner)
             if one is not None:

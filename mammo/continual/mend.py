@@ -28,6 +28,7 @@ from mammo.continual.recalibrate import (
     recalibrate_release,
 )
 from mammo.errors import ReleaseNotFound, TooFewLabels
+from mammo.models.config import TrainConfig
 from mammo.prediction_log import PredictionLog
 from mammo.release import MANIFEST, Release, find_release
 from mammo.settings import Settings
@@ -55,16 +56,17 @@ class Assignment:
 
 
 @contextmanager
-def alone(settings: Settings) -> Iterator[bool]:
-    """Yield True to the one run of this home that may make releases now, False to others.
+def alone(settings: Settings, *, wait: bool) -> Iterator[bool]:
+    """Yield True to the one run of this home that may make releases now; others wait for it.
 
-    The lock dies with its process. Prefect's limit of one run a deployment holds over
-    machines; this holds over deployments (``retrain`` and ``refine``).
+    Not to ``wait`` yields False at once where another is at it. The lock dies with its
+    process. Prefect's limit of one run a deployment holds over machines; this holds over
+    deployments (``retrain`` and ``refine``).
     """
     settings.home.mkdir(parents=True, exist_ok=True)
     with (settings.home / "retrain.lock").open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             yield False
         else:
@@ -241,7 +243,9 @@ def fine_tuned(
     By default it replays the other scanners' exams (docs/strategies.md).
     """
     config = read_run_config(assignment.champion)
-    settled = replace(config, epochs=config.fine_tune_epochs, **_strategy(strategy))
+    settled = replace(config, epochs=config.fine_tune_epochs)
+    if strategy is not None:
+        settled = TrainConfig.from_dict(settled.to_dict() | {"retraining": strategy})
 
     def make() -> dict[str, Any]:
         return train_release(
@@ -253,10 +257,6 @@ def fine_tuned(
         ).to_dict()
 
     return _once(settings, assignment, f"tuned:{strategy or ''}", make)
-
-
-def _strategy(name: str | None) -> dict[str, Any]:
-    return {} if name is None else {"strategy": name}
 
 
 def choose(settings: Settings, assignment: Assignment, candidates: list[str]) -> dict[str, Any]:

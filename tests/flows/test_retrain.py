@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,14 @@ def test_nothing_goes_into_service_before_a_person_has_approved(
 
 
 def test_one_retraining_at_a_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = Loop("r-tuned")
-    with mend.alone(settings) as first, mend.alone(settings) as second:
-        assert (first, second) == (True, False)
-        assert play(loop, settings, monkeypatch)["skipped"] == "another retraining runs"
-    assert play(loop, settings, monkeypatch)["chosen"] == "r-tuned"
+    """A second retraining waits for the first; a refinement comes another day."""
+    loop, came = Loop("r-tuned"), []
+    run = threading.Thread(target=lambda: came.append(play(loop, settings, monkeypatch)))
+    with mend.alone(settings, wait=True):
+        with mend.alone(settings, wait=False) as second:
+            assert not second
+        run.start()
+        run.join(0.5)
+        assert (run.is_alive(), came, loop.judged) == (True, [], [])
+    run.join(30)
+    assert came[0]["chosen"] == "r-tuned"
