@@ -38,6 +38,7 @@ from bentos.screening.packaging import carry_signature
 from mammo.prediction_log.tables import PREDICTIONS
 from mammo.release import FOR_TRAINING, MANIFEST, Release
 from mammo.settings import Settings
+from tests.bentos.judging import permit
 
 EXAMS, WORKERS, CLIENTS = 100, 2, 4
 A, B = "r-20260301-aaaaaaaa", "r-20260302-bbbbbbbb"
@@ -110,7 +111,7 @@ def run_rollout(settings: Settings, exams: int) -> RolloutRun:
 
 
 def lay_bentos(settings: Settings) -> None:
-    """Make two tiny real releases, and their Bentos as a build lays them into the store.
+    """Make two tiny real releases that may go anywhere, and their Bentos as a build lays them.
 
     The release folders only: the service runs from the checkout, as in `mammo up`.
     """
@@ -118,6 +119,7 @@ def lay_bentos(settings: Settings) -> None:
 
     for number, (release_id, bias) in enumerate(((A, 0.0), (B, 1.0))):
         directory = write_good(settings, release_id, bias)
+        permit(settings, Release.read(directory))
         bento = settings.bentoml_home / "bentos" / "screening" / f"{release_id}-c0de"
         embedded = bento / "src" / "release"
         embedded.mkdir(parents=True)

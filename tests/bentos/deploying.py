@@ -21,7 +21,7 @@ from mammo.errors import ParityError
 from mammo.release import write_json
 from mammo.settings import Settings
 from tests.bentos.conftest import FakeScreener, make_release
-from tests.bentos.judging import approve, judge
+from tests.bentos.judging import permit
 
 
 def load_embedded(directory: Path) -> FakeScreener:
@@ -47,8 +47,7 @@ def pack(
     (bento / "src" / "release").mkdir(parents=True)
     write_json(bento / "src" / "release" / "manifest.json", release.to_dict())
     if permitted:
-        judge(settings, release_id, release.digest)
-        approve(settings, release_id, release.digest)
+        permit(settings, release)
     described = {
         "version": bento.name,
         "labels": {"release": release_id},

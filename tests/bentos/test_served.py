@@ -20,9 +20,11 @@ from bentos.screening.deployment import deploy_release, rollback
 from bentos.screening.packaging import find_packaged, package_release
 from mammo.dicom.phantom import write_phantoms
 from mammo.prediction_log import PredictionLog
+from mammo.release import Release
 from mammo.settings import Settings
 from tests.bentos.conftest import Hammer
 from tests.bentos.deploying import free_port
+from tests.bentos.judging import permit
 from tests.bentos.releases import write_release
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +38,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     home = tmp_path_factory.mktemp("home")
     settings = Settings(home=home, service_port=free_port(), mlflow_port=1, _env_file=None)
     for release_id, bias in ((FIRST, 0.0), (SECOND, 1.0)):
-        package_release(write_release(settings.releases_dir, release_id, bias), settings)
+        directory = write_release(settings.releases_dir, release_id, bias)
+        package_release(directory, settings)
+        permit(settings, Release.read(directory))
     return settings
 
 
