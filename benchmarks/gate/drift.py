@@ -134,7 +134,8 @@ class Course:
 
 def hold_gates(programme: Programme, rule: Rule, config: GateConfig) -> Course:
     """Hold all gates of a programme by one rule."""
-    own, line = programme.own[0], (0,)
+    own = programme.own[0]
+    line: tuple[int, ...] = (0,)
     anchor = champion = programme.scores(line, AUC, own)
     course = Course([AUC])
     for gate, change in enumerate(programme.changes, 1):
