@@ -187,6 +187,16 @@ def test_runs_without_a_process_have_crashed(
     assert (server.runs[run].state.type is StateType.CRASHED) is crashed
 
 
+def test_the_reconciler_does_not_crash_itself(
+    settings: Settings, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`find_processes` never finds its caller."""
+    own = server.add(Running())
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", own)
+    monkeypatch.setenv("MAMMO_STACK_TOKEN", "t")
+    assert flow_runs.crash_dead(settings) == []
+
+
 def test_a_run_that_ended_while_it_was_looked_at_has_not_crashed(
     settings: Settings, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
