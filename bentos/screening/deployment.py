@@ -230,6 +230,8 @@ class _Deployment:
             self._smoke_test(target or after)
             smoked = time.perf_counter()
             if after is not before:
+                if before is not None and not is_recorded(before, settings):
+                    write_change(before, settings)  # of a move that was killed before its record
                 write_pointer(settings.pointer_path, after)
             if self.wait:
                 self._confirm(part, before, after)

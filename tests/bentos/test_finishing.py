@@ -1,0 +1,79 @@
+"""A move that was killed before its record is ended by the next one, or by the reconciler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bentos.screening import deployment
+from bentos.screening.deployment import rollback, stop_challenger
+from bentos.screening.finishing import finish_move
+from mammo.pointer import read_pointer
+from mammo.prediction_log import PredictionLog
+from mammo.settings import Settings
+from tests.bentos.deploying import deploy, load_embedded, own_settings, pack
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An installation whose second deployment was killed when it had moved the pointer."""
+    settings = own_settings(tmp_path)
+    for release in ("r-1", "r-2", "r-3"):
+        pack(settings, release)
+    deploy(settings, "r-1", wait=False)
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(deployment, "write_change", kill)
+        deploy(settings, "r-2", wait=False)
+    return settings
+
+
+def recorded(settings: Settings) -> list[tuple[str, str]]:
+    changes = PredictionLog(settings.log_url).changes()
+    return [(one["record"]["release"], one["record"]["stage"]) for one in changes]
+
+
+def test_it_is_finished_once_and_nothing_is_moved(settings: Settings) -> None:
+    pointer = read_pointer(settings.pointer_path)
+    report = finish_move(settings, wait=False, check=load_embedded)
+    assert report is not None and (report.release, report.changed) == ("r-2", False)
+    assert finish_move(settings, wait=False, check=load_embedded) is None
+    assert read_pointer(settings.pointer_path) == pointer
+    assert recorded(settings) == [("r-1", "champion"), ("r-2", "champion")]
+
+
+@pytest.mark.parametrize(
+    ("move", "last"),
+    [
+        (lambda one: deploy(one, "r-3", wait=False), ("r-3", "champion")),
+        (lambda one: deploy(one, "r-3", stage="shadow", wait=False), ("r-3", "shadow")),
+        (lambda one: rollback(one, wait=False, check=load_embedded), ("r-1", "champion")),
+    ],
+)
+def test_the_next_move_leaves_no_gap_in_the_records(
+    settings: Settings, move: Callable[[Settings], object], last: tuple[str, str]
+) -> None:
+    move(settings)
+    assert recorded(settings) == [("r-1", "champion"), ("r-2", "champion"), last]
+
+
+def test_a_trial_that_was_killed_is_finished_as_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish_move(settings, wait=False, check=load_embedded)
+    deploy(settings, "r-3", stage="canary", percent=10, wait=False)
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(deployment, "write_change", lambda *_: 1 / 0)
+        stop_challenger(settings, wait=False)
+    report = finish_move(settings, wait=False, check=load_embedded)
+    assert report is not None and report.stage == "stopped"
+    assert recorded(settings)[2:] == [("r-3", "canary"), ("r-3", "stopped")]
+
+
+def test_nothing_to_finish(tmp_path: Path) -> None:
+    assert finish_move(own_settings(tmp_path)) is None
