@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from mammo.continual import checkpoints
 from mammo.continual.checkpoints import RunFolder
 from mammo.continual.fit import train_release
+from mammo.continual.lesson import plan_lesson
 from mammo.continual.network import fit_network
 from mammo.continual.start import start_network
 from mammo.models.module import ViewModule
@@ -53,7 +54,8 @@ def _fit(folder: Path, run: str, die_at: tuple[int, int] | None, changes: dict[s
     settled = config(epochs=EPOCHS, **changes)
     net, _ = start_network(settled)
     held = RunFolder(folder / run, "key")
-    history = fit_network(net, index, folder / "store", settled, run=held)
+    lesson = plan_lesson(settled, index, parent=folder, focus="b")
+    history = fit_network(net, lesson, folder / "store", settled, run=held)
     save_file(dict(net.state_dict()), folder / f"{run}.safetensors")
     (folder / f"{run}.epochs").write_text(str(len(history)))
 

@@ -37,7 +37,8 @@ def write_store(folder: Path) -> pd.DataFrame:
     numbers = range(IMAGES)
     return pd.DataFrame(
         {
-            "image_id": [f"I-{i}" for i in numbers], "exam_id": [f"E-{i // 2}" for i in numbers],
+            "image_id": [f"I-{i}" for i in numbers], "sha256": [f"{i:064x}" for i in numbers],
+            "acquired_on": pd.Timestamp("2025-01-01"), "exam_id": [f"E-{i // 2}" for i in numbers],
             "patient_id": [f"P-{i // 2}" for i in numbers], "laterality": "L",
             "view": ["CC", "MLO"] * (IMAGES // 2), "scanner": ["a", "b"] * (IMAGES // 2),
             "cancer": pd.array(cancer.astype(int), "Int8"), "shard": "s", "shard_row": numbers,

@@ -94,7 +94,7 @@ def test_fine_tuning_starts_from_its_parent(
     installation: Settings, trained: TrainedRelease
 ) -> None:
     child = train_release(
-        installation, config="smoke", parent=trained.directory, focus="Phantom Borealis/B2"
+        installation, config="smoke", parent=trained.directory, focus="Phantom Borealis/Senta 500"
     )
     assert child.release.kind == "fine_tuned"
     assert child.release.parent == trained.release.id

@@ -29,8 +29,10 @@ KILLED = -signal.SIGKILL
     [
         {"augment": True, "monitor": "watch_auc", "watch_fraction": 0.3, "patience": 9},
         {"sampler": "per_batch", "accumulate": 2, "auxiliary": {"difficult": 0.1}},
+        {"retraining": "distill", "replay_images": 8, "augment": "light", "dropout": 0.2},
+        {"retraining": "ewc", "elastic_images": 8, "elastic_weight": 50.0, "batch_size": 4},
     ],
-    ids=["augmented and watched", "trunk kept"],
+    ids=["augmented and watched", "trunk kept", "distilled, augmented", "elastic, trunk kept"],
 )
 def test_a_killed_fit_ends_with_the_same_weights(tmp_path: Path, changes: dict[str, Any]) -> None:
     """Killed in the first epoch, in the middle of another and once more, then let go on."""
