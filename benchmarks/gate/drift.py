@@ -8,7 +8,7 @@ Student), which agree with the gate's own bootstrap (a test says how far); one e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -182,13 +182,17 @@ def _passes(
 
 
 def follow(
-    repeats: int, size: Size = PRODUCTION, stream: Stream = usual_stream, seed: int = 0
+    repeats: int,
+    size: Size = PRODUCTION,
+    stream: Stream = usual_stream,
+    rules: Sequence[Rule] = RULES,
+    seed: int = 0,
 ) -> Iterator[tuple[Programme, dict[str, Course]]]:
     """Yield programmes, each held by every rule."""
     config = GateConfig()
     for number in range(repeats):
         programme = Programme.draw(np.random.default_rng([seed, number]), size, stream)
-        yield programme, {rule.name: hold_gates(programme, rule, config) for rule in RULES}
+        yield programme, {rule.name: hold_gates(programme, rule, config) for rule in rules}
 
 
 def describe_drift(repeats: int, size: Size = PRODUCTION) -> dict[str, Any]:
@@ -227,15 +231,25 @@ def _rounded(values: np.ndarray) -> list[float]:
     return [round(float(value), 4) for value in values]
 
 
-def describe_margin(repeats: int, size: Size = PRODUCTION) -> dict[str, dict[str, Any]]:
+LEVELS = (
+    Rule("ledger", "ledger"),
+    Rule("alpha handed to the next", "handed on"),
+    Rule("one level for all", "fixed"),
+    Rule("one number higher", "higher"),
+)
+
+
+def describe_margin(repeats: int, size: Size = PRODUCTION) -> dict[str, Any]:
     """Return in what share of programmes any of fifty challengers passes, all bad by the margin."""
-    found = [courses for _, courses in follow(repeats, size, margin_stream, seed=1)]
+    found = [courses for _, courses in follow(repeats, size, margin_stream, LEVELS, seed=1)]
+    shares = {
+        rule.name: share(sum(bool(one[rule.name].passed.any()) for one in found), repeats)
+        for rule in LEVELS
+    }
     return {
-        rule.name: share(
-            sum(bool(one[rule.name].passed.any()) for one in found), len(found)
-        ).to_dict()
-        for rule in RULES
-        if rule.level != "none"
+        "size": size._asdict(),
+        "repeats": repeats,
+        "any_passed": {name: one.to_dict() for name, one in shares.items()},
     }
 
 

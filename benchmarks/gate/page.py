@@ -87,7 +87,6 @@ def drift_text(drift: list[dict[str, Any]]) -> str:
             "good passed, gates 1–10",
             "41–50",
             "last alpha",
-            "any of 50 worse by the margin passes",
         ]
         rows = [
             [
@@ -97,7 +96,6 @@ def drift_text(drift: list[dict[str, Any]]) -> str:
                 f"{one['good_passed_first_ten']:.0%}",
                 f"{one['good_passed_last_ten']:.0%}",
                 "–" if name in ("one number higher", "no gate") else f"{one['alpha_last']:.2g}",
-                percent(found["margin"][name]) if name in found["margin"] else "100 %",
             ]
             for name, one in found["rules"].items()
         ]
@@ -108,8 +106,19 @@ def drift_text(drift: list[dict[str, Any]]) -> str:
     )
 
 
+def margin_text(margin: list[dict[str, Any]]) -> str:
+    """Return how often any of fifty challengers passes that are worse by just the margin."""
+    head = ["level", *(f"{one['size']['exams']} golden exams" for one in margin)]
+    rows = [
+        [name, *(percent(one["any_passed"][name]) for one in margin)]
+        for name in margin[0]["any_passed"]
+    ]
+    return f"{markdown_table(head, rows)}\n\n{margin[0]['repeats']} programmes of fifty gates each."
+
+
 TEXTS: dict[str, Callable[[Any], str]] = {
     "drift": drift_text,
+    "margin": margin_text,
     "planted": planted_text,
     "operating": operating_text,
 }
