@@ -60,10 +60,14 @@ class Look:
         return {"did": self.did, "asks": self.asks, "trial": trial}
 
 
-def is_on_trial(settings: Settings) -> bool:
-    """Say whether the pointer names a challenger, or a champion that is on probation."""
-    pointer = read_pointer(settings.pointer_path) or {}
+def is_on_trial(pointer: dict[str, Any]) -> bool:
+    """Say whether there is a challenger, or a champion that is on probation."""
     return bool(pointer.get("challenger") or (pointer.get("probation") and pointer["previous"]))
+
+
+def is_its_move(pointer: dict[str, Any]) -> bool:
+    """Say whether the guard moved the pointer last: killed then, it has a record to write."""
+    return (pointer.get("moved") or {}).get("by") == GUARD
 
 
 def look(
@@ -79,7 +83,8 @@ def look(
     (StackNotRunning, DeployFailed, NotJudged, ...), SourceInvalid for a policy that
     cannot be read and LogUnavailable; the next look tries again.
     """
-    if not is_on_trial(settings):
+    pointer = read_pointer(settings.pointer_path) or {}
+    if not (is_on_trial(pointer) or is_its_move(pointer)):
         return Look("nothing")
     from bentos.screening.guard_moves import look_closely
 
@@ -125,20 +130,20 @@ class Guard:
             self._tell(f"a look failed with {type(error).__name__}")
             return PATIENCE_SECONDS
         self.looks += 1
-        self._marks = marks if looked.did in ("watched", "asks") else None
+        self._marks = marks if looked.did in ("nothing", "watched", "asks") else None
         self._tell(looked.asks)
         return LOOK_SECONDS
 
     def _stand(self) -> Any:
-        """Return where pointer, log and the minute stand; None while nothing is on trial."""
-        if not is_on_trial(self.settings):
-            return None
+        """Return where pointer, log and the minute stand; None where there is nothing to do."""
+        pointer = read_pointer(self.settings.pointer_path) or {}
+        if not is_on_trial(pointer):
+            return pointer["moved"]["at"] if is_its_move(pointer) else None
         if self._log is None:
             from mammo.prediction_log import PredictionLog
 
             self._log = PredictionLog(self.settings.log_url).create()
-        changed = self.settings.pointer_path.stat().st_mtime_ns
-        return changed, self._log.trial_marks(), int(time.monotonic() // 60)
+        return pointer, self._log.trial_marks(), int(time.monotonic() // 60)
 
     def _tell(self, told: str | None) -> None:
         """Log what a person should know, once."""

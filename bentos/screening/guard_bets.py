@@ -15,8 +15,7 @@ from __future__ import annotations
 import math
 
 from scipy.optimize import brentq
-from scipy.special import betaln, xlog1py, xlogy
-from scipy.stats import beta
+from scipy.special import betainc, betaincc, betaln, xlog1py, xlogy
 
 PRIOR = 0.5
 """Both parameters of the arcsine density."""
@@ -61,9 +60,11 @@ def share_interval(hits: int, exams: int, alpha: float) -> tuple[float, float]:
 def _log_mixture(hits: int, exams: int, limit: float, *, above: bool) -> float:
     """Integrate the likelihood over the shares on one side of the limit, over that at it."""
     a, b = hits + PRIOR, exams - hits + PRIOR
-    tail = beta.logsf if above else beta.logcdf
-    weight = tail(limit, a, b) - tail(limit, PRIOR, PRIOR)
-    mixture = betaln(a, b) - betaln(PRIOR, PRIOR) + weight
+    tail = betaincc if above else betainc
+    beyond = float(tail(a, b, limit) / tail(PRIOR, PRIOR, limit))
+    if beyond == 0.0:  # too little for a float: the other side is as good as certain
+        return -math.inf
+    mixture = betaln(a, b) - betaln(PRIOR, PRIOR) + math.log(beyond)
     return float(mixture - _log_likelihood(hits, exams, limit))
 
 

@@ -17,7 +17,7 @@ from bentos.screening.deployment import (
     stop_challenger,
 )
 from bentos.screening.finishing import finish_move
-from bentos.screening.guard import GUARD, Did, Look
+from bentos.screening.guard import GUARD, Did, Look, is_its_move
 from bentos.screening.guard_trial import Trial, watch_challenger, watch_champion
 from bentos.screening.leading import end_probation
 from bentos.screening.pointing import Pointer
@@ -33,7 +33,15 @@ _log = logging.getLogger("mammo.guard")
 def examine(settings: Settings) -> list[Trial]:
     """Return what is on trial, the champion on probation first; moves nothing."""
     pointer = read_pointer(settings.pointer_path) or {}
-    return _trials(pointer, settings, read_rollout_policy(settings))
+    log = PredictionLog(settings.log_url).create()
+    return _trials(pointer, settings, read_rollout_policy(settings), log)
+
+
+def asked_of(settings: Settings) -> str | None:
+    """Return what the guard's last look asks of a person; None where it asks nothing."""
+    state = PredictionLog(settings.log_url).create().watermark(GUARD).state
+    asks: str | None = state.get("asks")
+    return asks
 
 
 def look_closely(settings: Settings, options: dict[str, Any]) -> Look:
@@ -41,26 +49,27 @@ def look_closely(settings: Settings, options: dict[str, Any]) -> Look:
 
     ``options`` (wait, timeout, check) are those of `deploy_release`.
     """
-    pointer = read_pointer(settings.pointer_path) or {}
-    if (pointer.get("moved") or {}).get("by") == GUARD:
+    if is_its_move(read_pointer(settings.pointer_path) or {}):
         finish_move(settings, **options)
     seen, policy = read_pointer(settings.pointer_path) or {}, read_rollout_policy(settings)
-    looked = Look("nothing")
-    for trial in _trials(seen, settings, policy):
+    looked, log = Look("nothing"), PredictionLog(settings.log_url).create()
+    for trial in _trials(seen, settings, policy, log):
         looked = _act(trial, seen, settings, policy, options)
         if looked.did != "watched":
             break
     if looked.trial is not None:
-        PredictionLog(settings.log_url).create().set_watermark(GUARD, 0, looked.to_dict())
+        log.set_watermark(GUARD, 0, looked.to_dict())
     return looked
 
 
-def _trials(pointer: Pointer, settings: Settings, policy: RolloutPolicy) -> list[Trial]:
+def _trials(
+    pointer: Pointer, settings: Settings, policy: RolloutPolicy, log: PredictionLog
+) -> list[Trial]:
     trials = []
     if pointer.get("probation") and pointer.get("previous"):
-        trials.append(watch_champion(pointer, settings, policy))
+        trials.append(watch_champion(pointer, settings, policy, log))
     if pointer.get("challenger"):
-        trials.append(watch_challenger(pointer["challenger"], settings, policy))
+        trials.append(watch_challenger(pointer["challenger"], settings, policy, log))
     return trials
 
 

@@ -81,18 +81,20 @@ class _Exams:
 
 
 def watch_challenger(
-    challenger: dict[str, Any], settings: Settings, policy: RolloutPolicy
+    challenger: dict[str, Any], settings: Settings, policy: RolloutPolicy, log: PredictionLog
 ) -> Trial:
     """Return the trial of the pointer's challenger."""
     stage, since = challenger["stage"], challenger["since"]
     began = (challenger.get("plan") or {}).get("began", since)
-    return _watch(challenger, stage, since, began, settings, policy)
+    return _watch(challenger, stage, since, began, settings, policy, log)
 
 
-def watch_champion(pointer: dict[str, Any], settings: Settings, policy: RolloutPolicy) -> Trial:
+def watch_champion(
+    pointer: dict[str, Any], settings: Settings, policy: RolloutPolicy, log: PredictionLog
+) -> Trial:
     """Return the trial of a champion on probation."""
     since = pointer["probation"]["since"]
-    return _watch(pointer, "probation", since, since, settings, policy)
+    return _watch(pointer, "probation", since, since, settings, policy, log)
 
 
 def _watch(
@@ -102,8 +104,9 @@ def _watch(
     began: str,
     settings: Settings,
     policy: RolloutPolicy,
+    log: PredictionLog,
 ) -> Trial:
-    log, release_id = PredictionLog(settings.log_url).create(), entry["release_id"]
+    release_id = entry["release_id"]
     seen = _read(log, release_id, stage, *(datetime.fromisoformat(at) for at in (since, began)))
     release = Release.read(Path(entry["release_dir"]))
     checks = [
