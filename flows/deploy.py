@@ -14,6 +14,7 @@ from bentos.screening.deployment import (
     rollback,
     stop_challenger,
 )
+from bentos.screening.leading import begin_rollout
 from mammo.settings import read_settings
 
 __all__ = ["DeployReport", "Why", "deploy", "deploy_release", "put_into_service", "rollback"]
@@ -31,6 +32,8 @@ def put_into_service(
         return rollback(settings, why=why)
     if back == "stop_challenger":
         return stop_challenger(settings, why=why)
+    if stage == "rollout":
+        return begin_rollout(release_id, settings, why)
     return deploy_release(release_id, settings, stage=stage, percent=percent, why=why)
 
 
@@ -72,7 +75,9 @@ def deploy(
     """Put a release (the newest Bento if none is named) into service, or roll back.
 
     With ``stage`` shadow or canary (``percent`` of the exams) it is tried beside
-    the release in service; ``stop_challenger`` ends that. ``rollback`` goes before
+    the release in service; ``stop_challenger`` ends that. With ``rollout`` it goes the way
+    that the change-control plan has for it: at once, or in shadow first, from where the
+    guard leads it on. ``rollback`` goes before
     ``stop_challenger``, and both before a release that is named.
     """
     back: Back | None = "rollback" if rollback else "stop_challenger" if stop_challenger else None

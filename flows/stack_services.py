@@ -126,6 +126,13 @@ def list_services(settings: Settings) -> tuple[Service, ...]:
             settings.reports_url,
         ),
         Service(
+            "guard",
+            "Guard of rollouts",
+            _python("-m", "bentos.screening.guard"),
+            lambda _started_at: True,
+            after=("service",),
+        ),
+        Service(
             "deployments",
             "Deployments and automation",
             _python("-m", "flows.stack_deployments"),
