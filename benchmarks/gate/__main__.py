@@ -69,7 +69,9 @@ def main() -> None:
     parser.add_argument("--challengers", type=int, default=16, help="by true difference")
     parser.add_argument("--repeats", type=int, default=40, help="programmes of fifty gates")
     parser.add_argument("--write", action="store_true", help="write record, page and pictures")
-    parser.add_argument("--part", nargs="*", choices=page.TEXTS, help="others stay as recorded")
+    parser.add_argument(
+        "--part", nargs="*", choices=list(page.TEXTS), help="others stay as recorded"
+    )
     asked = parser.parse_args()
     parts = {
         "drift": lambda: describe_drifts(asked.repeats),
@@ -77,15 +79,25 @@ def main() -> None:
         "planted": lambda: judge_planted_all(asked.each),
         "operating": lambda: describe_operating(asked.challengers),
     }
-    record = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
     for name in list(parts) if asked.part is None else asked.part:
         print(name, flush=True)
-        record[name] = measured(parts[name])
-        print(page.TEXTS[name](record[name]["found"]) + "\n", flush=True)
+        found = measured(parts[name])
+        print(page.TEXTS[name](found["found"]) + "\n", flush=True)
         if asked.write:
-            RECORD.write_text(json.dumps(record, indent=1) + "\n")
+            keep(name, found)
     if asked.write:
-        page.write_page(record)
+        page.write_page(recorded())
+
+
+def recorded() -> dict[str, Any]:
+    """Return every part that was measured so far."""
+    found: dict[str, Any] = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
+    return found
+
+
+def keep(name: str, found: dict[str, Any]) -> None:
+    """Keep what a part found beside the others."""
+    RECORD.write_text(json.dumps(recorded() | {name: found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
