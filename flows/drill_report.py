@@ -123,6 +123,7 @@ def finish_drill(
         "failure": recorder.failure,
         "requests": {"sent": stream.sent, "failed": stream.failed} if stream else {},
         "errors": stream.errors[:10] if stream else [],
+        "links": _links(settings),
         "about": ABOUT,
     }
     (directory / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
@@ -130,6 +131,16 @@ def finish_drill(
         print(json.dumps(summary))
         return
     _print_table(findings, directory, summary)
+
+
+def _links(settings: Settings) -> dict[str, str]:
+    """Return what a person opens afterwards, below the drill's directory."""
+    places = {
+        "history of changes": settings.reports_dir / "changes" / "index.html",
+        "runs of the monitor": settings.reports_dir / "drift" / "index.html",
+    }
+    home = settings.home.parent
+    return {name: str(one.relative_to(home)) for name, one in places.items() if one.is_file()}
 
 
 def _print_table(findings: Sequence[Finding], directory: Path, summary: dict[str, Any]) -> None:
@@ -151,6 +162,8 @@ def _print_table(findings: Sequence[Finding], directory: Path, summary: dict[str
     for one in findings:
         for page in one.pages:
             console.print(f"{one.scenario}: {directory / page}", soft_wrap=True)
+    for name, place in summary["links"].items():
+        console.print(f"{name}: {directory / place}", soft_wrap=True)
     console.print(
         f"{summary['right']} of {summary['drills']} drills are right, in "
         f"{summary['seconds_total'] / 60:.0f} minutes; {ABOUT}"

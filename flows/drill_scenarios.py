@@ -68,7 +68,9 @@ TRAINING = Scenario("train", "", (), 11, exams=180)
 UPGRADE = Variation(
     software_version="ADS_56.0", sharpening=2.0, noise=0.6, contrast=1.2, scanners=("borealis",)
 )
-SHIFT = Variation(contrast=1.2, brightness=0.03)
+LOSSES = Variation(lost_views=1.0, scanners=("cygnus",))
+SHIFT = Variation(contrast=1.5, brightness=0.06)
+HARSH = Variation(contrast=2.0, brightness=0.12)
 ACQUIRED, FAULTY, OTHER_WOMEN = ("acquisition",), ("data_fault",), ("prevalence",)
 SHIFTED = ("acquisition", "data_fault")
 """A tone curve that moves alone has no name in the simulated years; either serves."""
@@ -76,13 +78,13 @@ SCENARIOS = (
     Scenario("none", "nothing changes", (), 112),
     Scenario("shift_all", "another tone curve on all scanners", (SHIFTED,), 121, 90,
              variations=(SHIFT,)),
-    Scenario("shift_half", "another tone curve on one scanner, half of the exams", (SHIFTED,),
-             122, 90, scanners=("borealis", "aurora"),
-             variations=(replace(SHIFT, scanners=("borealis",)),)),
-    Scenario("shift_random_half", "another tone curve on a random half of the exams", (SHIFTED,),
-             123, 120, variations=(replace(SHIFT, contrast=1.4, part=0.5),)),
-    Scenario("shift_fifth", "a harsher tone curve on a random fifth of the exams", (SHIFTED,),
-             124, 120, variations=(Variation(contrast=2.0, brightness=0.12, part=0.2),)),
+    Scenario("shift_half", "a harsh tone curve on one scanner, half of the exams", (SHIFTED,),
+             122, 120, scanners=("borealis", "aurora"),
+             variations=(replace(HARSH, scanners=("borealis",)),)),
+    Scenario("shift_random_half", "a harsh tone curve on a random half of the exams", (SHIFTED,),
+             123, 120, variations=(replace(HARSH, part=0.5),)),
+    Scenario("shift_fifth", "a harsh, noisy picture on a random fifth of the exams", (SHIFTED,),
+             124, 180, variations=(replace(HARSH, contrast=3.0, noise=2.0, part=0.2),)),
     Scenario("software_upgrade", "new software sharpens, takes noise away and says so",
              (ACQUIRED,), 125, 120, 60, ("borealis", "aurora"), variations=(UPGRADE,),
              also=("software_version",), course="recalibrate"),
@@ -91,14 +93,14 @@ SCENARIOS = (
              variations=(Variation(software_version="ADS_56.0", scanners=("borealis",)),)),
     Scenario("detector_ageing", "a detector grows noisy and soft, exam by exam", (ACQUIRED,),
              127, 160, 60, ("aurora", "cygnus"), course="recalibrate",
-             variations=(Variation(noise=2.0, blur=2.0, exposure=1.4, ramp=True,
+             variations=(Variation(noise=1.8, blur=1.8, exposure=1.4, ramp=True,
                                    scanners=("aurora",)),)),
     Scenario("prevalence_up", "nearly every woman has a cancer", (OTHER_WOMEN,), 15, 120,
              cancer_rate=0.95),
     Scenario("prevalence_down", "hardly a woman has a cancer", (OTHER_WOMEN,), 129, 150,
              cancer_rate=0.02),
-    Scenario("population_ageing", "women are ten years older", (OTHER_WOMEN,), 130, 120,
-             variations=(Variation(older_years=10.0),)),
+    Scenario("population_ageing", "women are 14 years older", (OTHER_WOMEN,), 130, 120,
+             variations=(Variation(older_years=14.0),)),
     Scenario("label_delay", "outcomes come three months later", (), 131, outcomes=True,
              outcome_days=151),
     Scenario("fault_inverted", "one scanner's images arrive inverted", (FAULTY,), 14,
@@ -106,13 +108,12 @@ SCENARIOS = (
     Scenario("fault_window", "one scanner's images come in a window of 0.4 the width", (FAULTY,),
              132, scanners=("borealis", "aurora"),
              variations=(Variation(window=0.4, scanners=("borealis",)),)),
-    Scenario("fault_missing", "a scanner's transfer loses a view of every fourth exam", (FAULTY,),
-             133, 120, scanners=("cygnus", "aurora"),
-             variations=(Variation(lost_views=0.25, scanners=("cygnus",)),)),
+    Scenario("fault_missing", "a scanner's transfer loses a view of each exam", (FAULTY,), 133,
+             scanners=("cygnus",), variations=(LOSSES,)),
     Scenario("several", "new software on one scanner, lost views on another, more cancers",
              (ACQUIRED, FAULTY), 134, 120, cancer_rate=0.7, at_once=True,
              also=("prevalence", "mixed", "software_version"),
-             variations=(UPGRADE, Variation(lost_views=0.25, scanners=("cygnus",)))),
+             variations=(UPGRADE, LOSSES)),
     Scenario("concept", "cancers are hardly seen; outcomes tell", (("concept",),), 16, 90,
              conspicuity=0.05, outcomes=True, course="retrain"),
     # last, since two releases come into service one after the other
