@@ -253,12 +253,12 @@ def test_names_of_policies_are_distinct() -> None:
 
 def test_what_was_regained_is_a_ratio_of_sums() -> None:
     events = [
-        Mended("concept", 0.90, 0.82, 0.88, None),
-        Mended("scanner_replaced", 0.90, 0.86, 0.86, 0.0),
-        Mended("scanner_replaced", 0.90, 0.899, 0.80, 0.0),  # lost next to nothing: not told
+        Mended("concept", 1.0, 0.90, 0.82, 0.88, None),
+        Mended("scanner_replaced", 0.5, 0.90, 0.86, 0.86, 0.0),
+        Mended("scanner_replaced", 0.5, 0.90, 0.899, 0.80, 0.0),  # lost next to nothing: not told
     ]
     found = regained(events)
-    assert found.value == pytest.approx(0.06 / 0.12)
+    assert found.value == pytest.approx(0.06 / 0.10)
     assert found.units == 2
     assert ratio([], []).value is None
     assert ratio([1.0], [0.0]).value is None

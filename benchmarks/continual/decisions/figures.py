@@ -95,9 +95,15 @@ def regained_at_end(ones: Sequence[Result], never: Sequence[Result]) -> Measure:
 
 
 def regained(events: Sequence[Mended]) -> Measure:
-    """Return what part of the AUC lost on the scanners concerned was back after a year."""
+    """Return what part of the AUC lost on the scanners concerned was back after a year.
+
+    An event weighs by what it took: AUC times the share of exams.
+    """
     told = [one for one in events if one.before - one.after > LEAST_LOST]
-    return ratio([one.later - one.after for one in told], [one.before - one.after for one in told])
+    return ratio(
+        [one.share * (one.later - one.after) for one in told],
+        [one.share * (one.before - one.after) for one in told],
+    )
 
 
 def by_kind(ones: Sequence[Result]) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from benchmarks.continual.decisions.happenings import Happening
 from benchmarks.continual.decisions.programme import Programme
 from benchmarks.continual.decisions.service import Kept
 from benchmarks.continual.decisions.skill import Judge
-from benchmarks.continual.volumes import DAYS_IN_YEAR
+from benchmarks.continual.volumes import DAYS_IN_YEAR, measure_shares
 
 TOLERANCE = 0.10
 """Of the recall rate, relative to its target."""
@@ -28,11 +28,12 @@ QUARTER_WEEKS = 13
 
 @dataclass(frozen=True)
 class Mended:
-    """One event: AUC of the scanners concerned before, just after, and a year later; and what
+    """One event: the share of exams concerned; AUC on them before, just after, a year later; what
     the other scanners lost meanwhile (None where there are none). All in the world of the day
     on which the event had come in full."""
 
     kind: str
+    share: float
     before: float
     after: float
     later: float
@@ -143,6 +144,7 @@ def _mended(programme: Programme, event: Happening, kept: Kept, judge: Judge) ->
     elsewhere = after.of(others) - regained.of(others) if others else None
     return Mended(
         event.kind,
+        float(measure_shares()[list(concerned)].sum()),
         judge.skill(old, began - 1).of(concerned),
         after.of(concerned),
         regained.of(concerned),
