@@ -18,7 +18,7 @@ from benchmarks.gate import page
 from benchmarks.gate.drift import describe_drift, describe_margin
 from benchmarks.gate.golden import PRODUCTION
 from benchmarks.gate.operating import SMALL, describe_operating
-from benchmarks.gate.planted import BAD, GOOD, judge_kinds, level_after, share_of
+from benchmarks.gate.planted import BAD, GOOD, Kind, judge_kinds, level_after, share_of
 from benchmarks.report import describe_run
 
 RECORD = Path("benchmarks/gate.json")
@@ -27,19 +27,14 @@ RECORD = Path("benchmarks/gate.json")
 REFUSED_BEFORE = 20
 
 
-def judge_planted_all(each: int) -> dict[str, Any]:
-    """Return bad and good challengers at the first level, and good ones at a late one."""
-    late = level_after(REFUSED_BEFORE)
-    groups = {"bad": (BAD, None), "good": (GOOD, None), "late": (GOOD, late)}
-    planted: dict[str, Any] = {"refused_before": REFUSED_BEFORE, "late_alpha": late}
-    for name, (kinds, alpha) in groups.items():
-        planted[name] = []
-        seed = 0 if name == "bad" else 1  # the late ones are the good ones again
-        for one in judge_kinds(kinds, each, seed, alpha):
-            planted[name].append(one)
-            print(f"{one['kind']}: {one['passed']} of {one['judged']} pass", flush=True)
-        planted |= {f"{name}_{by}": share_of(planted[name], by) for by in ("passed", "higher")}
-    return planted
+def judge_group(kinds: tuple[Kind, ...], each: int, seed: int, refused: int = 0) -> dict[str, Any]:
+    """Return what became of planted challengers, at the level after so many were refused."""
+    alpha, found = level_after(refused), []
+    for one in judge_kinds(kinds, each, seed, alpha):
+        found.append(one)
+        print(f"{one['kind']}: {one['passed']} of {one['judged']} pass", flush=True)
+    shares = {by: share_of(found, by) for by in ("passed", "higher")}
+    return {"kinds": found, "refused": refused, "alpha": alpha, **shares}
 
 
 def describe_drifts(repeats: int) -> list[dict[str, Any]]:
@@ -76,7 +71,9 @@ def main() -> None:
     parts = {
         "drift": lambda: describe_drifts(asked.repeats),
         "margin": lambda: describe_margins(4 * asked.repeats),
-        "planted": lambda: judge_planted_all(asked.each),
+        "bad": lambda: judge_group(BAD, asked.each, seed=0),
+        "good": lambda: judge_group(GOOD, asked.each, seed=1),
+        "late": lambda: judge_group(GOOD, asked.each, seed=1, refused=REFUSED_BEFORE),
         "operating": lambda: describe_operating(asked.challengers),
     }
     for name in list(parts) if asked.part is None else asked.part:

@@ -27,33 +27,41 @@ def percent(measure: dict[str, Any]) -> str:
     return f"{value:.0f} % ({low:.0f} to {high:.0f})"
 
 
-def planted_text(planted: dict[str, Any]) -> str:
-    """Return the table of planted challengers and their totals."""
-    parts = []
-    for group in ("bad", "good"):
-        rows = [
-            [
-                one["kind"],
-                f"{one['passed']} of {one['judged']}",
-                f"{one['higher']} of {one['judged']}",
-                ", ".join(f"{name} {count}" for name, count in one["refused_by"].items()) or "–",
-            ]
-            for one in planted[group]
+def planted_text(group: dict[str, Any]) -> str:
+    """Return the table of planted challengers of a group, and their total."""
+    rows = [
+        [
+            one["kind"],
+            f"{one['passed']} of {one['judged']}",
+            f"{one['higher']} of {one['judged']}",
+            ", ".join(f"{name} {count}" for name, count in one["refused_by"].items()) or "–",
         ]
-        total, naive = planted[f"{group}_passed"], planted[f"{group}_higher"]
-        head = [f"{group} challengers", "pass the gate", "one number higher", "refused by"]
-        parts.append(
-            f"{markdown_table(head, rows)}\n\n"
-            f"Of {total['judged']} {group} ones {total['count']} pass the gate: {percent(total)}; "
-            f"{naive['count']} are one number higher: {percent(naive)}."
-        )
-    late = planted["late_passed"]
-    parts.append(
-        f"The same good ones at the level that is left after {planted['refused_before']} "
-        f"refused challengers ({planted['late_alpha']:.2g} for 0.025): "
-        f"{late['count']} of {late['judged']}, {percent(late)}."
+        for one in group["kinds"]
+    ]
+    total, naive = group["passed"], group["higher"]
+    table = markdown_table(
+        ["challengers", "pass the gate", "one number higher", "refused by"], rows
     )
-    return "\n\n".join(parts)
+    return (
+        f"{markdown_table(head, rows)}\n\nOf {total['judged']}, {total['count']} pass the gate: {percent(total)}; "
+        f"{naive['count']} are one number higher: {percent(naive)}. {_level(group)}"
+    )
+
+
+def late_text(group: dict[str, Any]) -> str:
+    """Return how many of the good ones pass at a late level."""
+    return f"{_level(group)} {group['passed']['count']} of {group['passed']['judged']} pass: " + (
+        f"{percent(group['passed'])}."
+    )
+
+
+def _level(group: dict[str, Any]) -> str:
+    if not group["refused"]:
+        return f"Alpha {group['alpha']:.2g}."
+    return (
+        f"The same good challengers at the level that is left after {group['refused']} "
+        f"refused ones ({group['alpha']:.2g}):"
+    )
 
 
 def operating_text(sizes: dict[str, Any]) -> str:
@@ -119,7 +127,9 @@ def margin_text(margin: list[dict[str, Any]]) -> str:
 TEXTS: dict[str, Callable[[Any], str]] = {
     "drift": drift_text,
     "margin": margin_text,
-    "planted": planted_text,
+    "bad": planted_text,
+    "good": planted_text,
+    "late": late_text,
     "operating": operating_text,
 }
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.gate import drift
 from benchmarks.gate.golden import AUC, Exams, Size, first_network, scored, successor
-from benchmarks.gate.page import drift_text, margin_text, operating_text, planted_text
+from benchmarks.gate.page import drift_text, late_text, margin_text, operating_text, planted_text
 from benchmarks.gate.planted import BAD, GOOD, Kind, judge_planted, level_after, service_config
 from mammo.evaluation.metrics import roc_auc
 
@@ -92,12 +92,12 @@ def test_the_pages_tables_are_written_from_the_record():
     measure = {"value": 0.5, "low": 0.25, "high": 0.75, "units": 10}
     total = {"count": 5, "judged": 10, **measure}
     row = {"kind": "slow", "passed": 0, "higher": 4, "judged": 10, "refused_by": {"latency": 10}}
-    planted = {name: [row] for name in ("bad", "good")}
-    planted |= {f"{name}_{by}": total for name in planted for by in ("passed", "higher")}
-    planted |= {"late_passed": total, "late_alpha": 0.0017, "refused_before": 20}
-    text = planted_text(planted)
-    assert "| slow | 0 of 10 | 4 of 10 | latency 10 |" in text
-    assert "Of 10 bad ones 5 pass the gate: 50 % (25 to 75)" in text
+    group = {"kinds": [row], "passed": total, "higher": total, "alpha": 0.025, "refused": 0}
+    assert "| slow | 0 of 10 | 4 of 10 | latency 10 |" in planted_text(group)
+    assert "Of 10, 5 pass the gate: 50 % (25 to 75)" in planted_text(group)
+    assert "after 20 refused ones (0.0017): 5 of 10 pass" in late_text(
+        group | {"refused": 20, "alpha": 0.00173}
+    )
     cell = {"difference": -0.03, "judged": 10, "gate": measure, "golden_clause": measure,
             "higher": measure}  # fmt: skip
     assert "| -0.03 | 50 % (25 to 75)" in operating_text({"a": [cell], "b": [cell]})
