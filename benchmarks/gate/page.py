@@ -39,11 +39,10 @@ def planted_text(group: dict[str, Any]) -> str:
         for one in group["kinds"]
     ]
     total, naive = group["passed"], group["higher"]
-    table = markdown_table(
-        ["challengers", "pass the gate", "one number higher", "refused by"], rows
-    )
+    head = ["challengers", "pass the gate", "one number higher", "refused by"]
     return (
-        f"{markdown_table(head, rows)}\n\nOf {total['judged']}, {total['count']} pass the gate: {percent(total)}; "
+        f"{markdown_table(head, rows)}\n\n"
+        f"Of {total['judged']}, {total['count']} pass the gate: {percent(total)}; "
         f"{naive['count']} are one number higher: {percent(naive)}. {_level(group)}"
     )
 
