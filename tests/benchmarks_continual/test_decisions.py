@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.continual.decisions import judging
+from benchmarks.continual.decisions.__main__ import main
+from benchmarks.continual.decisions.compare import Asked, compare, read_kept
 from benchmarks.continual.decisions.exams import SEALED, Exams
 from benchmarks.continual.decisions.figures import describe, ratio, regained
 from benchmarks.continual.decisions.happenings import turned
@@ -242,6 +245,22 @@ def test_policies_run_and_only_those_that_train_train(
     for one in results.values():
         assert Result.from_dict(one.to_dict()).policy == one.policy
         assert len(one.auc_quarters) == 8
+
+
+def test_a_finished_programme_is_not_run_again(tmp_path: Path) -> None:
+    kept, asked = tmp_path / "runs.jsonl", Asked.of(years=2, seed=11, names=["frozen"])
+    assert read_kept(kept, asked) == []
+    results = compare(0, asked, kept)
+    assert [one.to_dict() for one in read_kept(kept, asked)] == [one.to_dict() for one in results]
+    with pytest.raises(ValueError, match="name another file"):
+        read_kept(kept, Asked.of(years=3, seed=11, names=["frozen"]))
+
+
+@pytest.mark.parametrize("words", [["--years", "1"], ["--policy", "best"], ["--programmes", "0"]])
+def test_wrong_words_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert "usage" in capsys.readouterr().err
 
 
 def test_names_of_policies_are_distinct() -> None:

@@ -43,9 +43,10 @@ def _run(asked: argparse.Namespace) -> Iterator[Result]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from benchmarks.continual.decisions.compare import compare, read_kept
+    from benchmarks.continual.decisions.compare import Asked, compare, read_kept
 
-    kept = read_kept(asked.keep) if asked.keep else []
+    wanted = Asked.of(asked.years, asked.seed, asked.policy)
+    kept = read_kept(asked.keep, wanted) if asked.keep else []
     kept = [one for one in kept if one.programme < asked.programmes]
     yield from kept
     done = {one.programme for one in kept}
@@ -54,7 +55,7 @@ def _run(asked: argparse.Namespace) -> Iterator[Result]:
         task = bar.add_task(f"programmes of {asked.years} years", total=asked.programmes)
         bar.advance(task, len(done))
         for number in sorted(set(range(asked.programmes)) - done):
-            yield from compare(number, asked.years, asked.policy, asked.seed, asked.keep)
+            yield from compare(number, wanted, asked.keep)
             bar.advance(task)
 
 
