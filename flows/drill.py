@@ -18,7 +18,14 @@ from pathlib import Path
 
 from flows import stack
 from flows.cli_terminal import stage_bars
-from flows.demo import CONFIG, DEMO_KEY, put_into_service, run_deployment, train_release
+from flows.demo import (
+    CONFIG,
+    DEMO_KEY,
+    PATIENCE_SECONDS,
+    put_into_service,
+    run_deployment,
+    train_release,
+)
 from flows.demo_checks import MARKER, always, own_settings, require_own
 from flows.demo_report import Recorder
 from flows.demo_stream import Stream
@@ -146,7 +153,7 @@ def _start(settings: Settings, studio: Studio, recorder: Recorder) -> None:
     """Start the stack while the training's phantoms are drawn."""
     place = studio.material / TRAINING.name
     with ThreadPoolExecutor(1) as background, stage_bars(quiet=recorder.quiet) as advance:
-        starting = background.submit(stack.up, settings)
+        starting = background.submit(partial(stack.up, settings, timeout=PATIENCE_SECONDS))
         draw(place, TRAINING, progress=partial(advance, f"{TRAINING.name} phantoms"))
         report = starting.result()
     if not report.healthy:

@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from flows.automations import emit_episode
 from flows.demo import PATIENCE_SECONDS, run_deployment
 from flows.demo_report import Recorder
 from flows.demo_stream import PhantomExam, Stream
 from flows.drill_checks import Claim, acted_once, came_back, recalls_on_target
 from flows.follow import run_has_failed
+from flows.stack_state import end_processes, find_processes, read_state
 from mammo.continual.approval import needs_approval
 from mammo.errors import FlowRunFailed, StackUnhealthy
 from mammo.pointer import read_pointer
@@ -200,7 +203,7 @@ def _skipped(run: FlowRun) -> bool:
 
 def end_all_runs(settings: Settings) -> None:
     """Close what a run acts on and cancel it: it waits for outcomes that nobody will tell."""
-    from prefect.states import Cancelling
+    from prefect.states import Cancelled
 
     log = PredictionLog(settings.log_url)
     for one in log.episodes("acting"):
@@ -208,10 +211,22 @@ def end_all_runs(settings: Settings) -> None:
     for run in _runs(settings):
         if _is_under_way(run):
             with client_of(settings) as client:
-                client.set_flow_run_state(run.id, Cancelling(), force=True)
-    for _ in patiently("end the retraining runs"):
-        if not any(_is_under_way(run) for run in _runs(settings)):
-            return
+                client.set_flow_run_state(run.id, Cancelled(), force=True)
+            _end_process(settings, str(run.id))
+
+
+def _end_process(settings: Settings, run_id: str) -> None:
+    """End the process of a flow run; the word Cancelled alone lets it sleep on."""
+    state = read_state(settings.home)
+    workers = find_processes(state.token, "worker") if state else []
+    end_processes([one for one in workers if _runs_flow(one, run_id)])
+
+
+def _runs_flow(process: psutil.Process, run_id: str) -> bool:
+    try:
+        return bool(process.environ().get("PREFECT__FLOW_RUN_ID") == run_id)
+    except psutil.Error:  # it ended while we looked
+        return False
 
 
 def _is_under_way(run: FlowRun) -> bool:
