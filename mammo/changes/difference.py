@@ -40,8 +40,9 @@ def basis_of_points(champion: Release | None, release: Release) -> str:
     outcomes = release.metrics.get("calibrated_on_outcomes") or {}
     moved = [] if champion is None else moved_points(champion, release)
     scanner = moved[0] if len(moved) == 1 else outcomes.get("scanner")
-    aligned = release.metrics.get("aligned") or {}
-    return OUTCOMES if outcomes.get("scanner") == scanner and scanner not in aligned else SCORES
+    aligned = release.metrics.get("aligned") or {}  # those that no outcome has touched
+    met = bool(outcomes) and outcomes.get("scanner") == scanner and scanner not in aligned
+    return OUTCOMES if met else SCORES
 
 
 def _network(release: Release) -> tuple[str | None, ...]:

@@ -68,6 +68,14 @@ def words_of(record: Mapping[str, Any]) -> str:
     return {"champion": "in service", "stopped": "trial ended"}.get(stage, stage)
 
 
+def harm_of(record: Mapping[str, Any]) -> str | None:
+    """Return ``rollback``, or ``stopped`` for a trial that did harm; None for other changes."""
+    if record.get("rollback"):
+        return "rollback"
+    stopped = record.get("stage") == "stopped" and record.get("reason") == "harm"
+    return "stopped" if stopped else None
+
+
 def clause_of(record: Mapping[str, Any]) -> str:
     """Return the clauses of a change: ``C11 (C5)``, or nothing for one of before the plan."""
     said = record.get("clause") or {}
@@ -83,11 +91,18 @@ def _changes(records: Sequence[Record]) -> Iterator[Event]:
             _instant(record["at"]),
             "change",
             f"{record['release']}: {words_of(record)}",
-            f"{said} Trigger: {why}.",
+            f"{said} Trigger: {why}.{_harm_seen(record)}",
             record["release"],
             number,
             record,
         )
+
+
+def _harm_seen(record: Mapping[str, Any]) -> str:
+    """Return what the guard found harmful, as a sentence to follow."""
+    trial = (record.get("guard") or {}).get("guard") or {}
+    harm = [str(one.get("text")) for one in trial.get("checks", ()) if one.get("verdict") == "harm"]
+    return f" The guard saw {'; '.join(harm)}." if harm else ""
 
 
 def _gates(rows: Sequence[Mapping[str, Any]]) -> Iterator[Event]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mammo.changes.details import details_of
-from mammo.changes.history import Event, read_history
+from mammo.changes.history import Event, harm_of, read_history
 from mammo.changes.page_style import OWN_STYLE
 from mammo.changes.timeline import draw_timeline
 from mammo.changes.verify import ChangesReport, verify_changes
@@ -117,15 +117,16 @@ def _picture(events: Sequence[Event], of: int) -> str:
         return "<p>No change is recorded yet; <code>mammo deploy RELEASE</code> makes one.</p>"
     rest = f" The newest {len(events)} of {of} events." if of > len(events) else ""
     return (
-        f"<h2>Timeline</h2><div class=frame>{draw_timeline(events)}</div>"
-        "<p class=meta>Distances grow with the logarithm of the time between. ✓ passed the gate, "
+        f"<h2>Timeline</h2><div class=lanes>{draw_timeline(events)}</div>"
+        "<p class=meta>Distances grow with the logarithm of the time between. On trial: dashed in "
+        "shadow, filled as canary, with its share of the exams. ✓ passed the gate, "
         f"✕ refused by it, ✎ approved by a person, ▲ a drift episode.{rest}</p>"
     )
 
 
 def _event(event: Event, wrong: Mapping[int, Sequence[str]]) -> str:
-    back = event.record is not None and bool(event.record.get("rollback"))
-    badge = "rollback" if back else BADGES[event.kind]
+    back = None if event.record is None else harm_of(event.record)
+    badge = back or BADGES[event.kind]
     number = "" if event.number is None else f" <small>no. {event.number}</small>"
     warnings = "".join(
         f"<p class=warning><strong>Warning:</strong> {escape(one)}</p>"

@@ -23,8 +23,10 @@ OWN_STYLE = (
 """
     + "".join(f".c{at} {{ fill: var(--c{at}); stroke: var(--c{at}); }}\n" for at in range(6))
     + """
-.frame { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; padding: .5rem 0;
-  background: var(--card); direction: rtl; } .frame > * { direction: ltr; margin: 0 auto 0 0; }
+.lanes { display: flex; border: 1px solid var(--line); border-radius: 8px; padding: .5rem 0;
+  background: var(--card); } .names { flex: none; }
+.frame { overflow-x: auto; flex: 1; direction: rtl; }
+.frame > * { direction: ltr; margin: 0 auto 0 0; }
 ol.events { list-style: none; padding: 0; }
 ol.events > li { border-left: 3px solid var(--line); padding: .35rem 0 .35rem 1rem; margin: 0; }
 li.refused { border-color: var(--bad) !important; } li.back { border-color: var(--bad) !important; }

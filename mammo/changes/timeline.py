@@ -14,9 +14,9 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-from mammo.changes.history import Event
+from mammo.changes.history import Event, harm_of
 
-LEFT, RIGHT, STEP, GROWTH = 104, 70, 18.0, 22.0
+LEFT, RIGHT, STEP, GROWTH = 12, 64, 18.0, 22.0
 BAR, COLOURS = 26, 6
 LANES = {"answers": 18, "trial": 66, "gate": 124, "people": 154, "episodes": 184}
 """Lane -> its y in pixels; the first two are bars, the others marks."""
@@ -29,7 +29,8 @@ WORDS = {
 }
 LANE_OF = {"refused": "gate", "passed": "gate", "approval": "people", "episode": "episodes"}
 MARKS = {"passed": "✓", "refused": "✕", "approval": "✎", "episode": "▲"}
-HEIGHT, MIN_WIDTH, MOST_WIDER = 236, 940, 5.0
+HEIGHT, WIDTH, NAMES_WIDTH = 236, 850, 80
+MOST_WIDER, LEAST_STEP = 5.0, 14.0
 DAY, MINUTE = "%d %b", "%H:%M"
 LABEL_WIDTH, LETTER = 46.0, 6.6
 
@@ -107,11 +108,14 @@ def draw_timeline(events: Sequence[Event]) -> str:
         *_marks(events, places),
         *_dates(events, places),
     ]
+    lanes = "".join(_name(name, y) for name, y in LANES.items())
     return (
+        f'<svg class="timeline names" viewBox="0 0 {NAMES_WIDTH} {HEIGHT}" width="{NAMES_WIDTH}" '
+        f'height="{HEIGHT}" aria-hidden="true">{lanes}</svg><div class="frame">'
         f'<svg class="timeline" viewBox="0 0 {width:.0f} {HEIGHT}" width="{width:.0f}" '
         f'height="{HEIGHT}" role="img" aria-label="Which release answered when, what was tried, '
         f'and what gate and people decided; the list below says the same in words">'
-        f"{''.join(parts)}</svg>"
+        f"{''.join(parts)}</svg></div>"
     )
 
 
@@ -121,25 +125,31 @@ def _places(events: Sequence[Event]) -> list[float]:
         minutes = max(0.0, (event.at - before.at).total_seconds() / 60)
         x += STEP + GROWTH * math.log10(1 + minutes)
         places.append(x)
-    room = MIN_WIDTH - LEFT - RIGHT
-    wider = min(max(1.0, room / x), MOST_WIDER) if x else 1.0  # a short history fills the page
+    # a history fills the page, and is scrolled only where its events would lie too close
+    room = max(WIDTH - LEFT - RIGHT, LEAST_STEP * (len(events) - 1))
+    wider = min(room / x, MOST_WIDER) if x else 1.0
     return [LEFT + wider * one for one in places]
 
 
+def _middle(name: str, y: int) -> float:
+    return y + BAR / 2 if name in ("answers", "trial") else y
+
+
+def _name(name: str, y: int) -> str:
+    return f'<text class="lane" x="10" y="{_middle(name, y) + 4:.0f}">{WORDS[name]}</text>'
+
+
 def _lane(name: str, y: int, width: float) -> str:
-    middle = y + BAR / 2 if name in ("answers", "trial") else y
-    return (
-        f'<text class="lane" x="8" y="{middle + 4:.0f}">{WORDS[name]}</text>'
-        f'<line class="rail" x1="{LEFT - 12}" x2="{width - 8:.0f}" y1="{middle:.0f}" '
-        f'y2="{middle:.0f}"/>'
-    )
+    middle = f"{_middle(name, y):.0f}"
+    return f'<line class="rail" x1="0" x2="{width - 8:.0f}" y1="{middle}" y2="{middle}"/>'
 
 
 def _bar(bar: Bar, colour: int) -> str:
     y, width = LANES[bar.lane], max(bar.end - bar.start, 3.0)
     label = bar.label if bar.lane == "answers" else f"{bar.label} · {bar.release}"
-    labels = (label, bar.label, _short(bar.release))
-    fits = next((one for one in labels if LETTER * len(one) < width), "")
+    shorter = _short(bar.release) if bar.lane == "answers" else bar.label.split()[-1]
+    labels = (label, bar.label, shorter)
+    fits = next((one for one in labels if LETTER * len(one) + 10 < width), "")
     return (
         f"<g><title>{escape(bar.release)}, {escape(bar.label)}</title>"
         f'<rect class="bar c{colour} {bar.stage}" x="{bar.start:.1f}" y="{y}" '
@@ -159,10 +169,10 @@ def _marks(events: Sequence[Event], places: Sequence[float]) -> Iterator[str]:
             y = LANES[LANE_OF[event.kind]]
             mark, kind = MARKS[event.kind], event.kind
             yield f'<text class="mark {kind}" x="{x:.1f}" y="{y + 5}">{told}{mark}</text>'
-        elif event.record.get("rollback"):
+        elif word := harm_of(event.record):
             yield (
                 f'<g class="back">{told}<line x1="{x:.1f}" x2="{x:.1f}" y1="8" y2="104"/>'
-                f'<text x="{x - 4:.1f}" y="112" text-anchor="end">rollback</text></g>'
+                f'<text x="{x - 4:.1f}" y="112" text-anchor="end">{word}</text></g>'
             )
 
 

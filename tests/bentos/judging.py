@@ -44,7 +44,13 @@ def decided(
 
 
 def judge(
-    settings: Settings, release_id: str, digest: str, *, key: str | None = None, **decision: Any
+    settings: Settings,
+    release_id: str,
+    digest: str,
+    *,
+    key: str | None = None,
+    champion: str | None = None,
+    **decision: Any,
 ) -> None:
     """Write a settled gate of the release with this digest; it passed unless said."""
     log = PredictionLog(settings.log_url).create()
@@ -56,7 +62,7 @@ def judge(
         golden="g" * 64,
         challenger=release_id,
         challenger_digest=digest,
-        champion=None,
+        champion=champion,
     )
     said = decided(**decision)
     log.settle_gate(name, passed=said["passed"], decision=said)

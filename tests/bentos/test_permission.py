@@ -60,6 +60,7 @@ def made(kind: str, **other: Any) -> Release:
 
 RECALIBRATED = made("recalibrated", operating_points=CHAMPION.operating_points | {"ge": GE})
 BY_OUTCOMES = replace(RECALIBRATED, metrics={"calibrated_on_outcomes": {"scanner": "ge"}})
+ALIGNED_AGAIN = replace(RECALIBRATED, metrics=BY_OUTCOMES.metrics | {"aligned": {"ge": {}}})
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,8 @@ BY_OUTCOMES = replace(RECALIBRATED, metrics={"calibrated_on_outcomes": {"scanner
         (RECALIBRATED, "recalibrate", "champion", ("C2", "C2"), 1),
         (RECALIBRATED, "drift", "champion", ("C2", "C2"), 1),
         (BY_OUTCOMES, "drift", "champion", ("C3", "C3"), 1),
+        (ALIGNED_AGAIN, "drift", "champion", ("C2", "C2"), 1),
+        (made("recalibrated"), "refine", "champion", ("C4", "C4"), 1),
         (RECALIBRATED, "refine", "champion", ("C4", "C4"), 1),
         (made("fine_tuned"), "drift", "shadow", ("C9", "C5"), 3),
         (made("fine_tuned"), "new scanner", "canary", ("C10", "C5"), 3),
