@@ -18,6 +18,7 @@ from mammo.continual.selection import SELECTION, read_selection
 from mammo.continual.start import start_network
 from mammo.continual.strategy import hold_elastic
 from mammo.data.dataset import ViewDataset
+from mammo.release import derive_release
 from mammo.settings import Settings
 from tests.continual.synthetic import config, write_store
 
@@ -75,7 +76,13 @@ def test_a_release_keeps_what_was_selected(
 
 
 def test_a_release_is_made_again(installation: Settings, distilled: TrainedRelease) -> None:
-    again = train_again(installation, distilled.directory)
+    """Also by way of a recalibrated child, whose weights are its parent's."""
+    points = distilled.release.operating_points
+    _, child = derive_release(
+        distilled.directory, installation.releases_dir, operating_points=points, metrics={}
+    )
+    again = train_again(installation, child)
+    assert again.release.parent == distilled.release.parent
     assert again.release.id != distilled.release.id
     name = "weights.safetensors"
     assert again.release.files[name] == distilled.release.files[name]
