@@ -55,7 +55,7 @@ def play(stage: Stage, scenario: Scenario, coming: Scenario | None = None) -> Fi
     evidence, evidently = pages_of(opened, stage.settings)
     claims = [is_named(scenario, opened)]
     if scenario.causes:
-        claims.append(has_pages(evidence, evidently))
+        claims.append(has_pages(evidence, evidently, by_outcomes=scenario.outcomes))
     figures: dict[str, Any] = {}
     acting = [one for one in opened if "retrain" in one["action"]]
     if scenario.course != "watch" and acting and claims[0].holds:

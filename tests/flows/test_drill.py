@@ -154,6 +154,13 @@ def test_a_rollback_is_the_release_before_and_in_time(
     assert came_back(seconds, release, "r-1").holds == holds
 
 
+def test_evidently_is_asked_where_inputs_told() -> None:
+    assert drill_checks.has_pages(["e"], ["v"]).holds
+    assert not drill_checks.has_pages(["e"], []).holds
+    assert drill_checks.has_pages(["e"], [], by_outcomes=True).holds
+    assert not drill_checks.has_pages([], ["v"], by_outcomes=True).holds
+
+
 def test_pages_count_only_where_they_are(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", _env_file=None)
     run = settings.reports_dir / "drift" / "x"
