@@ -1,0 +1,322 @@
+"""One installation as the stateful test drives it, and what must hold of it at all times.
+
+Everything durable is real: log, spool, pointer, Bentos, records, keys. Stand-ins are the
+releases (manifests without a network), Prefect's word on its runs, and the golden set's
+scores: which verdict a release gets is drawn, what it spends is the real ledger's.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+
+from bentos.screening.change_record import is_recorded
+from bentos.screening.finishing import finish_move
+from mammo.changes.signing import record_key
+from mammo.changes.verify import verify_changes
+from mammo.continual import mend
+from mammo.continual.golden_set import GoldenSet, open_look
+from mammo.continual.mend import Assignment
+from mammo.errors import MammoError
+from mammo.evaluation.verdict import GateConfig
+from mammo.pointer import read_pointer
+from mammo.prediction_log import DurableLog, PredictionLog, Spool
+from mammo.release import Release, write_json
+from mammo.settings import Settings
+from tests.bentos.conftest import make_release
+from tests.bentos.deploying import load_embedded, pack
+from tests.bentos.judging import decided
+from tests.loop_deaths import Deaths, Killed
+
+KINDS = {"r-0": "trained", "r-1": "fine_tuned", "r-2": "fine_tuned", "r-3": "trained"}
+TRIED = ("fine_tuned", "trained")
+"""Kinds that the plan leads into service over a trial."""
+POLICY = """
+stages: [{stage: shadow, exams: 20}, {stage: canary, percent: 50, exams: 20}]
+probation_exams: 20
+alpha_clear: 0.5
+alpha_harm: 0.05
+errors_share: 0.4
+disagree_share: 0.7
+reorder_share: 0.7
+slow_share: 0.7
+recall_times: 9.0
+"""
+"""So wide that some tens of exams clear a release or show its harm."""
+OPTIONS: dict[str, Any] = {"wait": False, "check": load_embedded}
+_template: list[Path] = []
+
+
+def fresh_home() -> Settings:
+    """Return an installation with the releases packaged and nothing judged: a copy of one."""
+    if not _template:
+        _template.append(Path(tempfile.mkdtemp(prefix="loop-")))
+        settings = settings_of(_template[0])
+        PredictionLog(settings.log_url).create()
+        (settings.home / "rollout.yaml").write_text(POLICY)
+        record_key(settings.keys_dir)
+        for release, kind in KINDS.items():
+            pack(settings, release, kind=kind, permitted=False)
+            write_manifests(settings, make_release(release, kind=kind))
+    home = Path(tempfile.mkdtemp(prefix="loop-"))
+    shutil.copytree(_template[0], home, dirs_exist_ok=True)
+    return settings_of(home)
+
+
+def write_manifests(settings: Settings, release: Release) -> None:
+    """Write a manifest with its own digest, in the home and in the Bento."""
+    sealed = replace(release, digest=release.compute_digest())
+    bento = settings.bentoml_home / "bentos" / "screening" / f"{release.id}-c0de"
+    for folder in (settings.releases_dir / release.id, bento / "src" / "release"):
+        write_json(folder / "manifest.json", sealed.to_dict())
+
+
+def settings_of(home: Path) -> Settings:
+    """Return settings of a home without a service, whatever the environment says."""
+    return Settings(home=home, mlflow_port=9, service_port=9)
+
+
+@dataclass
+class Run:
+    """A flow run: which episode it is for, whether its process lives, and what it took on."""
+
+    id: str
+    key: str
+    alive: bool = True
+    over: bool = False
+    assignment: Assignment | None = None
+
+    @property
+    def state(self) -> str:
+        """What Prefect says of it."""
+        return "RUNNING" if self.alive else "COMPLETED" if self.over else "CRASHED"
+
+
+class Installation:
+    """A home, the processes that work on it, and the books that the test keeps beside."""
+
+    def __init__(self, deaths: Deaths) -> None:
+        self.deaths, self.settings = deaths, fresh_home()
+        self.log = PredictionLog(self.settings.log_url, busy_seconds=0.2)
+        self.serve()
+        self.runs: list[Run] = []
+        self.ends: Counter[str] = Counter()
+        self.answered: dict[str, str] = {}
+        """Requests whose answer was given -> the role it was given in."""
+        self.sent: set[str] = set()
+        self.moves: list[str] = []
+        """Instants of the moves that the pointer told of, in order."""
+        self.approved: set[str] = set()
+
+    def serve(self) -> None:
+        """Start a serving process: what it kept in memory is gone, the files are there."""
+        log = PredictionLog(self.settings.log_url, busy_seconds=0.05)
+        self.durable = DurableLog(log, Spool(self.settings.spool_dir))
+
+    def remove(self) -> None:
+        """Remove the home."""
+        shutil.rmtree(self.settings.home)
+
+    def attempt(self, act: Callable[[], Any], die_at: int | None) -> Any:
+        """Act, dying at a place; return what came of it, or None for a death or a refusal."""
+        self.deaths.arm(die_at)
+        try:
+            return act()
+        except (Killed, MammoError) as end:
+            return end
+        finally:
+            self.deaths.disarm()
+            self.look_at_the_pointer()
+
+    def look_at_the_pointer(self) -> None:
+        """Note a move, and require that the one who made it was allowed to."""
+        pointer = read_pointer(self.settings.pointer_path)
+        if pointer is None or pointer["moved"]["at"] in self.moves:
+            return
+        self.moves.append(pointer["moved"]["at"])
+        self.require_permitted(pointer["moved"], first=pointer["previous"] is None)
+
+    def require_permitted(self, moved: dict[str, Any], *, first: bool) -> None:
+        """The newest verdict on what came in is a pass; what needs a trial or a person had it."""
+        if moved["stage"] == "stopped" or moved.get("rollback"):
+            return
+        release = moved["release_id"]
+        assert self.newest_verdict(release) is True, f"{release} moved to {moved['stage']}"
+        if moved["stage"] == "champion" and not first and KINDS[release] in TRIED:
+            by_guard = moved["by"] == "guard" and moved["reason"] == "rollout"
+            assert by_guard or release in self.approved, f"{release} without a trial or a person"
+
+    def newest_verdict(self, release: str) -> bool | None:
+        """Return the gate's newest word on a release, from the rows themselves."""
+        rows = [one for one in self.log.gates() if one["challenger"] == release]
+        settled = [one["passed"] for one in rows if one["passed"] is not None]
+        return settled[-1] if settled else None
+
+    def has_unrecorded_move(self) -> bool:
+        """Say whether the pointer tells of a move without its record."""
+        pointer = read_pointer(self.settings.pointer_path)
+        return pointer is not None and not is_recorded(pointer, self.settings)
+
+    def pointer(self) -> dict[str, Any]:
+        """Return the pointer; empty before the first release."""
+        return read_pointer(self.settings.pointer_path) or {}
+
+    def is_on_trial(self) -> bool:
+        """Say whether the guard has something to look at."""
+        pointer = self.pointer()
+        return bool(pointer.get("challenger") or pointer.get("probation"))
+
+    # episodes
+
+    def claim(self, run: Run, die_at: int | None = None) -> None:
+        """Let a run take its episode on."""
+        done = self.attempt(lambda: mend.claim(self.settings, run.key, run.id, "test"), die_at)
+        self.settle_claim(run, done)
+
+    def settle_claim(self, run: Run, done: Any) -> None:
+        """Note what came of a claim: an assignment, nothing to do, or the end of the process."""
+        if isinstance(done, Assignment):
+            run.assignment = done
+        else:
+            run.alive, run.over = False, done is None
+
+    def end(self, run: Run, die_at: int | None = None) -> None:
+        """Let a run close its episode: its action is done."""
+        assert run.assignment is not None
+        result = {"chosen": None, "decisions": []}
+        assignment = run.assignment
+        done = self.attempt(lambda: mend.close(self.settings, assignment, result), die_at)
+        closed = (self.log.episode(run.key) or {})["status"] == "closed"
+        if done is None or closed:
+            self.ends[run.key] += 1
+        run.alive, run.over, run.assignment = False, done is None, None
+
+    # gate
+
+    def judge(self, release: str, passes: bool, die_at: int | None = None) -> None:
+        """Let the gate look at a release and decide; judged again, it says the same."""
+        pointer = read_pointer(self.settings.pointer_path)
+        champion = None if pointer is None else pointer["release_id"]
+        if champion == release:
+            return
+        before = self.newest_verdict(release)
+        passes = passes if before is None else before
+
+        def judged() -> None:
+            golden = GoldenSet(pd.DataFrame({"patient_id": ["P-1", "P-2"]}), "g" * 64)
+            read = [None if one is None else self.manifest(one) for one in (release, champion)]
+            challenger, against = read
+            assert challenger is not None
+            row = open_look(
+                self.settings, golden, challenger, against, GateConfig(),
+                spends=champion is not None,
+            )  # fmt: skip
+            decision = decided(passed=passes)
+            self.log.settle_gate(row["key"], passed=passes, decision=decision)
+
+        self.attempt(judged, die_at)
+
+    def manifest(self, release: str) -> Release:
+        """Return a release's manifest."""
+        return Release.read(self.settings.releases_dir / release)
+
+    # predictions
+
+    def answer(self, request: str, release: str, role: str, die_at: int | None) -> None:
+        """Score an exam and answer it; dead before the answer, nobody was answered."""
+        self.sent.add(request)
+        rows = [prediction(request, release, role)]
+        done = self.attempt(lambda: self.durable.append(request, rows), die_at)
+        if isinstance(done, Killed):
+            self.serve()
+        elif not isinstance(done, MammoError):
+            self.answered.setdefault(request, role)
+
+    def drain(self, die_at: int | None = None) -> None:
+        """Write what waits in the spool."""
+        if isinstance(self.attempt(self.durable.drain, die_at), Killed):
+            self.serve()
+
+    # what must hold
+
+    def require_one_action(self) -> None:
+        """No two living runs have an episode, and none was ended twice."""
+        held = Counter(one.key for one in self.runs if one.alive and one.assignment)
+        assert all(count == 1 for count in held.values()), held
+        assert all(count == 1 for count in self.ends.values()), self.ends
+
+    def require_account(self) -> None:
+        """What refused and unsettled gates have spent is no more than the account had."""
+        total, spent = GateConfig().ledger_total, Counter[int]()
+        for row in self.log.gates():
+            spent[row["account"]] += 0.0 if row["passed"] else row["alpha"]
+        assert all(one <= total for one in spent.values()), spent
+
+    def require_records(self) -> None:
+        """Each move but the last is recorded, in order, once, and nothing else."""
+        recorded = [one["record"]["at"] for one in self.log.changes()]
+        assert recorded in (self.moves, self.moves[:-1])
+
+    def require_answers(self) -> None:
+        """Every answer is found, in the log or in the spool, and no request is logged twice."""
+        for request in self.answered:
+            assert self.durable.scoring(request, self.answered[request]), f"{request} is lost"
+        logged = Counter(
+            (row["request_id"], row["role"])
+            for request in self.sent
+            for row in self.rows_of(request)
+        )
+        assert all(count == 1 for count in logged.values()), logged
+
+    def rows_of(self, request: str) -> list[dict[str, Any]]:
+        """Return the logged rows of a request."""
+        from mammo.prediction_log.tables import PREDICTIONS
+
+        return self.log._rows(PREDICTIONS.select().where(PREDICTIONS.c.request_id == request))
+
+    def finish(self) -> None:
+        """Let everything come to its end, and require that the books are whole."""
+        self.drain()
+        assert self.durable.waiting == 0
+        assert all(len(self.rows_of(one)) == 1 for one in self.answered)
+        with suppress(MammoError):
+            finish_move(self.settings, **OPTIONS)
+        assert [one["record"]["at"] for one in self.log.changes()] == self.moves
+        report = verify_changes(self.settings)
+        assert report.intact, report.wrong
+
+
+def new_run(key: str) -> Run:
+    """Return a run that was just started."""
+    return Run(str(uuid4()), key)
+
+
+def prediction(
+    request: str, release: str, role: str, *, logit: float = 0.5, recall: bool = False
+) -> dict[str, Any]:
+    """Return the row of an exam that a release scored in a role."""
+    return {
+        "exam_id": f"E-{request}",
+        "level": "exam",
+        "patient_id": "P-1",
+        "release_id": release,
+        "role": role,
+        "scanner": "Phantom/A1",
+        "acquired_on": date(2026, 1, 1),
+        "scored_at": datetime.now(UTC),
+        "logit": logit,
+        "probability": 0.62,
+        "recall": recall,
+        "latency_ms": 1.0,
+        "features": {"paired_ms": 1.0},
+    }
