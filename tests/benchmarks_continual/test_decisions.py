@@ -26,11 +26,14 @@ from benchmarks.continual.decisions.learner import (
     for_training,
     thin,
 )
+from benchmarks.continual.decisions.page import PAGE, write_page
 from benchmarks.continual.decisions.planted import WRONG_JOIN, spoil
+from benchmarks.continual.decisions.plots import draw_all
 from benchmarks.continual.decisions.points import set_points
 from benchmarks.continual.decisions.policies import POLICIES, Policy, policy
 from benchmarks.continual.decisions.programme import Programme, draw_programme
-from benchmarks.continual.decisions.result import Mended, Result, summarise
+from benchmarks.continual.decisions.record import make_record
+from benchmarks.continual.decisions.result import Mended, summarise
 from benchmarks.continual.decisions.service import is_harm, run
 from benchmarks.continual.decisions.skill import Judge
 from benchmarks.continual.scores import RECALL_RATE
@@ -229,22 +232,26 @@ def test_a_set_that_is_too_small_spends_nothing(known: Known, first: Lines) -> N
 
 
 @pytest.mark.slow
-def test_policies_run_and_only_those_that_train_train(
-    programme: Programme, monkeypatch: pytest.MonkeyPatch
+def test_policies_run_and_the_page_tells_them(
+    programme: Programme, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(judging, "CONFIG", replace(judging.CONFIG, resamples=200))
     judge = Judge(programme)
-    results = {
-        one.name: summarise(programme, one.name, run(programme, one, judge), judge)
-        for one in (policy("frozen"), policy("no_gate"), policy("yearly"))
-    }
-    assert results["frozen"].trained == 0
-    assert results["yearly"].trained == 1
-    assert results["yearly"].alpha_spent in (0, 0.025)
-    assert results["no_gate"].served == results["no_gate"].trained
-    for one in results.values():
-        assert Result.from_dict(one.to_dict()).policy == one.policy
-        assert len(one.auc_quarters) == 8
+    names = ("frozen", "no_gate", "yearly")
+    kept = [summarise(programme, one, run(programme, policy(one), judge), judge) for one in names]
+    frozen, ungated, yearly = kept
+    assert frozen.trained == 0
+    assert yearly.trained == 1
+    assert yearly.alpha_spent in (0, pytest.approx(0.025))
+    assert ungated.served + ungated.stopped == ungated.trained
+    assert {len(one.auc_quarters) for one in kept} == {8}
+    record = make_record(kept, {"programmes": 1, "years": 2, "seed": 11, "policy": names}, 1.0)
+    page = tmp_path / "page.md"
+    page.write_text(PAGE.read_text())
+    write_page(record, page)
+    assert "A first look only" in page.read_text()
+    assert policy("yearly").title in page.read_text()
+    assert all(path.stat().st_size > 10_000 for path in draw_all(record, tmp_path))
 
 
 def test_a_finished_programme_is_not_run_again(tmp_path: Path) -> None:

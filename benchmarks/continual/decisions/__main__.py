@@ -36,7 +36,9 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
 
     began = time.process_time()
     results = list(_run(asked))
-    return make_record(results, vars(asked), time.process_time() - began)
+    # what was kept was run in another process, and has no time here
+    seconds = None if asked.keep else time.process_time() - began
+    return make_record(results, vars(asked), seconds)
 
 
 def _run(asked: argparse.Namespace) -> Iterator[Result]:

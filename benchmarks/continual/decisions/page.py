@@ -33,6 +33,7 @@ CARE = {
     "bad_served": "bad ones a year",
     "alpha_spent": "alpha lost a year",
 }
+ENOUGH_PROGRAMMES = 20
 KIND_HEAD = ["event", "events", "AUC lost", "regained after a year", "lost on other scanners"]
 
 
@@ -104,10 +105,11 @@ def kind_rows(record: Mapping[str, Any]) -> list[list[str]]:
 
 def describe_run(record: Mapping[str, Any]) -> str:
     """Return how the figures were made."""
+    seconds = record["cpu_seconds"]
+    spent = "" if seconds is None else f", {seconds / 60:.0f} minutes of CPU"
     return (
         f"`{record['command']}`; commit {record['commit']}, {record['date']}, "
-        f"{record['machine']}, {record['cpu_seconds'] / 60:.0f} minutes of CPU. "
-        f"{record['programmes']} programmes of {record['years']} years."
+        f"{record['machine']}{spent}. {record['programmes']} programmes of {record['years']} years."
     )
 
 
@@ -117,7 +119,7 @@ def write_page(record: Mapping[str, Any], page: Path = PAGE) -> None:
         ["figure of ours", "reached (95 % interval)", "aim", ""], aim_rows(record)
     )
     parts = {
-        "aims": f"{aims}\n\n{describe_run(record)}",
+        "aims": f"{aims}\n\n{describe_run(record)}{_warn(record)}",
         "skill": _policies(record, SKILL),
         "care": _policies(record, CARE),
         "totals": markdown_table(TOTAL_HEAD, total_rows(record)),
@@ -127,6 +129,16 @@ def write_page(record: Mapping[str, Any], page: Path = PAGE) -> None:
     }
     for name, text in parts.items():
         write_between(page, name, text)
+
+
+def _warn(record: Mapping[str, Any]) -> str:
+    """Return a warning where there are too few programmes for the intervals to be believed."""
+    if record["programmes"] >= ENOUGH_PROGRAMMES:
+        return ""
+    return (
+        f"\n\n**A first look only:** {record['programmes']} programmes are too few for the "
+        "intervals, and for the aims; the command above gives the whole."
+    )
 
 
 def _policies(record: Mapping[str, Any], columns: Mapping[str, str], part: str = "policies") -> str:

@@ -79,9 +79,7 @@ def draw_trade(record: Mapping[str, Any], path: Path) -> Path:
         x, y = row["bad_served"], row["auc_end"]
         spread = 0.004 * (place - 3)  # those with none would lie on one another
         axis.errorbar(
-            [x["value"] + spread], [y["value"]],
-            xerr=[[x["value"] - x["low"]], [x["high"] - x["value"]]],
-            yerr=[[y["value"] - y["low"]], [y["high"] - y["value"]]],
+            [x["value"] + spread], [y["value"]], xerr=_sides(x), yerr=_sides(y),
             fmt="o", ms=8 if policy == "ours" else 6, color=COLORS[policy], capsize=3,
             label=record["titles"][policy], alpha=0.9,
         )  # fmt: skip
@@ -91,6 +89,12 @@ def draw_trade(record: Mapping[str, Any], path: Path) -> Path:
     axis.set_title("Gain and harm; 95 % intervals over programmes", loc="left", color=INK)
     figure.tight_layout()
     return _save(figure, path)
+
+
+def _sides(measure: Mapping[str, float]) -> list[list[float]]:
+    """Return how far the interval reaches to either side; rounding makes none negative."""
+    value = measure["value"]
+    return [[max(value - measure["low"], 0.0)], [max(measure["high"] - value, 0.0)]]
 
 
 def _save(figure: Any, path: Path) -> Path:

@@ -13,9 +13,9 @@ from benchmarks.report import describe_run
 
 
 def make_record(
-    results: Sequence[Result], asked: Mapping[str, Any], seconds: float
+    results: Sequence[Result], asked: Mapping[str, Any], seconds: float | None
 ) -> dict[str, Any]:
-    """Return everything that is published, JSON-able; ``seconds`` are of CPU."""
+    """Return everything that is published, JSON-able; ``seconds`` are of CPU, where known."""
     run = describe_run("", 0)
     grouped = by_policy(results)
     described = describe(grouped)
@@ -35,7 +35,7 @@ def make_record(
         "date": run["date"],
         "machine": run["machine"],
         "command": _command(asked),
-        "cpu_seconds": round(seconds, 1),
+        "cpu_seconds": None if seconds is None else round(seconds, 1),
     }
 
 
