@@ -8,13 +8,10 @@ scores: which verdict a release gets is drawn, what it spends is the real ledger
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +19,6 @@ import pandas as pd
 
 from bentos.screening.change_record import is_recorded
 from bentos.screening.finishing import finish_move
-from mammo.changes.signing import record_key
 from mammo.changes.verify import verify_changes
 from mammo.continual import mend
 from mammo.continual.golden_set import GoldenSet, open_look
@@ -31,59 +27,10 @@ from mammo.errors import MammoError
 from mammo.evaluation.verdict import GateConfig
 from mammo.pointer import read_pointer
 from mammo.prediction_log import DurableLog, PredictionLog, Spool
-from mammo.release import Release, write_json
-from mammo.settings import Settings
-from tests.bentos.conftest import make_release
-from tests.bentos.deploying import load_embedded, pack
+from mammo.release import Release
 from tests.bentos.judging import decided
 from tests.loop_deaths import Deaths, Killed
-
-KINDS = {"r-0": "trained", "r-1": "fine_tuned", "r-2": "fine_tuned", "r-3": "trained"}
-TRIED = ("fine_tuned", "trained")
-"""Kinds that the plan leads into service over a trial."""
-POLICY = """
-stages: [{stage: shadow, exams: 20}, {stage: canary, percent: 50, exams: 20}]
-probation_exams: 20
-alpha_clear: 0.5
-alpha_harm: 0.05
-errors_share: 0.4
-disagree_share: 0.7
-reorder_share: 0.7
-slow_share: 0.7
-recall_times: 9.0
-"""
-"""So wide that some tens of exams clear a release or show its harm."""
-OPTIONS: dict[str, Any] = {"wait": False, "check": load_embedded}
-_template: list[Path] = []
-
-
-def fresh_home() -> Settings:
-    """Return an installation with the releases packaged and nothing judged: a copy of one."""
-    if not _template:
-        _template.append(Path(tempfile.mkdtemp(prefix="loop-")))
-        settings = settings_of(_template[0])
-        PredictionLog(settings.log_url).create()
-        (settings.home / "rollout.yaml").write_text(POLICY)
-        record_key(settings.keys_dir)
-        for release, kind in KINDS.items():
-            pack(settings, release, kind=kind, permitted=False)
-            write_manifests(settings, make_release(release, kind=kind))
-    home = Path(tempfile.mkdtemp(prefix="loop-"))
-    shutil.copytree(_template[0], home, dirs_exist_ok=True)
-    return settings_of(home)
-
-
-def write_manifests(settings: Settings, release: Release) -> None:
-    """Write a manifest with its own digest, in the home and in the Bento."""
-    sealed = replace(release, digest=release.compute_digest())
-    bento = settings.bentoml_home / "bentos" / "screening" / f"{release.id}-c0de"
-    for folder in (settings.releases_dir / release.id, bento / "src" / "release"):
-        write_json(folder / "manifest.json", sealed.to_dict())
-
-
-def settings_of(home: Path) -> Settings:
-    """Return settings of a home without a service, whatever the environment says."""
-    return Settings(home=home, mlflow_port=9, service_port=9)
+from tests.loop_home import KINDS, OPTIONS, TRIED, fresh_home, prediction
 
 
 @dataclass
@@ -193,7 +140,7 @@ class Installation:
     def end(self, run: Run, die_at: int | None = None) -> None:
         """Let a run close its episode: its action is done."""
         assert run.assignment is not None
-        result = {"chosen": None, "decisions": []}
+        result: dict[str, Any] = {"chosen": None, "decisions": []}
         assignment = run.assignment
         done = self.attempt(lambda: mend.close(self.settings, assignment, result), die_at)
         closed = (self.log.episode(run.key) or {})["status"] == "closed"
@@ -257,9 +204,10 @@ class Installation:
 
     def require_account(self) -> None:
         """What refused and unsettled gates have spent is no more than the account had."""
-        total, spent = GateConfig().ledger_total, Counter[int]()
+        total, spent = GateConfig().ledger_total, dict[int, float]()
         for row in self.log.gates():
-            spent[row["account"]] += 0.0 if row["passed"] else row["alpha"]
+            gone = 0.0 if row["passed"] else row["alpha"]
+            spent[row["account"]] = spent.get(row["account"], 0.0) + gone
         assert all(one <= total for one in spent.values()), spent
 
     def require_records(self) -> None:
@@ -299,24 +247,3 @@ class Installation:
 def new_run(key: str) -> Run:
     """Return a run that was just started."""
     return Run(str(uuid4()), key)
-
-
-def prediction(
-    request: str, release: str, role: str, *, logit: float = 0.5, recall: bool = False
-) -> dict[str, Any]:
-    """Return the row of an exam that a release scored in a role."""
-    return {
-        "exam_id": f"E-{request}",
-        "level": "exam",
-        "patient_id": "P-1",
-        "release_id": release,
-        "role": role,
-        "scanner": "Phantom/A1",
-        "acquired_on": date(2026, 1, 1),
-        "scored_at": datetime.now(UTC),
-        "logit": logit,
-        "probability": 0.62,
-        "recall": recall,
-        "latency_ms": 1.0,
-        "features": {"paired_ms": 1.0},
-    }

@@ -34,7 +34,8 @@ from monitoring.episodes import Proposal, open_episode
 from monitoring.strata import Stratum
 from monitoring.triage import Triage
 from tests.loop_deaths import Deaths
-from tests.loop_model import KINDS, OPTIONS, Installation, new_run, prediction
+from tests.loop_home import KINDS, OPTIONS, prediction
+from tests.loop_model import Installation, new_run
 
 pytestmark = pytest.mark.slow
 DEATHS = st.one_of(st.none(), st.none(), st.integers(0, 25))

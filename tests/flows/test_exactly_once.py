@@ -42,7 +42,7 @@ SECONDS = 900.0
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Server and worker, a release in service, and the flow that writes lines."""
     home = tmp_path_factory.mktemp("home")
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    ports: dict[str, Any] = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     settings = Settings(home=home, **ports)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.child_environment().items():
@@ -136,7 +136,7 @@ def kill(pid: int) -> None:
 
 def _is_zombie(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 
