@@ -52,13 +52,11 @@ def aim_rows(record: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
-def policy_rows(
-    record: Mapping[str, Any], columns: Mapping[str, str], part: str = "policies"
-) -> list[list[str]]:
+def policy_rows(record: Mapping[str, Any], columns: Mapping[str, str]) -> list[list[str]]:
     """Return a row a policy."""
     return [
         [record["titles"][name], *(told(row.get(column)) for column in columns)]
-        for name, row in record[part].items()
+        for name, row in record["policies"].items()
     ]
 
 
@@ -84,6 +82,19 @@ def total_rows(record: Mapping[str, Any]) -> list[list[str]]:
     return rows
 
 
+def concept_rows(record: Mapping[str, Any]) -> list[list[str]]:
+    """Return AUC and what was regained, of programmes with a concept change and without."""
+    parts = [record[part] for part in ("with_concept", "without_concept")]
+    return [
+        [title, *(told(part.get(name, {}).get(one)) for part in parts for one in CONCEPT)]
+        for name, title in record["titles"].items()
+    ]
+
+
+CONCEPT = ("auc", "regained_at_end")
+CONCEPT_HEAD = [
+    "policy", "AUC with such a change", "lost AUC regained", "AUC without", "regained",
+]  # fmt: skip
 TOTAL_HEAD = [
     "policy", "trained", "bad ones served", "of faulty trainings served", "better ones served",
     "stopped by the guard", "clauses that refused most",
@@ -123,8 +134,7 @@ def write_page(record: Mapping[str, Any], page: Path = PAGE) -> None:
         "skill": _policies(record, SKILL),
         "care": _policies(record, CARE),
         "totals": markdown_table(TOTAL_HEAD, total_rows(record)),
-        "concept": _policies(record, SKILL, "with_concept"),
-        "without": _policies(record, SKILL, "without_concept"),
+        "concept": markdown_table(CONCEPT_HEAD, concept_rows(record)),
         "kinds": markdown_table(KIND_HEAD, kind_rows(record)),
     }
     for name, text in parts.items():
@@ -141,9 +151,8 @@ def _warn(record: Mapping[str, Any]) -> str:
     )
 
 
-def _policies(record: Mapping[str, Any], columns: Mapping[str, str], part: str = "policies") -> str:
-    rows = policy_rows(record, columns, part)
-    return markdown_table(["policy", *columns.values()], rows) if rows else "None was drawn."
+def _policies(record: Mapping[str, Any], columns: Mapping[str, str]) -> str:
+    return markdown_table(["policy", *columns.values()], policy_rows(record, columns))
 
 
 def print_table(record: Mapping[str, Any], console: Console) -> None:

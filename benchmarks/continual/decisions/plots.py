@@ -22,7 +22,12 @@ COLORS = {
     "no_gate": SERIES[4], "higher": SERIES[3], "no_replay": SERIES[2],
     "never": MUTED, "frozen": MUTED,
 }  # fmt: skip
-DASHES = {"quarterly": (0, (4, 2)), "frozen": (0, (1, 2)), "higher": (0, (6, 2))}
+DASHES = {
+    "quarterly": (0, (4, 2)),
+    "frozen": (0, (1, 2)),
+    "resealed": (0, (3, 3)),
+    "higher": (0, (6, 2)),
+}
 PANELS = {
     "auc_quarters": "AUC within scanners, mean",
     "worst_quarters": "AUC of the worst scanner",
@@ -64,7 +69,8 @@ def _draw_panel(axis: Axes, record: Mapping[str, Any], name: str) -> None:
         years = [0.25 * place + 0.125 for place in range(len(points))]
         values = [one["value"] for one in points]
         style: dict[str, Any] = {"color": COLORS[policy], "ls": DASHES.get(policy, "-")}
-        axis.plot(years, values, lw=2.4 if policy == "ours" else 1.4, label=title, **style)
+        wide, over = (2.8, 1) if policy == "ours" else (1.4, 2)  # others may lie on ours
+        axis.plot(years, values, lw=wide, zorder=over, label=title, **style)
         if policy == "ours":
             low, high = ([one[side] for one in points] for side in ("low", "high"))
             axis.fill_between(years, low, high, color=COLORS[policy], alpha=0.15, lw=0)
@@ -77,7 +83,7 @@ def draw_trade(record: Mapping[str, Any], path: Path) -> Path:
         if policy == "frozen":
             continue
         x, y = row["bad_served"], row["auc_end"]
-        spread = 0.004 * (place - 3)  # those with none would lie on one another
+        spread = 0.004 * place  # those with none would lie on one another
         axis.errorbar(
             [x["value"] + spread], [y["value"]], xerr=_sides(x), yerr=_sides(y),
             fmt="o", ms=8 if policy == "ours" else 6, color=COLORS[policy], capsize=3,
