@@ -18,23 +18,21 @@ from benchmarks.gate import page
 from benchmarks.gate.drift import describe_drift, describe_margin
 from benchmarks.gate.golden import PRODUCTION
 from benchmarks.gate.operating import SMALL, describe_operating
-from benchmarks.gate.planted import BAD, GOOD, Kind, judge_kinds, level_after, share_of
+from benchmarks.gate.planted import BAD, GOOD, Kind, judge_kinds, share_of
 from benchmarks.report import describe_run
+from mammo.evaluation.gate_config import GateConfig
 
 RECORD = Path("benchmarks/gate.json")
 
 
-REFUSED_BEFORE = 20
-
-
-def judge_group(kinds: tuple[Kind, ...], each: int, seed: int, refused: int = 0) -> dict[str, Any]:
-    """Return what became of planted challengers, at the level after so many were refused."""
-    alpha, found = level_after(refused), []
-    for one in judge_kinds(kinds, each, seed, alpha):
+def judge_group(kinds: tuple[Kind, ...], each: int, seed: int) -> dict[str, Any]:
+    """Return what became of planted challengers, at the ledger's first level."""
+    found = []
+    for one in judge_kinds(kinds, each, seed):
         found.append(one)
         print(f"{one['kind']}: {one['passed']} of {one['judged']} pass", flush=True)
     shares = {by: share_of(found, by) for by in ("passed", "higher")}
-    return {"kinds": found, "refused": refused, "alpha": alpha, **shares}
+    return {"kinds": found, "alpha": GateConfig().alpha, **shares}
 
 
 def describe_drifts(repeats: int) -> list[dict[str, Any]]:
@@ -73,7 +71,6 @@ def main() -> None:
         "margin": lambda: describe_margins(4 * asked.repeats),
         "bad": lambda: judge_group(BAD, asked.each, seed=0),
         "good": lambda: judge_group(GOOD, asked.each, seed=1),
-        "late": lambda: judge_group(GOOD, asked.each, seed=1, refused=REFUSED_BEFORE),
         "operating": lambda: describe_operating(asked.challengers),
     }
     for name in list(parts) if asked.part is None else asked.part:
@@ -93,8 +90,9 @@ def recorded() -> dict[str, Any]:
 
 
 def keep(name: str, found: dict[str, Any]) -> None:
-    """Keep what a part found beside the others."""
-    RECORD.write_text(json.dumps(recorded() | {name: found}, indent=1) + "\n")
+    """Keep what a part found beside the others, one line a part."""
+    lines = [f'"{part}": {json.dumps(one)}' for part, one in (recorded() | {name: found}).items()]
+    RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 if __name__ == "__main__":

@@ -43,74 +43,48 @@ def planted_text(group: dict[str, Any]) -> str:
     return (
         f"{markdown_table(head, rows)}\n\n"
         f"Of {total['judged']}, {total['count']} pass the gate: {percent(total)}; "
-        f"{naive['count']} are one number higher: {percent(naive)}. {_level(group)}"
-    )
-
-
-def late_text(group: dict[str, Any]) -> str:
-    """Return how many of the good ones pass at a late level."""
-    return f"{_level(group)} {group['passed']['count']} of {group['passed']['judged']} pass: " + (
-        f"{percent(group['passed'])}."
-    )
-
-
-def _level(group: dict[str, Any]) -> str:
-    if not group["refused"]:
-        return f"Alpha {group['alpha']:.2g}."
-    return (
-        f"The same good challengers at the level that is left after {group['refused']} "
-        f"refused ones ({group['alpha']:.2g}):"
+        f"{naive['count']} are one number higher: {percent(naive)}. Alpha {group['alpha']:.3g}."
     )
 
 
 def operating_text(sizes: dict[str, Any]) -> str:
-    """Return acceptance by true difference, one table for all golden sizes."""
-    head = ["true difference in AUC"]
-    for name in sizes:
-        head += [f"gate, {name}", "golden clause", "one number higher"]
+    """Return acceptance by true difference; the picture has the intervals."""
+    first = next(iter(sizes.values()))
+    head = ["true difference in AUC", *(f"{row['difference']:+.2f}" for row in first)]
+    rules = {"gate": "gate", "golden_clause": "golden clause", "higher": "one number higher"}
     rows = [
-        [
-            f"{row[0]['difference']:+.2f}",
-            *(percent(one[by]) for one in row for by in ("gate", "golden_clause", "higher")),
-        ]
-        for row in zip(*sizes.values(), strict=True)
+        [f"{rule}: {size}", *(f"{row[by]['value']:.0%}" for row in rows)]
+        for size, rows in sizes.items()
+        for by, rule in rules.items()
     ]
-    each = next(iter(sizes.values()))[0]["judged"]
     return (
-        f"{markdown_table(head, rows)}\n\n{each} challengers a cell, half retrained, half "
-        f"fine-tuned; {RESAMPLES} resamples. With no gate all pass."
+        f"{markdown_table(head, rows)}\n\n{first[0]['judged']} challengers a cell, half retrained, "
+        f"half fine-tuned; {RESAMPLES} resamples. With no gate all pass."
     )
 
 
 def drift_text(drift: list[dict[str, Any]]) -> str:
-    """Return what fifty gates do to the champion, by rule, a table for each golden size."""
-    parts = []
+    """Return what fifty gates do to the champion, by rule, for each golden size."""
+    head = ["rule"]
     for found in drift:
-        size = found["size"]
-        head = [
-            f"{size['exams']} golden exams, {size['cancers']} cancers",
-            "true AUC after 50 gates",
-            "challengers passed",
-            "good passed, gates 1–10",
-            "41–50",
-            "last alpha",
-        ]
-        rows = [
-            [
-                name,
-                f"{one['auc'][-1]:.3f} ({one['low'][-1]:.3f} to {one['high'][-1]:.3f})",
-                f"{one['passed']:.0%}",
-                f"{one['good_passed_first_ten']:.0%}",
-                f"{one['good_passed_last_ten']:.0%}",
-                "–" if name in ("one number higher", "no gate") else f"{one['alpha_last']:.2g}",
-            ]
-            for name, one in found["rules"].items()
-        ]
-        parts.append(markdown_table(head, rows))
-    count = drift[0]["repeats"]
-    return "\n\n".join(
-        [*parts, f"{count} programmes; AUC 0.880 at first; the band holds 95 % of programmes."]
+        head += [f"{found['size']['exams']} exams: true AUC at last", "passed", "good passed, late"]
+    rows = [
+        [name, *(cell for found in drift for cell in _drift_cells(found["rules"][name]))]
+        for name in drift[0]["rules"]
+    ]
+    sizes = ", ".join(f"{one['size']['cancers']} of {one['size']['exams']}" for one in drift)
+    return (
+        f"{markdown_table(head, rows)}\n\n{drift[0]['repeats']} programmes; band of 95 % of them. "
+        f"Cancers in the golden sets: {sizes}. Late: the last ten gates; good: not worse."
     )
+
+
+def _drift_cells(one: dict[str, Any]) -> list[str]:
+    return [
+        f"{one['auc'][-1]:.3f} ({one['low'][-1]:.3f} to {one['high'][-1]:.3f})",
+        f"{one['passed']:.0%}",
+        f"{one['good_passed_last_ten']:.0%}",
+    ]
 
 
 def margin_text(margin: list[dict[str, Any]]) -> str:
@@ -128,7 +102,6 @@ TEXTS: dict[str, Callable[[Any], str]] = {
     "margin": margin_text,
     "bad": planted_text,
     "good": planted_text,
-    "late": late_text,
     "operating": operating_text,
 }
 
@@ -136,11 +109,14 @@ TEXTS: dict[str, Callable[[Any], str]] = {
 def write_page(record: dict[str, Any]) -> None:
     """Write the parts that were measured into docs/gate.md and draw their pictures."""
     for name, one in record.items():
-        origin = (
-            f"`python -m benchmarks.gate --write`, commit {one['commit']}, {one['date']}, "
-            f"{one['cpu_seconds']} s of one core. Simulated scores, no images."
-        )
-        write_between(PAGE, name, f"{TEXTS[name](one['found'])}\n\n{origin}")
+        write_between(PAGE, name, TEXTS[name](one["found"]))
+    origins = [f"{name} {one['commit']} ({one['cpu_seconds']} s)" for name, one in record.items()]
+    dates = sorted({one["date"] for one in record.values()})
+    text = (
+        f"`python -m benchmarks.gate --write`, {', '.join(dates)}. Commit and CPU time of one "
+        f"core by part: {', '.join(origins)}."
+    )
+    write_between(PAGE, "origin", text)
     if "operating" in record:
         plot_operating(record["operating"]["found"], PICTURES / "gate_operating.png")
     if "drift" in record:

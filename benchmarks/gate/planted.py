@@ -26,7 +26,6 @@ from benchmarks.gate.golden import (
     successor,
 )
 from mammo.evaluation.gate import Check, GateConfig, GateDecision, decide
-from mammo.evaluation.ledger import Look, Spending, next_alpha
 
 RETRAINED, FINE_TUNED = 0.0, 0.8
 """How far a challenger's own noise is the champion's: scores correlate 0.80 and 0.96."""
@@ -101,7 +100,6 @@ def judge_planted(
     size: Size = PRODUCTION,
     newest: Size | None = NEWEST,
     config: GateConfig | None = None,
-    alpha: float | None = None,
 ) -> GateDecision:
     """Draw a golden set, a newest window and a challenger of this kind, and judge it."""
     golden, first, champion, challenger = _draw(kind, rng, size)
@@ -118,7 +116,6 @@ def judge_planted(
         target_recall_rate=TARGET_RECALL_RATE,
         latency_ms=(champion.milliseconds, challenger.milliseconds),
         infrastructure=_checks(kind),
-        alpha=alpha,
     )
 
 
@@ -144,23 +141,11 @@ def _checks(kind: Kind) -> tuple[Check, ...]:
     )
 
 
-def level_after(refused: int) -> float:
-    """Return the ledger's level after so many refused challengers, at the settings for service."""
-    config = GateConfig()
-    rule = Spending(config.ledger_total, config.ledger_share, config.ledger_renewed)
-    looks: list[Look] = []
-    for _ in range(refused):
-        looks.append(Look(next_alpha(rule, looks).alpha, passed=False))
-    return next_alpha(rule, looks).alpha
-
-
-def judge_kinds(
-    kinds: tuple[Kind, ...], each: int, seed: int, alpha: float | None = None
-) -> Iterator[dict[str, Any]]:
+def judge_kinds(kinds: tuple[Kind, ...], each: int, seed: int) -> Iterator[dict[str, Any]]:
     """Yield, of every kind, how many passed and which clauses refused how many (JSON-able)."""
     for place, kind in enumerate(kinds):
         decisions = [
-            judge_planted(kind, np.random.default_rng([seed, place, number]), alpha=alpha)
+            judge_planted(kind, np.random.default_rng([seed, place, number]))
             for number in range(each)
         ]
         names = [name for decision in decisions for name in decision.failed]

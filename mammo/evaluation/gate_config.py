@@ -11,10 +11,9 @@ from typing import Any
 class GateConfig:
     """What a challenger must show. The defaults are for service in a hospital.
 
-    With 500 cancers among 3000 golden exams they pass an equal challenger more
-    than nine times in ten, with 300 among 2000 about six times, unless it is
-    close kin of the champion (simulated; ``GateDecision.power`` says what the
-    set at hand gives). `demo` is for sets of some 50 exams and proves far less.
+    With 500 cancers among 2000 golden exams they pass nine good challengers of ten, and none
+    of fifty bad ones (simulated, `docs/gate.md`); ``GateDecision.power`` says what the set at
+    hand gives. `demo` is for sets of some 50 exams and proves far less.
 
     Attributes
     ----------
