@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from benchmarks.chaos.load import Sent
 from mammo.prediction_log.tables import PREDICTIONS
 
-ANSWERED = ("champion", "canary")
+ANSWERED = ("champion", "canary", "standby")
 """Roles under which an answer given to a client is logged."""
 
 
