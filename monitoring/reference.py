@@ -34,9 +34,11 @@ SHOWN_ONLY = frozenset(
         "evidently_share",
         "keep_reports",
         "window_exams",
+        "retrain_exams",
+        "retrain_cancers",
     }
 )
-"""Settings of reports: to change one must not make the control forget what it has seen."""
+"""Settings of reports and retraining: changing one must not make the control forget its past."""
 
 
 @dataclass

@@ -18,6 +18,7 @@ CONFIG = MonitorConfig(streams=20, stream_exams=1000)
         ({"evidently_on": "never"}, True),
         ({"policy": "evidently", "evidently_threshold": 0.01}, True),
         ({"keep_reports": 5, "window_exams": 200}, True),
+        ({"retrain_exams": 100, "retrain_cancers": 5}, True),
         ({"false_alarms_a_year": 1.0}, False),
         ({"seed": 8}, False),
         ({"channel_groups_off": ("image",)}, False),
