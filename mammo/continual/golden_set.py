@@ -124,34 +124,36 @@ def open_look(
 ) -> dict[str, Any]:
     """Write down a look at the golden set, and return its row of ``gates``.
 
-    A challenger judged again on the same set against the same champion spends nothing more.
+    Every judgement has a row of its own, since a verdict is never written over; only the
+    first of a challenger on one set against one champion spends: judged again, its golden
+    scores are what they were. A judgement that was killed before its verdict is taken up.
     """
-    digests = [challenger.digest, champion.digest if champion else "", golden.digest]
-    key = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    log = PredictionLog(settings.log_url).create()
+    who = {
+        "golden": golden.digest,
+        "challenger_digest": challenger.digest,
+        "champion": None if champion is None else champion.id,
+    }
+    settled = sum(one["passed"] is not None for one in same_looks(log.gates(), who))
+    text = "\n".join([*(str(value) for value in who.values()), str(settled)])
     rule = Spending(config.ledger_total, config.ledger_share, config.ledger_renewed)
 
     def spend(gates: Sequence[dict[str, Any]]) -> dict[str, Any]:
         account, opens = account_of(gates, golden.patients, rule)
-        looks = looks_of(gates, account)
-        alpha = next_alpha(rule, looks).alpha if spends else 0.0
+        first = spends and not same_looks(gates, who)
         return {
             "account": account,
-            "alpha": alpha,
+            "alpha": next_alpha(rule, looks_of(gates, account)).alpha if first else 0.0,
             "golden_patients": golden.patients if opens else None,
         }
 
-    return (
-        PredictionLog(settings.log_url)
-        .create()
-        .open_gate(
-            key,
-            spend,
-            golden=golden.digest,
-            challenger=challenger.id,
-            challenger_digest=challenger.digest,
-            champion=None if champion is None else champion.id,
-        )
-    )
+    key = hashlib.sha256(text.encode()).hexdigest()
+    return log.open_gate(key, spend, challenger=challenger.id, **who)
+
+
+def same_looks(gates: Sequence[dict[str, Any]], who: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the looks at the same golden set with the same challenger and champion."""
+    return [one for one in gates if all(one[name] == value for name, value in who.items())]
 
 
 def account_of(
@@ -178,19 +180,21 @@ def looks_of(gates: Sequence[dict[str, Any]], account: int) -> list[Look]:
 def ledger_entry(settings: Settings, row: dict[str, Any], config: GateConfig) -> dict[str, Any]:
     """Return what a look may spend and what is left, as a decision keeps it.
 
-    ``number`` counts the looks at this golden set, those that spent nothing included;
-    ``spent`` of ``total`` is gone with challengers refused before; ``left`` is what later
-    gates have if this challenger is refused, too.
+    ``alpha`` is the level of the judgement, which the challenger's first look has spent;
+    ``number`` counts the looks at this golden set; ``spent`` of ``total`` is gone with
+    challengers refused before; ``left`` is what later gates have if this one is, too.
     """
     gates = PredictionLog(settings.log_url).gates()
     before = [one for one in gates if one["account"] == row["account"] and one["id"] < row["id"]]
+    who = {name: row[name] for name in ("golden", "challenger_digest", "champion")}
+    alpha = max(one["alpha"] for one in [row, *same_looks(before, who)])
     rule = Spending(config.ledger_total, config.ledger_share, config.ledger_renewed)
     spent = sum(look.alpha for look in looks_of(before, row["account"]) if not look.passed)
     return {
         "account": row["account"],
         "golden": row["golden"],
         "number": len(before) + 1,
-        "alpha": row["alpha"],
+        "alpha": alpha,
         "total": rule.total,
         "spent": spent,
         "left": max(rule.total - spent - row["alpha"], 0.0),

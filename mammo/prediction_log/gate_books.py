@@ -36,10 +36,11 @@ class GateBooks(Database):
             return dict(connection.execute(known).mappings().one())
 
     def settle_gate(self, key: str, *, passed: bool, decision: Mapping[str, Any]) -> None:
-        """Write the verdict of a gate that was opened."""
+        """Write the verdict of a gate that was opened; one that has a verdict keeps it."""
         values = {"passed": passed, "decision": plain(dict(decision))}
+        change = GATES.update().where(GATES.c.key == key, GATES.c.passed.is_(None))
         with self._writing(GATES) as connection:
-            connection.execute(GATES.update().where(GATES.c.key == key).values(**values))
+            connection.execute(change.values(**values))
 
     def gates(self) -> list[dict[str, Any]]:
         """Return every gate, oldest first."""

@@ -89,7 +89,8 @@ def test_each_look_spends_once(court: Settings) -> None:
     champion = champion_of(court)
     first, second = (challenger(court, champion, name) for name in ("r-2", "r-3"))
     decisions = judge_candidates(court, champion, [first, second, first])
-    assert [one.ledger["number"] for one in decisions] == [1, 2, 1]
+    assert [one.ledger["number"] for one in decisions] == [1, 2, 3]
+    assert decisions[2].alpha == decisions[0].alpha
     config = judge.gate_config(judge.read_run_config(champion))
     own = config.ledger_total * config.ledger_share
     assert decisions[0].alpha == pytest.approx(own)
@@ -99,7 +100,9 @@ def test_each_look_spends_once(court: Settings) -> None:
     assert decisions[1].alpha == pytest.approx(own)
     assert decisions[1].ledger["spent"] == 0
     gates = PredictionLog(court.log_url).gates()
-    assert [one["passed"] for one in gates] == [one.passed for one in decisions[:2]]
+    assert [one["alpha"] for one in gates] == [decisions[0].alpha, decisions[1].alpha, 0.0]
+    # no verdict is written over: what a change record tells of a gate stays true
+    assert [one["decision"] for one in gates] == [one.to_dict() for one in decisions]
 
 
 def test_a_gate_that_was_killed_has_spent_and_is_taken_up(
