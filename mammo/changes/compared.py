@@ -36,10 +36,8 @@ How = Literal[
 class Compared:
     """What records are compared with. Each release is hashed once."""
 
-    def __init__(
-        self, settings: Settings, log: PredictionLog, plan: ChangePlan, *, releases: bool
-    ) -> None:
-        self._settings, self._log, self._plan, self._hashes = settings, log, plan, releases
+    def __init__(self, settings: Settings, log: PredictionLog, plan: ChangePlan) -> None:
+        self._settings, self._log, self._plan = settings, log, plan
         self._gates = {one["key"]: one for one in log.gates()}
         self._releases: dict[str, str] = {}
 
@@ -62,7 +60,7 @@ class Compared:
         if unsigned:
             yield f"{unsigned} records are from before records were signed: they vouch for nothing"
         gone = sorted({one["release"] for one in records} - self._on_disk())
-        if gone and self._hashes:
+        if gone:
             yield f"no longer on the disk, hence not compared: {', '.join(gone)}"
         said = [(one.get("clause") or {}).get("plan_sha256") for one in records]
         others = sum(1 for one in said if one not in (None, self._plan.sha256))
@@ -79,7 +77,7 @@ class Compared:
         """Return how the release on the disk is not the one that was recorded."""
         name = record["release"]
         directory = self._settings.releases_dir / name
-        if not self._hashes or not (directory / MANIFEST).is_file():
+        if not (directory / MANIFEST).is_file():
             return None
         if name not in self._releases:
             try:

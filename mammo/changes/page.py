@@ -34,11 +34,11 @@ BADGES = {
 def write_page(settings: Settings, path: Path | None = None) -> Path:
     """Write the page and return where: ``<reports>/changes/index.html`` if not told.
 
-    The releases on the disk are not hashed for it; `mammo changes verify` does that. Raises
-    what `verify_changes` raises, and OSError.
+    Only the chain is checked for it; `mammo changes verify` does the rest. Raises what
+    `verify_changes` raises, and OSError.
     """
     path = path or settings.reports_dir / PAGE_FOLDER / "index.html"
-    report = verify_changes(settings, releases=False)
+    report = verify_changes(settings, deep=False)
     text = render(read_history(settings), report, datetime.now(UTC))
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -61,8 +61,9 @@ def render(events: Sequence[Event], report: ChangesReport, now: datetime) -> str
         _picture(shown, len(events)),
         "<h2 id=events>What happened, newest first</h2>",
         f"<ol class=events>{''.join(_event(one, wrong) for one in reversed(shown))}</ol>",
-        "<footer>Times in UTC. <code>mammo changes verify</code> checks signatures, chain and the "
-        "releases on the disk; docs/change_records.md says how.</footer>",
+        "<footer>Times in UTC. Signatures and chain were checked for this page; "
+        "<code>mammo changes verify</code> compares releases, gates, approvals and plan, too."
+        "</footer>",
     ]
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'

@@ -68,30 +68,28 @@ class ChangesReport:
 
 
 def verify_changes(
-    settings: Settings, head: str | None = None, *, releases: bool = True
+    settings: Settings, head: str | None = None, *, deep: bool = True
 ) -> ChangesReport:
     """Verify every record of the log.
 
-    ``head`` is a head kept elsewhere; ``releases`` off spares hashing those on the disk.
-    Raises PlanInvalid where the home's plan cannot be read.
+    ``head`` is a head kept elsewhere. Not ``deep`` checks the chain and its ends alone. Raises
+    PlanInvalid, if deep, where the home's plan cannot be read.
     """
     log = PredictionLog(settings.log_url).create()
     records = [one["record"] for one in log.changes()]
     unsigned = next((at for at, one in enumerate(records) if is_signed(one)), len(records))
     wrong: list[Wrong] = [*_check_chain(records, unsigned, keys_of_records(settings.keys_dir))]
-    facts = Compared(settings, log, read_plan(settings), releases=releases)
-    for number, record in enumerate(records[unsigned:], unsigned + 1):
-        if is_signed(record):
-            wrong += (Wrong(number, how, told) for how, told in facts.check(record))
     wrong += _check_ends(settings, records, head)
+    notes: tuple[str, ...] = ()
+    if deep:
+        facts = Compared(settings, log, read_plan(settings))
+        for number, record in enumerate(records[unsigned:], unsigned + 1):
+            if is_signed(record):
+                wrong += (Wrong(number, how, told) for how, told in facts.check(record))
+        notes = tuple(facts.notes(records, unsigned))
     newest = f"{len(records)}:{hash_of(records[-1])}" if records else None
-    return ChangesReport(
-        len(records),
-        unsigned,
-        newest,
-        tuple(sorted(wrong, key=lambda one: one.number)),
-        tuple(facts.notes(records, unsigned)),
-    )
+    ordered = tuple(sorted(wrong, key=lambda one: one.number))
+    return ChangesReport(len(records), unsigned, newest, ordered, notes)
 
 
 def _check_chain(records: Sequence[Record], first: int, trusted: Trusted) -> Iterator[Wrong]:
