@@ -36,8 +36,9 @@ def _material(result: dict[str, Any]) -> str:
         for name, one in result["test"].items()
     )
     return (
-        f"Trained on {result['train_exams']} phantom exams of each scanner, {result['seeds']} "
-        f"seeds. Tested on {told}. Intervals: 95 %, {result['resamples']:,} resamples of "
+        f"{result['frozen_stages']} of nine stages frozen. Trained on {result['train_exams']} "
+        f"phantom exams of each scanner, {result['seeds']} seeds. Tested "
+        f"on {told}. Intervals: 95 %, {result['resamples']:,} resamples of "
         "patients, the mean over the seeds."
     )
 

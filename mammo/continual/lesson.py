@@ -10,7 +10,7 @@ not trained on; all others are old. What becomes of the old ones is the strategy
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,8 @@ class Lesson:
 
     ``weights`` (rows,) float64 are the probabilities of a draw, zero for those
     ``watched`` (rows,) bool, who say when it is enough; ``replayed`` (rows,) bool are
-    old rows that are drawn again. ``hold`` is called once, before the first step.
+    old rows that are drawn again. ``hold`` is called once, before the first step; it
+    measures on the rows ``known``, as many as ``elastic_images`` says.
     """
 
     rows: pd.DataFrame
@@ -39,6 +40,7 @@ class Lesson:
     replayed: np.ndarray
     watched: np.ndarray
     hold: Hold = hold_nothing
+    known: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def selection(self) -> pd.DataFrame:
         """Return image_id, sha256, part (focus or replay) and weight, a row an image."""
@@ -83,8 +85,9 @@ def plan_lesson(
     kept, watched = rows[chosen], watched_rows(rows[chosen], config)
     weights = np.zeros(len(kept))
     weights[~watched] = _weights(config, kept[~watched], focus)
-    hold = _hold(strategy, config, rows, new, parent)
-    return Lesson(kept, weights, ~new[chosen], watched, hold)
+    known = _known_rows(config, rows, new, parent)
+    hold = strategy.hold(config, known)
+    return Lesson(kept, weights, ~new[chosen], watched, hold, known)
 
 
 def repeat_lesson(
@@ -100,8 +103,9 @@ def repeat_lesson(
     replayed = kept.pop("part").eq(REPLAY).to_numpy(dtype=bool)
     weights = kept.pop("weight").to_numpy(dtype=np.float64)
     new = rows.index.isin(kept.index[~replayed])
-    hold = _hold(strategy, config, rows, new, parent)
-    return Lesson(kept, weights, replayed, watched_rows(kept, config), hold)
+    known = _known_rows(config, rows, new, parent)
+    hold = strategy.hold(config, known)
+    return Lesson(kept, weights, replayed, watched_rows(kept, config), hold, known)
 
 
 def _new_rows(rows: pd.DataFrame, known: np.ndarray, focus: str | None) -> np.ndarray:
@@ -126,19 +130,15 @@ def _some(config: TrainConfig, rows: pd.DataFrame, count: int) -> np.ndarray:
     return replay_rows(rows, labels, count, seed=config.seed)
 
 
-def _hold(
-    strategy: Strategy,
-    config: TrainConfig,
-    rows: pd.DataFrame,
-    new: np.ndarray,
-    parent: Path | None,
-) -> Hold:
-    """Return what holds the network; rows that the parent was trained on are what it knows."""
+def _known_rows(
+    config: TrainConfig, rows: pd.DataFrame, new: np.ndarray, parent: Path | None
+) -> pd.DataFrame:
+    """Return some of the rows that the parent was trained on and that are not new."""
     if parent is None:
-        return hold_nothing
+        return rows[:0]
     old = known_images(parent, rows) & ~new
     known = rows[old if old.any() else ~new]
-    return strategy.hold(config, known[_some(config, known, config.elastic_images)])
+    return known[_some(config, known, config.elastic_images)]
 
 
 def _weights(config: TrainConfig, rows: pd.DataFrame, focus: str | None) -> np.ndarray:
