@@ -24,9 +24,9 @@ def write_guarded(guarded: GuardedRun, command: str) -> None:
     (HERE / "guarded.json").write_text(json.dumps(told, indent=1) + "\n")
     books = guarded.books
     note = (
-        f"`{run['command']}`; commit {run['commit']}, {run['date']}, {run['machine']}, beside other "
-        f"work. Seconds are from its first exam until every worker answered by the release before "
-        f"again. Of {books.answered:,} answered exams {books.lost} are not in the log and "
+        f"`{run['command']}`; commit {run['commit']}, {run['date']}, {run['machine']}, a "
+        f"busy machine. Seconds are from its first exam until every worker answered by the release "
+        f"before again. Of {books.answered:,} answered exams {books.lost} are not in the log and "
         f"{books.twice} are there twice."
     )
     table = markdown_table(HEAD, [_cells(one) for one in guarded.cases])
