@@ -25,7 +25,7 @@ from benchmarks.continual.volumes import DAYS_IN_YEAR, Floats, Ints
 HEALTHY_PER_CANCER = 10
 """Healthy exams that are kept for each cancer; they then count for those left out."""
 RIDGE_SHARED, RIDGE_OWN = 10.0, 30.0
-"""How near the lines stay to their parent's, in cancers: by trial on programmes of another seed."""
+"""How near the lines stay to their parent's, in cancers: a choice, not tuned."""
 LEAST_CANCERS = 20
 """Cancers among matured exams from which on risks are calibrated."""
 RIDGE_FREE = 1e-3
