@@ -49,7 +49,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
             patch.setenv(name, value)
         for name, port in ports.items():
             patch.setenv(f"MAMMO_{name.upper()}", str(port))
-        assert stack.up(settings, services=SERVICES, timeout=300).healthy
+        assert stack.up(settings, services=SERVICES, timeout=SECONDS).healthy
         try:
             serve_nothing(settings)
             asyncio.run(deploy_acting_flow())
