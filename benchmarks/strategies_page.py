@@ -37,7 +37,7 @@ def _material(result: dict[str, Any]) -> str:
     )
     return (
         f"{result['frozen_stages']} of nine stages frozen. Trained on {result['train_exams']} "
-        f"phantom exams of each scanner, {result['seeds']} seeds. Tested "
+        f"phantom exams of each scanner; seeds: {result['seeds']}. Tested "
         f"on {told}. Intervals: 95 %, {result['resamples']:,} resamples of "
         "patients, the mean over the seeds."
     )
