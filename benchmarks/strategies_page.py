@@ -123,5 +123,6 @@ def _bars(
     panel.set_yticks(range(len(named)), [name for name, _ in named])
     panel.invert_yaxis()
     panel.set_title(title, fontsize=9)
+    panel.locator_params(axis="x", nbins=5)
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(axis="x", alpha=0.3)
