@@ -26,7 +26,11 @@ def close_episode(log: PredictionLog, key: str, reason: str) -> dict[str, Any]:
     if episode is None:
         raise EpisodeUnknown(f"There is no episode {key}; `mammo episodes` shows those there are.")
     evidence = (episode["evidence"] or {}) | {"closed_by": "person", "closing_reason": reason}
-    values = {"status": CLOSED, "closed_at": datetime.now(UTC), "evidence": evidence}
+    values: dict[str, Any] = {
+        "status": CLOSED,
+        "closed_at": datetime.now(UTC),
+        "evidence": evidence,
+    }
     if not any(log.update_episode(key, if_status=one, **values) for one in (OPEN, FAILED)):
         raise EpisodeUnknown(
             f"Episode {key} is {episode['status']}; only an open or failed one can be closed. "

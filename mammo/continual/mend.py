@@ -27,6 +27,7 @@ from mammo.continual.recalibrate import (
     due_refinements,
     recalibrate_release,
 )
+from mammo.continual.strategy import starts_from_parent
 from mammo.errors import ReleaseNotFound, TooFewLabels
 from mammo.models.config import TrainConfig
 from mammo.prediction_log import PredictionLog
@@ -76,23 +77,39 @@ def alone(settings: Settings, *, wait: bool) -> Iterator[bool]:
 def claim(settings: Settings, key: str | None, run_id: str, started_by: str) -> Assignment | None:
     """Take an episode on; None when another run has it or it is closed.
 
-    The same run that comes back after a kill gets its episode again.
+    The same run that comes back after a kill gets its episode again. What is mended is the
+    release in service when the work was first taken on, which may be another than the
+    episode's: since then another scanner may have been given its point.
     """
     champion = in_service(settings)
     if champion is None:
         raise ReleaseNotFound("No release is in service: run `mammo train` and `mammo deploy`.")
     if key is None:
-        return Assignment(None, "retrain", None, champion, run_id)
+        return Assignment(None, "retrain", None, _first_champion(settings, run_id), run_id)
     log = PredictionLog(settings.log_url).create()
     episode = log.episode(key)
     if episode is None:
         raise ReleaseNotFound(f"No episode {key!r} is in the log; `mammo monitor` opens episodes.")
     facts = {"flow_run_id": run_id, "started_by": started_by}
     taken = log.update_episode(key, if_status="open", status="acting", **facts)
-    if not taken and (episode["status"] != "acting" or episode["flow_run_id"] != run_id):
-        return None
-    champion = find_release(settings.releases_dir, episode["release_id"])
+    if not taken:  # read anew: another run may have had it since
+        episode = log.episode(key) or {}
+        if episode.get("status") != "acting" or episode.get("flow_run_id") != run_id:
+            return None
+    champion = _first_champion(settings, key)
     return Assignment(key, _action(episode), scanner_of(episode), champion, key)
+
+
+def _first_champion(settings: Settings, run: str) -> Path:
+    """Return the release that was in service when the work ``run`` was first taken on."""
+    champion = in_service(settings)
+    log, reader = PredictionLog(settings.log_url).create(), f"retrain:{run}"
+    known = log.watermark(reader).state
+    if "champion" not in known:
+        assert champion is not None  # `claim` has looked
+        known = known | {"champion": champion.name}
+        log.set_watermark(reader, 0, known)
+    return find_release(settings.releases_dir, known["champion"])
 
 
 def _action(episode: dict[str, Any]) -> str:
@@ -242,10 +259,11 @@ def fine_tuned(
 
     By default it replays the other scanners' exams (docs/strategies.md).
     """
-    config = read_run_config(assignment.champion)
-    settled = replace(config, epochs=config.fine_tune_epochs)
+    settled = read_run_config(assignment.champion)
     if strategy is not None:
         settled = TrainConfig.from_dict(settled.to_dict() | {"retraining": strategy})
+    if starts_from_parent(settled):  # from scratch takes the epochs of a first training
+        settled = replace(settled, epochs=settled.fine_tune_epochs)
 
     def make() -> dict[str, Any]:
         return train_release(

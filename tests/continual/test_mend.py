@@ -213,6 +213,24 @@ def in_service(settings: Settings, release_id: str) -> None:
     write_pointer(settings.pointer_path, pointer | {"previous": None, "changed_at": "now"})
 
 
+def test_what_is_mended_is_what_serves_when_the_work_begins(
+    quick: Settings, trained: TrainedRelease
+) -> None:
+    """Two scanners drifted under one release: the second keeps the first one's new point."""
+    for name in ("r-2", "r-3"):
+        shutil.copytree(quick.releases_dir / trained.release.id, quick.releases_dir / name)
+    log = PredictionLog(quick.log_url).create()
+    log.open_episode(
+        "k", stratum="s", cause="acquisition", action="recalibrate_and_retrain",
+        release_id=trained.release.id, evidence={"scanner": NEW},
+    )  # fmt: skip
+    in_service(quick, "r-2")  # mended for the other scanner meanwhile
+    first = claim(quick, "k", "run-1", "AUTOMATION:a")
+    assert first is not None and first.champion.name == "r-2"
+    in_service(quick, "r-3")  # what this work itself has put into service, before it was killed
+    assert claim(quick, "k", "run-1", "AUTOMATION:a") == first
+
+
 @pytest.mark.parametrize(
     ("evidence", "exams"),
     [
