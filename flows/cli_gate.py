@@ -55,9 +55,11 @@ def gates(as_json: Json = False) -> None:
 
 
 def _row(gate: dict[str, Any]) -> dict[str, Any]:
+    from mammo.evaluation.ledger import left_after
+
     decision = gate["decision"] or {}
     verdict = {True: "passed", False: "refused", None: "not finished"}[gate["passed"]]
-    left = (decision.get("ledger") or {}).get("left")
+    left = left_after(decision.get("ledger") or {}, gate["passed"])
     return {
         "at": f"{gate['at']:%Y-%m-%d %H:%M}",
         "challenger": gate["challenger"],

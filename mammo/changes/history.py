@@ -10,6 +10,7 @@ from typing import Any, Literal
 from mammo.changes.books import ChangeBooks
 from mammo.changes.signing import Record, hash_of
 from mammo.errors import ChangeUnknown
+from mammo.evaluation.ledger import left_after
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 
@@ -113,15 +114,15 @@ def _gates(rows: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
         failed = ", ".join(decision.get("failed", ()))
         against = f"against {row['champion']}" if row["champion"] else "as the first release"
         verdict = "passed the gate" if row["passed"] else "refused by the gate"
-        told = f"{against}, at alpha {row['alpha']:.3g}{_left(decision)}."
+        told = f"{against}, at alpha {row['alpha']:.3g}{_left(row)}."
         text = f"{_capital(told)} {f'Failed: {failed}.' if failed else ''}".strip()
         kind: Kind = "passed" if row["passed"] else "refused"
         title = f"{row['challenger']} {verdict}"
         yield Event(row["at"], kind, title, text, row["challenger"])
 
 
-def _left(decision: Mapping[str, Any]) -> str:
-    left = (decision.get("ledger") or {}).get("left")
+def _left(row: Mapping[str, Any]) -> str:
+    left = left_after((row["decision"] or {}).get("ledger") or {}, row["passed"])
     return "" if left is None else f", {left:.3g} left"
 
 

@@ -17,6 +17,7 @@ from mammo.changes.history import Event, harm_of, read_history
 from mammo.changes.page_style import OWN_STYLE
 from mammo.changes.timeline import draw_timeline
 from mammo.changes.verify import ChangesReport, verify_changes
+from mammo.evaluation.ledger import left_after
 from mammo.explore.page import POLICY, STYLE
 from mammo.settings import Settings
 
@@ -83,14 +84,14 @@ def _cards(events: Sequence[Event], report: ChangesReport) -> str:
     refused = sum(one.kind == "refused" for one in events)
     newest: Mapping[str, Any] = changes[-1] if changes else {}
     ledgers = [one["ledger"] for one in changes if one.get("ledger")]
-    left = ledgers[-1].get("left") if ledgers else None
+    left = left_after(ledgers[-1], passed=True) if ledgers else None  # served, so it had passed
     cards = [
         ("in service", newest.get("champion") or "nothing", False),
         ("a rollback brings", (newest.get("rollback_target") or {}).get("release_id"), False),
         ("changes", str(len(changes)), False),
         ("rollbacks", str(sum(bool(one.get("rollback")) for one in changes)), False),
         ("refused by the gate", str(refused), False),
-        ("alpha left in the ledger", None if left is None else f"{left:.3g}", False),
+        ("alpha left after its gate", None if left is None else f"{left:.3g}", False),
         (
             "records and chain",
             "intact" if report.intact else f"{len(report.wrong)} wrong",

@@ -24,7 +24,7 @@ A golden set that has mostly been renewed is another set, and opens another acco
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -80,6 +80,17 @@ def next_alpha(rule: Spending, looks: Sequence[Look]) -> Allowed:
     carried = sum(look.alpha for look in looks if look.passed)
     account = max(rule.total - spent, 0.0)
     return Allowed(len(looks) + 1, rule.share * account, carried, (1 - rule.share) * account)
+
+
+def left_after(ledger: Mapping[str, Any], passed: bool | None) -> float | None:
+    """Return what an account has left after a gate, from the ``ledger`` of its decision.
+
+    A challenger that passed gives back what it was judged at. None where nothing is told.
+    """
+    if passed and "total" in ledger:
+        return float(ledger["total"] - ledger["spent"])
+    left: float | None = ledger.get("left")
+    return left
 
 
 def is_renewed(rule: Spending, opened_with: Collection[str], patients: Collection[str]) -> bool:
