@@ -12,7 +12,7 @@ class GateConfig:
     """What a challenger must show. The defaults are for service in a hospital.
 
     With 500 cancers among 2000 golden exams they pass nine good challengers of ten, and none
-    of fifty bad ones (simulated, `docs/gate.md`); ``GateDecision.power`` says what the set at
+    of a hundred bad ones (simulated, `docs/gate.md`); ``GateDecision.power`` says what the set at
     hand gives. `demo` is for sets of some 50 exams and proves far less.
 
     Attributes
