@@ -33,7 +33,8 @@ def test_release_states_what_it_is(installation: Settings, trained: TrainedRelea
     assert set(release.operating_points) >= {"*", AURORA}
     assert "patients" in release.trained_on
     assert (trained.directory / "card.md").read_text().count("Intended use") == 1
-    assert trained.registered.version == "1"
+    kept = json.loads((trained.directory / "registry.json").read_text())
+    assert trained.registered.version == str(kept["version"])
     require_signed(trained.directory, installation)
 
 

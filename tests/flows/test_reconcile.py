@@ -5,8 +5,9 @@ The server itself is in `test_exactly_once.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
@@ -164,22 +165,22 @@ def test_three_runs_that_left_an_episode_are_enough(
 @pytest.mark.parametrize(
     ("state", "alive", "crashed"),
     [
-        (Running(), False, True),
-        (Running(), True, False),
-        (Pending(), False, False),  # its process may be on the way
-        (State(type=StateType.PENDING, timestamp=OLD), False, True),
-        (Completed(), False, False),
+        (Running, False, True),
+        (Running, True, False),
+        (Pending, False, False),  # of this instant: its process may be on the way
+        (partial(State, type=StateType.PENDING, timestamp=OLD), False, True),
+        (Completed, False, False),
     ],
 )
 def test_runs_without_a_process_have_crashed(
     settings: Settings,
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
-    state: State[Any],
+    state: Callable[[], State[Any]],
     alive: bool,
     crashed: bool,
 ) -> None:
-    run = server.add(state)
+    run = server.add(state())
     monkeypatch.setattr(flow_runs, "flow_runs_alive", lambda _: {run} if alive else set())
     assert flow_runs.crash_dead(settings) == [], "outside a stack nobody can tell"
     monkeypatch.setenv("MAMMO_STACK_TOKEN", "t")
