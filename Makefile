@@ -7,7 +7,7 @@ UV     := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/pytho
 TORCH  := torch==2.13.0
 BENCH  := .venv-bench
 SETUP  := deploy/setup/mend_torchvision.py deploy/setup/torchvision_cpu_operators.py
-DEMO   := train,flows,serve,monitor,checks,samples
+DEMO   := train,flows,serve,gateway,monitor,checks,samples
 DEV    := dask,kaggle,postgres,sheets,s3,blob,dev
 
 # a first import of the stack without cached bytecode takes a minute more
