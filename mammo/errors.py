@@ -42,6 +42,7 @@
     │   ├── HeaderInvalid           400  HEADER_INVALID
     │   ├── IdempotencyConflict     409  IDEMPOTENCY_CONFLICT
     │   ├── JobUnknown              404  JOB_UNKNOWN
+    │   ├── StudyUnknown            404  STUDY_UNKNOWN
     │   ├── Overloaded              503  OVERLOADED
     │   └── NotReady                503  NOT_READY
     ├── AccessError             403  who may call the service
@@ -413,6 +414,13 @@ class JobUnknown(RequestError):
     """No job has this id, or it is past the days that jobs are kept."""
 
     code = "JOB_UNKNOWN"
+    http_status = 404
+
+
+class StudyUnknown(RequestError):
+    """No study of this key came in over DICOM."""
+
+    code = "STUDY_UNKNOWN"
     http_status = 404
 
 

@@ -68,6 +68,17 @@ class Settings(BaseSettings):
     mlflow_port: int = 5000
     service_port: int = 3000
     reports_port: int = 3080
+    dicom_port: int = 11112
+    dicom_ae_title: str = Field(default="MAMMO", min_length=1, max_length=16)
+    dicom_quiet_seconds: float = Field(default=60.0, ge=0)
+    dicom_idle_seconds: float = Field(default=60.0, gt=0)
+    dicom_associations: int = Field(default=16, ge=1)
+    dicom_max_mb: int = Field(default=1024, ge=1)
+    dicom_free_mb: int = Field(default=1024, ge=0)
+    dicom_keep_days: float = Field(default=30.0, ge=0)
+    dicom_tls_certificate: Path | None = None
+    dicom_tls_key: Path | None = None
+    dicom_tls_client_ca: Path | None = None
     max_file_mb: int = 200
     read_seconds: float = 60.0
     read_memory_mb: int = 2048
@@ -164,6 +175,16 @@ class Settings(BaseSettings):
     def jobs_dir(self) -> Path:
         """Exams that were accepted to be scored later."""
         return self.home / "jobs"
+
+    @property
+    def gateway_dir(self) -> Path:
+        """What came in over DICOM: ``inbox/`` and the book of it."""
+        return self.home / "gateway"
+
+    @property
+    def gateway_book(self) -> Path:
+        """The gateway's studies, incidents and outbox, an SQLite file."""
+        return self.gateway_dir / "gateway.sqlite"
 
     @property
     def locks_dir(self) -> Path:
