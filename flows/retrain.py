@@ -4,8 +4,8 @@ Started by the automation on ``mammo.drift.confirmed``, by schedule or by hand.
 A changed acquisition is met in two steps: the scanner's operating point is set
 at once from scores alone; then, when outcomes have come, the candidates meet the
 gate on the same exams, least invasive first: recalibrated, recalibrated by
-outcomes, fine-tuned with replay. Where none of them passes, one is trained from
-scratch. The flow ``refine`` sets points that were set from scores alone nearer,
+outcomes, fine-tuned with replay. Of those that pass, the least invasive that mends
+the loss is taken; where none passes, one is trained from scratch. The flow ``refine`` sets points that were set from scores alone nearer,
 whenever the scanner's exams have doubled.
 """
 
@@ -93,7 +93,7 @@ def train_from_scratch(settings: Settings, assignment: Assignment) -> dict[str, 
 
 @task
 def choose(settings: Settings, assignment: Assignment, candidates: list[str]) -> dict[str, Any]:
-    """Let the gate choose: the first candidate that passes, least invasive first."""
+    """Let the gate choose: of those that pass, the least invasive that mends the loss."""
     return mend.choose(settings, assignment, candidates)
 
 
@@ -102,6 +102,7 @@ def close(settings: Settings, assignment: Assignment, result: dict[str, Any]) ->
     """Close the episode and leave what happened in the Prefect UI."""
     mend.close(settings, assignment, result)
     lines = [one["summary"] for one in result["decisions"]]
+    lines += [result["choice"]["text"]] if "choice" in result else []
     create_markdown_artifact(
         key="retrain",
         markdown="\n".join(

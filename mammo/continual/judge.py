@@ -31,12 +31,13 @@ from mammo.continual.golden_set import (
     read_golden_set,
 )
 from mammo.continual.infrastructure import infrastructure_checks
-from mammo.continual.judged_scores import JudgedScores, inference_latency_ms
+from mammo.continual.judged_scores import JudgedScores, as_scored, inference_latency_ms
 from mammo.continual.split import trained_patients
 from mammo.data.index import target_values
 from mammo.errors import GateRefused
+from mammo.evaluation.choice import Choice, choose
 from mammo.evaluation.gate import decide
-from mammo.evaluation.metrics import require_classes
+from mammo.evaluation.metrics import require_classes, roc_auc
 from mammo.evaluation.verdict import Check, Clause, GateConfig, GateDecision, Scored
 from mammo.models.config import TrainConfig
 from mammo.models.tracking import REGISTRY, tag_version
@@ -80,6 +81,26 @@ def judge_candidates(
 
     A candidate that learnt from the golden set is refused without a look at it.
     """
+    court = _open_court(settings, champion, candidates, focus)
+    return [court.judge(one) for one in candidates]
+
+
+def choose_candidate(
+    settings: Settings, champion: Path, candidates: Sequence[Path], *, focus: str | None = None
+) -> tuple[list[GateDecision], Choice]:
+    """Judge as `judge_candidates` does, and choose among those that passed.
+
+    Candidates come least invasive first (`mammo.evaluation.choice`).
+    """
+    court = _open_court(settings, champion, candidates, focus)
+    decisions = [court.judge(one) for one in candidates]
+    return decisions, court.choose(decisions, candidates)
+
+
+def _open_court(
+    settings: Settings, champion: Path | None, candidates: Sequence[Path], focus: str | None
+) -> _Court:
+    """Gather golden set and newest window, of which no release compared has learnt."""
     # the champion's rules: a challenger does not bring its own margins
     rules = champion or candidates[0]
     config = read_run_config(rules)
@@ -90,8 +111,7 @@ def judge_candidates(
     seen = {patient for one in everyone for patient in trained_patients(one)}
     newest = newest_rows(index, config.target, rules, seen, focus)
     _require_classes(golden, config)
-    court = _Court(settings, config, golden, newest, champion)
-    return [court.judge(one) for one in candidates]
+    return _Court(settings, config, golden, newest, champion)
 
 
 def read_run_config(directory: Path) -> TrainConfig:
@@ -162,9 +182,9 @@ class _Court:
         after = self._scores(candidate)
         before = None if self.champion is None else self._scores(self.champion)
         earlier = {} if champion is None else self._earlier(candidate)
-        golden = _scored(None if before is None else before.golden, after.golden, earlier)
+        golden = as_scored(None if before is None else before.golden, after.golden, earlier)
         assert golden is not None  # `read_golden_set` refuses an empty golden set
-        newest = _scored(None if before is None else before.newest, after.newest, {})
+        newest = as_scored(None if before is None else before.newest, after.newest, {})
         point = after.release.operating_points[DEFAULT_SCANNER]
         before_ms = None if self.champion is None else self._latency(self.champion)
         return decide(
@@ -179,6 +199,21 @@ class _Court:
             ledger=entry,
             infrastructure=checks,
         )
+
+    def choose(self, decisions: Sequence[GateDecision], candidates: Sequence[Path]) -> Choice:
+        """Choose among the candidates that passed, on the newest window."""
+        passed = [one for verdict, one in zip(decisions, candidates, strict=True) if verdict.passed]
+        newest: dict[str, Scored] = {}
+        for one in passed if len(passed) > 1 else []:
+            scored = as_scored(None, self._scores(one).newest, {})
+            newest |= {} if scored is None else {one.name: scored}
+        golden = None if self.champion is None else self._scores(self.champion).golden
+        target = (
+            None
+            if golden is None
+            else roc_auc(golden["label"].astype(bool).to_numpy(), golden["probability"].to_numpy())
+        )
+        return choose([one.name for one in passed], newest, target, self.rules)
 
     def _scores(self, directory: Path) -> JudgedScores:
         if directory not in self._scored:
@@ -232,38 +267,6 @@ def refused_unseen(
     )
 
 
-def _scored(
-    before: pd.DataFrame | None, after: pd.DataFrame | None, earlier: dict[str, np.ndarray]
-) -> Scored | None:
-    if after is None:
-        return None
-    old: dict[str, Any] = {"champion_scores": None}
-    if before is not None:
-        old = {
-            "champion_scores": before["probability"].to_numpy(),
-            "champion_recalled": before["recall"].to_numpy(),
-            "champion_probabilities": before["probability"].to_numpy(),
-        }
-    return Scored(
-        labels=after["label"].astype(int).to_numpy(),
-        patients=after["patient_id"].to_numpy(),
-        challenger_scores=after["probability"].to_numpy(),
-        challenger_recalled=after["recall"].to_numpy(),
-        challenger_probabilities=after["probability"].to_numpy(),
-        scanner=after["scanner"].to_numpy(),
-        site=after["site"].to_numpy(),
-        period=periods_of(after["acquired_on"]).to_numpy(),
-        earlier_scores=earlier,
-        **old,
-    )
-
-
-def periods_of(acquired_on: pd.Series) -> pd.Series:
-    """Return the calendar year of each exam as text; "unknown" where the day is not known."""
-    years = pd.to_datetime(acquired_on).dt.year
-    return years.map(lambda year: "unknown" if pd.isna(year) else str(int(year)))
-
-
 def _keep(settings: Settings, directory: Path, decision: GateDecision) -> None:
     """Keep the verdict beside the release and on its model version."""
     write_json(directory / GATE_FILE, decision.to_dict())
@@ -274,9 +277,4 @@ def _keep(settings: Settings, directory: Path, decision: GateDecision) -> None:
         tag_version(settings, version, {"gate": verdict, "gate_summary": decision.summary})
 
 
-def least_invasive(decisions: Sequence[GateDecision]) -> GateDecision | None:
-    """Return the first decision that passed; candidates come least invasive first."""
-    return next((one for one in decisions if one.passed), None)
-
-
-__all__ = ["Release", "gate_config", "judge_candidates", "judge_release", "least_invasive"]
+__all__ = ["Release", "choose_candidate", "gate_config", "judge_candidates", "judge_release"]

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ import pandas as pd
 from mammo.continual.golden import golden_tensor
 from mammo.continual.score import EMBEDDING_COLUMNS, score_exams, score_views
 from mammo.data.durable import make_folder
+from mammo.evaluation.gate_material import Scored
 from mammo.release import HEAD, Release
 from mammo.screening import Screener
 from mammo.settings import Settings
@@ -94,3 +96,39 @@ def inference_latency_ms(screener: Screener) -> float:
         screener.infer(exam)
         times.append(1000.0 * (time.perf_counter() - started))
     return float(np.median(times))
+
+
+def as_scored(
+    before: pd.DataFrame | None, after: pd.DataFrame | None, earlier: dict[str, np.ndarray]
+) -> Scored | None:
+    """Return exams as the gate reads them, of champion and challenger; None without exams.
+
+    ``earlier``: release to golden scores (exams,).
+    """
+    if after is None:
+        return None
+    old: dict[str, Any] = {"champion_scores": None}
+    if before is not None:
+        old = {
+            "champion_scores": before["probability"].to_numpy(),
+            "champion_recalled": before["recall"].to_numpy(),
+            "champion_probabilities": before["probability"].to_numpy(),
+        }
+    return Scored(
+        labels=after["label"].astype(int).to_numpy(),
+        patients=after["patient_id"].to_numpy(),
+        challenger_scores=after["probability"].to_numpy(),
+        challenger_recalled=after["recall"].to_numpy(),
+        challenger_probabilities=after["probability"].to_numpy(),
+        scanner=after["scanner"].to_numpy(),
+        site=after["site"].to_numpy(),
+        period=periods_of(after["acquired_on"]).to_numpy(),
+        earlier_scores=earlier,
+        **old,
+    )
+
+
+def periods_of(acquired_on: pd.Series) -> pd.Series:
+    """Return the calendar year of each exam as text; "unknown" where the day is not known."""
+    years = pd.to_datetime(acquired_on).dt.year
+    return years.map(lambda year: "unknown" if pd.isna(year) else str(int(year)))

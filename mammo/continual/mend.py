@@ -16,9 +16,9 @@ from typing import Any
 
 from mammo.continual.fit import train_release
 from mammo.continual.judge import (
+    choose_candidate,
     in_service,
     judge_candidates,
-    least_invasive,
     read_run_config,
 )
 from mammo.continual.quarantine import changed_at
@@ -278,14 +278,14 @@ def fine_tuned(
 
 
 def choose(settings: Settings, assignment: Assignment, candidates: list[str]) -> dict[str, Any]:
-    """Judge the candidates, least invasive first, on the same exams; pick the first that passes."""
+    """Judge the candidates, least invasive first, on the same exams; pick what mends the loss."""
     directories = [find_release(settings.releases_dir, one) for one in candidates]
-    decisions = judge_candidates(
+    decisions, choice = choose_candidate(
         settings, assignment.champion, directories, focus=assignment.scanner
     )
-    best = least_invasive(decisions)
     return {
-        "chosen": None if best is None else best.release,
+        "chosen": choice.chosen,
+        "choice": choice.to_dict(),
         "decisions": [one.to_dict() for one in decisions],
     }
 

@@ -196,3 +196,25 @@ def calibration_slope_intercept(labels: ArrayLike, probabilities: ArrayLike) -> 
     z = special.logit(p)
     fit = optimize.minimize(_platt_loss, np.array([1.0, 0.0]), (z, y.astype(float)), jac=True)
     return float(fit.x[0]), float(fit.x[1])
+
+
+def overconfidence(labels: ArrayLike, probabilities: ArrayLike, slope: float) -> float:
+    """Return the evidence, in standard deviations, that the calibration slope is below ``slope``.
+
+    The signed root of the likelihood ratio (Cox, 1958, for slope and intercept): normal for
+    many exams, and unlike the slope over its standard error finite where the exams happen to
+    separate. Negative where the slope is above. Raises TooFewLabels when a class is missing.
+    """
+    y = as_labels(labels)
+    fitted, intercept = calibration_slope_intercept(y, probabilities)
+    z = special.logit(np.clip(as_scores(probabilities, len(y)), 1e-6, 1 - 1e-6))
+    target = y.astype(float)
+
+    def held(offset: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, gradient = _platt_loss(np.array([slope, offset[0]]), z, target)
+        return loss, gradient[1:]
+
+    best, _ = _platt_loss(np.array([fitted, intercept]), z, target)
+    bound = optimize.minimize(held, np.array([intercept]), jac=True).fun
+    root = np.sqrt(max(0.0, 2.0 * len(y) * (float(bound) - best)))
+    return float(np.sign(slope - fitted) * root)

@@ -40,6 +40,12 @@ class GateConfig:
     max_ece, ece_slack : float
         Calibration error above what chance gives on as many exams; and how far
         it may exceed the champion's, or chance where the champion's is less.
+    min_slope : float
+        Calibration slope, 1 being perfect, below which probabilities are too extreme; that
+        share of the champion's where it is below 1 itself.
+    prefer : float
+        Chance of a better AUC on the newest window from which a more invasive candidate that
+        passes is taken (`mammo.evaluation.choice`).
     latency_factor, max_latency_ms : float
         Against the champion; and in any case (per exam).
     min_per_class : int
@@ -60,6 +66,8 @@ class GateConfig:
     recall_tolerance: float = 0.02
     max_ece: float = 0.03
     ece_slack: float = 0.01
+    min_slope: float = 0.7
+    prefer: float = 0.8
     latency_factor: float = 1.5
     max_latency_ms: float = 10_000.0
     min_per_class: int = 30

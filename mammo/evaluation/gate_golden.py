@@ -6,7 +6,12 @@ import numpy as np
 from scipy import stats
 
 from mammo.evaluation.bootstrap import expanded_tail
-from mammo.evaluation.calibration import chance_calibration_error, expected_calibration_error
+from mammo.evaluation.calibration import (
+    calibration_slope_intercept,
+    chance_calibration_error,
+    expected_calibration_error,
+    overconfidence,
+)
 from mammo.evaluation.gate_bounds import Loss, Measured, measure
 from mammo.evaluation.gate_config import GateConfig
 from mammo.evaluation.gate_material import Scored
@@ -20,6 +25,8 @@ SENSITIVITY = "sensitivity_at_recall"
 CALIBRATION = "calibration"
 
 POWER_WANTED = 0.8
+SLOPE_ALPHA = 0.05
+"""A slope refuses where it is shown to be too small: of releases at the limit, one in twenty."""
 
 
 def measure_golden(
@@ -142,7 +149,11 @@ def sensitivity_clause(
 
 
 def calibration_clause(golden: Scored, config: GateConfig) -> Clause:
-    """Judge the calibration error against what chance gives, and against the champion's."""
+    """Judge the calibration error against what chance gives, and against the champion's.
+
+    And the slope: on few exams probabilities four times too far from one half hide within the
+    tolerance of the error, but not in the slope.
+    """
     probabilities = golden.challenger_probabilities
     if probabilities is None:
         return not_judged(CALIBRATION, "No probabilities were given.")
@@ -163,4 +174,24 @@ def calibration_clause(golden: Scored, config: GateConfig) -> Clause:
             f", and {config.ece_slack:.3f} above the champion's {before:.3f} or chance, "
             "whichever is more"
         )
-    return Clause(CALIBRATION, passed, True, error, None, None, limit, text + ".")
+    steep, told = _slope(golden, config)
+    passed = passed and not steep
+    return Clause(CALIBRATION, passed, True, error, None, None, limit, f"{text}. {told}")
+
+
+def _slope(golden: Scored, config: GateConfig) -> tuple[bool, str]:
+    """Say whether the probabilities are shown to be too extreme, and the sentence about it."""
+    assert golden.challenger_probabilities is not None
+    slope = calibration_slope_intercept(golden.labels, golden.challenger_probabilities)[0]
+    limit = config.min_slope
+    if golden.champion_probabilities is not None:
+        # a champion that is too sure itself is no reason to refuse one that is no worse
+        before = calibration_slope_intercept(golden.labels, golden.champion_probabilities)[0]
+        limit *= float(np.clip(before, 0.0, 1.0))
+    evidence = overconfidence(golden.labels, golden.challenger_probabilities, limit)
+    wanted = float(stats.norm.isf(SLOPE_ALPHA))
+    text = (
+        f"Calibration slope {slope:.2f}, {evidence:+.1f} standard deviations under the "
+        f"{limit:.2f} that is allowed; refused from {wanted:+.1f}."
+    )
+    return evidence > wanted, text

@@ -224,6 +224,32 @@ def test_overconfident_probabilities_fail_calibration():
     assert decision.failed == ["calibration"]
 
 
+@pytest.mark.parametrize(
+    ("auc", "times", "champion_times", "passes"),
+    [
+        (0.9, 1, 1, True),
+        (0.95, 4, 1, False),  # its calibration error hides within the demo's tolerance
+        (0.95, 4, 4, True),  # the champion is no better
+        (0.95, 16, 2, False),
+        (0.95, 0.5, 1, True),  # too cautious: a matter of the calibration error
+    ],
+)
+def test_probabilities_too_extreme_show_in_the_slope(auc, times, champion_times, passes):
+    config = replace(DEMO, max_ece=0.5, ece_slack=0.5)
+    verdicts = []
+    for seed in range(10):
+        golden = simulate(np.random.default_rng(seed), 120, 40, auc, auc, 1.0)
+        before, sharp = (
+            special.expit(factor * special.logit(golden.champion_probabilities))
+            for factor in (champion_times, times)
+        )
+        told = replace(golden, challenger_probabilities=sharp, champion_probabilities=before)
+        clause = judge(told, config=config).clause("calibration")
+        assert "Calibration slope" in clause.text
+        verdicts.append(clause.passed)
+    assert sum(verdicts) >= 9 if passes else sum(verdicts) <= 1
+
+
 def test_a_golden_set_without_enough_cancers_is_refused():
     text = "found 4 positive and 46 negative exams in the golden set; at least 6 of each"
     with pytest.raises(TooFewLabels, match=text):
