@@ -48,6 +48,14 @@ def approved(settings: Settings, release_id: str, reason: str, episode_key: str 
     return needs_approval(settings, release_id) is None
 
 
+def waiting_releases(settings: Settings) -> list[str]:
+    """Return the releases that a run waits for and a person has not yet approved, sorted."""
+    log = PredictionLog(settings.log_url).create()
+    passed = {one["challenger"] for one in log.gates() if one["passed"]}
+    asked = [one for one in sorted(passed) if log.watermark(_reader(one)).state]
+    return [one for one in asked if needs_approval(settings, one) is not None]
+
+
 def approve_release(settings: Settings, release_id: str, reason: str) -> dict[str, Any]:
     """Write down a person's approval, and let what waits for it go on.
 
@@ -90,4 +98,4 @@ def _episode(waiting: dict[str, Any]) -> dict[str, Any]:
     return {"episode_key": waiting["episode_key"]} if waiting["episode_key"] else {}
 
 
-__all__ = ["AWAITING", "approve_release", "approved"]
+__all__ = ["AWAITING", "approve_release", "approved", "waiting_releases"]

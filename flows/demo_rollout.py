@@ -21,18 +21,10 @@ REASON = "the demo's golden set is small on purpose; phantoms, no patients"
 
 def approve_what_waits(settings: Settings, recorder: Recorder) -> None:
     """Approve each release that a paused run waits for."""
-    log = PredictionLog(settings.log_url).create()
-    waiting = [
-        one["challenger"]
-        for one in log.gates()
-        if one["passed"] and log.watermark(f"approval:{one['challenger']}").state
-    ]
-    if not waiting:
-        return
     os.environ.update(settings.child_environment())  # before Prefect reads its address
-    from flows.approve import approve_release
+    from flows.approve import approve_release, waiting_releases
 
-    for release in waiting:
+    for release in waiting_releases(settings):
         approve_release(settings, release, REASON)
         recorder.approved.append(release)
         recorder.event(f"{release} approved")

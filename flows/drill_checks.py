@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ ROLLBACK_SECONDS = 60.0
 RELATIVE_RECALL = 0.10
 SHARE_RECOVERED = 0.8
 LOSS_ALLOWED = 0.01
+Z95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -68,19 +70,31 @@ def acted_once(
     return Claim("one action", bool(episodes) and not wrong, "; ".join(wrong) or text)
 
 
-def recalls_on_target(name: str, exams: Sequence[Mapping[str, Any]], target: float) -> Claim:
-    """The recall rate of answered exams is within 10 % of its target, or its interval holds it."""
+def recalls_on_target(
+    name: str, exams: Sequence[Mapping[str, Any]], target: float, set_from: int
+) -> Claim:
+    """The recall rate of answered exams is on target; as `is_on_target`."""
     rate = summarise_phase(exams)["recall"]
     if rate is None:
         return Claim(name, False, "no exam was answered")
-    return is_on_target(name, rate, target)
+    return is_on_target(name, rate, target, set_from)
 
 
-def is_on_target(name: str, rate: Mapping[str, float], target: float) -> Claim:
-    """As `recalls_on_target`, of a rate with its interval."""
+def is_on_target(name: str, rate: Mapping[str, float], target: float, set_from: int) -> Claim:
+    """The rate is within 10 % of its target, or an interval of 95 % holds the target.
+
+    The interval is that of the exams counted and of the ``set_from`` exams that the point was
+    set from: a threshold laid by 30 exams is off by 0.09 (standard error) before one is counted.
+    """
     near = abs(rate["value"] - target) <= RELATIVE_RECALL * target
-    held = rate["low"] <= target <= rate["high"]
-    return Claim(name, near or held, f"{_interval(rate)}, target {target:.2f}")
+    chance = math.sqrt(target * (1 - target) / max(set_from, 1))
+    low, high = (
+        rate["value"] + side * math.hypot(rate["value"] - rate[end], Z95 * chance)
+        for side, end in ((-1, "low"), (1, "high"))
+    )
+    text = f"{_interval(rate)}, target {target:.2f}; {low:.2f} to {high:.2f} with the "
+    text += f"{set_from} exams that set the point"
+    return Claim(name, near or low <= target <= high, text)
 
 
 def has_recovered(found: Recovery) -> list[Claim]:

@@ -18,7 +18,6 @@ from flows.demo_stream import PhantomExam, Stream
 from flows.drill_checks import Claim, acted_once, came_back, recalls_on_target
 from flows.follow import run_has_failed
 from flows.stack_state import end_processes, find_processes, read_state
-from mammo.continual.approval import needs_approval
 from mammo.errors import FlowRunFailed, StackUnhealthy
 from mammo.pointer import read_pointer
 from mammo.prediction_log import PredictionLog
@@ -100,12 +99,18 @@ class Course:
                 return
 
     def once(self) -> Claim:
-        """Say whether exactly one run acted on the episode."""
-        episode = PredictionLog(self.settings.log_url).episode(self.key)
-        runs = [
-            {"id": run.id, "skipped": _skipped(run)} for run in runs_of(self.settings, self.key)
-        ]
-        return acted_once([episode] if episode else [], {self.key: runs})
+        """Say whether exactly one run acted on the episode, once those told after it have ended.
+
+        While the run that acts still waits for outcomes, the others wait for it.
+        """
+        episode = PredictionLog(self.settings.log_url).episode(self.key) or {}
+        closed = episode.get("status") == "closed"
+        for _ in patiently("end the runs that were asked again"):
+            runs = runs_of(self.settings, self.key)
+            if not closed or all(run.state and run.state.is_final() for run in runs):
+                break
+        told = [{"id": run.id, "skipped": _skipped(run)} for run in runs]
+        return acted_once([episode] if episode else [], {self.key: told})
 
     def _require_going(self) -> None:
         episode = PredictionLog(self.settings.log_url).episode(self.key) or {}
@@ -115,14 +120,13 @@ class Course:
 
     def _approve(self) -> None:
         """Approve what the run waits for: a drill's approver is the drill, and says so."""
-        from flows.approve import approve_release
+        os.environ.update(self.settings.child_environment())  # before Prefect reads its address
+        from flows.approve import approve_release, waiting_releases
 
-        for path in self.settings.releases_dir.glob("r-*"):
-            if path.name in self.approved or not _waits_for_person(self.settings, path.name):
-                continue
-            told = approve_release(self.settings, path.name, "drill: phantoms, nobody is read")
-            self.recorder.say(f"  approved {path.name}: {told['asked_because']}")
-            self.approved.append(path.name)
+        for name in waiting_releases(self.settings):
+            told = approve_release(self.settings, name, "drill: phantoms, nobody is read")
+            self.recorder.say(f"  approved {name}: {told['asked_because']}")
+            self.approved.append(name)
 
 
 def recalibrate(
@@ -140,7 +144,8 @@ def recalibrate(
         stage.stream.send_one(exam)
     scanner = course.scanner
     changed = [one for one in stage.stream.scored[began:] if one["scanner"] == scanner]
-    rate = recalls_on_target("recall rate", changed, point_target(stage.settings, scanner))
+    target, set_from = point_target(stage.settings, scanner), exams_of(stage.stream, scanner, began)
+    rate = recalls_on_target("recall rate", changed, target, set_from)
     once = course.once()
     end_all_runs(stage.settings)
     seconds = _roll_back(course)
@@ -160,6 +165,11 @@ def in_service(settings: Settings) -> str:
     if pointer is None:
         raise StackUnhealthy("No release is in service any more.")
     return str(pointer["release_id"])
+
+
+def exams_of(stream: Stream, scanner: str, until: int) -> int:
+    """Return how many of the first ``until`` answered exams are of a scanner."""
+    return sum(one["scanner"] == scanner for one in stream.scored[:until])
 
 
 def point_target(settings: Settings, scanner: str) -> float:
@@ -194,8 +204,10 @@ def client_of(settings: Settings) -> SyncPrefectClient:
 
 
 def _skipped(run: FlowRun) -> bool:
-    """Whether the run found its episode taken, or another retraining at work."""
-    if run.state is None or not run.state.is_completed():
+    """Whether the run found its episode taken, or has not begun: it waits for the one at work."""
+    if run.state is None or run.state.is_scheduled() or run.state.is_pending():
+        return True
+    if not run.state.is_completed():
         return False
     result: Any = run.state.result(raise_on_failure=False)
     return isinstance(result, dict) and "skipped" in result
@@ -234,11 +246,6 @@ def _is_under_way(run: FlowRun) -> bool:
     if run.state is None or run.state.is_final():
         return False
     return not (run.state.is_scheduled() and run.auto_scheduled)
-
-
-def _waits_for_person(settings: Settings, release_id: str) -> bool:
-    waiting = PredictionLog(settings.log_url).watermark(f"approval:{release_id}").state
-    return bool(waiting) and needs_approval(settings, release_id) is not None
 
 
 def patiently(what: str) -> Iterator[None]:

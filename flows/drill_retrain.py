@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flows.demo import PATIENCE_SECONDS, SECONDS_PER_EXAM, SECONDS_PER_REPEAT, run_deployment
 from flows.demo_stream import Background, PhantomExam
 from flows.drill_checks import Claim, has_recovered, is_on_target
-from flows.drill_course import POLL_SECONDS, Course, Followed, in_service
+from flows.drill_course import POLL_SECONDS, Course, Followed, exams_of, in_service
 from flows.drill_material import unseen_set
 from flows.drill_scenarios import TRAINING, Scenario
 from flows.follow import follow_run, start_run
@@ -44,6 +44,7 @@ def retrain(
     coming, after = exams[: -scenario.after], exams[-scenario.after :]
     with Background(stage.stream, coming, SECONDS_PER_EXAM, SECONDS_PER_REPEAT):
         episode = course.wait_until_closed()
+        set_from = exams_of(stage.stream, course.scanner, len(stage.stream.scored))
     claims, figures = _judged(stage, course, episode, again)
     chosen = figures["chosen"]
     if chosen is None:
@@ -52,7 +53,7 @@ def retrain(
     found = _measure(stage, course, chosen, tests)
     point = found.to_dict()["recall"]
     target = found.target or 0.0
-    claims += [*has_recovered(found), is_on_target("recall rate", point, target)]
+    claims += [*has_recovered(found), is_on_target("recall rate", point, target, set_from)]
     return claims, figures | {"recovery": found.to_dict()}
 
 
@@ -64,6 +65,7 @@ def _judged(stage: Stage, course: Course, episode: dict[str, Any], again: Any) -
     refused = {one["release"]: one["failed"] for one in decisions if not one["passed"]}
     chosen = result.get("chosen")
     text = f"chose {chosen or 'none: what serves stays'}"
+    text += f" ({why})" if (why := (result.get("choice") or {}).get("text")) else ""
     text += "".join(f"; refused {name}: {', '.join(why)}" for name, why in refused.items())
     figures = {"chosen": chosen, "refused": refused, "approved": course.approved}
     return [course.once(), Claim("gate", bool(decisions), text)], figures

@@ -108,14 +108,21 @@ def test_no_episode_is_no_action() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "holds"),
-    [(0.36, 0.34, 0.38, True), (0.50, 0.30, 0.70, True), (0.50, 0.40, 0.60, False)],
+    ("value", "low", "high", "set_from", "holds"),
+    [
+        (0.36, 0.34, 0.38, 10_000, True),
+        (0.50, 0.30, 0.70, 10_000, True),
+        (0.50, 0.40, 0.60, 10_000, False),
+        (0.50, 0.40, 0.60, 40, True),  # so few exams set the point that it may lie there
+        (0.70, 0.60, 0.80, 40, False),
+        (0.70, 0.60, 0.80, 0, True),  # set from nothing: it may lie anywhere
+    ],
 )
 def test_a_rate_is_near_its_target_or_its_interval_holds_it(
-    value: float, low: float, high: float, holds: bool
+    value: float, low: float, high: float, set_from: int, holds: bool
 ) -> None:
     rate = {"value": value, "low": low, "high": high}
-    assert is_on_target("recall rate", rate, 0.35).holds == holds
+    assert is_on_target("recall rate", rate, 0.35, set_from).holds == holds
 
 
 def _recovery(
