@@ -43,6 +43,7 @@
     │   ├── IdempotencyConflict     409  IDEMPOTENCY_CONFLICT
     │   ├── JobUnknown              404  JOB_UNKNOWN
     │   ├── StudyUnknown            404  STUDY_UNKNOWN
+    │   ├── DeliveryUnknown         404  DELIVERY_UNKNOWN
     │   ├── Overloaded              503  OVERLOADED
     │   └── NotReady                503  NOT_READY
     ├── AccessError             403  who may call the service
@@ -421,6 +422,13 @@ class StudyUnknown(RequestError):
     """No study of this key came in over DICOM."""
 
     code = "STUDY_UNKNOWN"
+    http_status = 404
+
+
+class DeliveryUnknown(RequestError):
+    """The outbox has no such delivery, or none that may still be sent."""
+
+    code = "DELIVERY_UNKNOWN"
     http_status = 404
 
 
