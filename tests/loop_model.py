@@ -203,12 +203,12 @@ class Installation:
         assert all(count == 1 for count in self.ends.values()), self.ends
 
     def require_account(self) -> None:
-        """What refused and unsettled gates have spent is no more than the account had."""
-        total, spent = GateConfig().ledger_total, dict[int, float]()
+        """No gate may spend more than its share of what those not passed before it have left."""
+        rule, spent = GateConfig(), Counter[int]()
         for row in self.log.gates():
-            gone = 0.0 if row["passed"] else row["alpha"]
-            spent[row["account"]] = spent.get(row["account"], 0.0) + gone
-        assert all(one <= total for one in spent.values()), spent
+            left = rule.ledger_total - spent[row["account"]]
+            assert row["alpha"] <= rule.ledger_share * left + 1e-12, (row["key"], spent)
+            spent[row["account"]] += 0.0 if row["passed"] else row["alpha"]
 
     def require_records(self) -> None:
         """Each move but the last is recorded, in order, once, and nothing else."""
