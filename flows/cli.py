@@ -18,6 +18,7 @@ from flows.cli_explain import add_explain_command
 from flows.cli_export import add_export_command
 from flows.cli_model import add_model_commands
 from flows.cli_models import add_models_command
+from flows.cli_outbox import add_outbox_commands
 from flows.cli_shortcuts import add_shortcuts_command
 from flows.cli_stack import add_stack_commands
 from flows.cli_token import add_token_commands
@@ -46,6 +47,7 @@ add_token_commands(app)
 add_audit_commands(app)
 add_episode_commands(app)
 add_changes_commands(app)
+add_outbox_commands(app)
 
 
 @app.callback(invoke_without_command=True)

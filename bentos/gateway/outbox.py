@@ -23,7 +23,6 @@ from bentos.gateway.outbox_tables import (
     OPEN,
     OUTBOX_SCHEMA,
     Delivery,
-    DeliveryState,
     DestinationLine,
 )
 from bentos.gateway.peer import Kind
@@ -104,7 +103,7 @@ class Outbox:
     def deliveries(
         self,
         *,
-        state: DeliveryState | None = None,
+        state: str | None = None,
         study: str | None = None,
         limit: int = 100,
         before: int | None = None,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 JSON = "application/dicom+json"
 FAILED, STORED = "00081198", "00081199"
 FAILURE_REASON, WARNING_REASON, INSTANCE_UID = "00081197", "00081196", "00080018"
+NOBODYS_UID = "2.25.0"
+"""Of no object."""
 CLOSED = {
     401: "it does not know our token",
     403: "our token may not store there",
@@ -53,7 +55,13 @@ class StowLine:
         """Ask for the report by its own UID; None where nothing is searched here."""
         import pydicom
 
-        uid = str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
+        return self._find(str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID))
+
+    def searches(self) -> bool:
+        """Return whether searches are answered here. Raises PeerAway."""
+        return self._find(NOBODYS_UID) is not None
+
+    def _find(self, uid: str) -> bool | None:
         answer = self._asked("GET", "instances", params={"SOPInstanceUID": uid, "limit": "1"})
         if answer.status_code == 204:
             return False
