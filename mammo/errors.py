@@ -35,6 +35,7 @@
     │   ├── NothingReadable         422  NOTHING_READABLE
     │   ├── ExamUnknown             404  EXAM_UNKNOWN
     │   ├── ResultUnknown           404  RESULT_UNKNOWN
+    │   ├── ImagesNotReady          503  IMAGES_NOT_READY
     │   ├── DeadlineExceeded        504  DEADLINE_EXCEEDED
     │   ├── RequestCancelled        499  CLIENT_GONE
     │   ├── OutcomeInvalid          422  OUTCOME_INVALID
@@ -448,6 +449,14 @@ class LogUnavailable(RequestError):
 
     code = "LOG_UNAVAILABLE"
     http_status = 503
+
+
+class ImagesNotReady(RequestError):
+    """The exam is answered, its images are still being made for viewers; ask again."""
+
+    code = "IMAGES_NOT_READY"
+    http_status = 503
+    retry_after_seconds = 1
 
 
 class NotReady(RequestError):

@@ -91,12 +91,26 @@ def overlay(
     shown: NDArray[np.uint8], heat: NDArray[np.float32], strongest: float
 ) -> NDArray[np.uint8]:
     """Lay heat (H, W) over a grey picture (H, W) uint8; returns (H, W, 3) uint8."""
+    colour, alpha = _tint(heat, strongest)
+    grey = np.repeat(shown[..., np.newaxis], 3, axis=2)
+    return np.asarray(np.rint((1 - alpha) * grey + alpha * colour), np.uint8)
+
+
+def draw_layer(heat: NDArray[np.float32], strongest: float) -> bytes:
+    """Return heat (H, W) as a PNG of red, green, blue and opacity, to lie over a mammogram."""
+    colour, alpha = _tint(heat, strongest)
+    layer = np.concatenate([colour, 255 * alpha], axis=2)
+    return to_png(Image.fromarray(np.asarray(np.rint(layer), np.uint8), "RGBA"))
+
+
+def _tint(
+    heat: NDArray[np.float32], strongest: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the colours (H, W, 3) in 0 to 255 and the opacity (H, W, 1) of heat (H, W)."""
     part = np.clip(heat / strongest, -1.0, 1.0)
     size = np.abs(part)[..., np.newaxis]
     colour = np.where(part[..., np.newaxis] >= 0, _ramp(FOR, size), _ramp(AGAINST, size))
-    alpha = OPACITY * size
-    grey = np.repeat(shown[..., np.newaxis], 3, axis=2)
-    return np.asarray(np.rint((1 - alpha) * grey + alpha * colour), np.uint8)
+    return colour, OPACITY * size
 
 
 def _draw_row(row: HeatRow, strongest: float) -> Image.Image:

@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     dicom_quiet_seconds: float = Field(default=60.0, ge=0)
     dicom_idle_seconds: float = Field(default=60.0, gt=0)
     dicom_associations: int = Field(default=16, ge=1)
-    dicom_max_mb: int = Field(default=1024, ge=1)
+    dicom_max_mb: int = Field(default=512, ge=1)
     dicom_free_mb: int = Field(default=1024, ge=0)
     dicom_keep_days: float = Field(default=30.0, ge=0)
     dicom_tls_certificate: Path | None = None
@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     exam_seconds: float = Field(default=120.0, gt=0)
     result_days: float = Field(default=30.0, ge=0)
     keep_original_ids: bool = True
+    image_days: float | None = Field(default=None, ge=0)
+    image_mb: int = Field(default=50_000, ge=1)
     image_digest: str | None = None
     data_remote: str | None = None
     data_remote_endpoint: str | None = None
@@ -170,6 +172,18 @@ class Settings(BaseSettings):
     def results_dir(self) -> Path:
         """Answers, heat maps and what a report needs, for some days."""
         return self.home / "results"
+
+    @property
+    def images_dir(self) -> Path:
+        """Images at full depth, for some days, for viewers."""
+        return self.home / "images"
+
+    @property
+    def kept_image_days(self) -> float:
+        """Days for which images are kept: ``image_days``, at most as long as results."""
+        return (
+            self.result_days if self.image_days is None else min(self.image_days, self.result_days)
+        )
 
     @property
     def jobs_dir(self) -> Path:

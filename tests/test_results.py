@@ -105,7 +105,7 @@ def test_the_folder_is_its_owners_alone(store: ResultStore, scoring: Scoring) ->
 def test_what_is_old_or_too_much_goes(store: ResultStore, scoring: Scoring) -> None:
     for number in range(4):
         keep(store, scoring, f"q-{number}", f"E-{number}")
-        path = store._request_path(f"q-{number}")
+        path = store.request_path(f"q-{number}")
         os.utime(path, (0, time.time() - (39 - 10 * number) * DAY))
     draft = path.with_name(".draft")
     draft.write_bytes(b"half")
@@ -125,7 +125,7 @@ def test_what_is_old_or_too_much_goes(store: ResultStore, scoring: Scoring) -> N
 
 def test_a_file_that_was_cut_off_is_no_result(store: ResultStore, scoring: Scoring) -> None:
     keep(store, scoring)
-    path = store._request_path("q-1")
+    path = store.request_path("q-1")
     data = path.read_bytes()
     for length in (0, 100, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:length])
@@ -213,7 +213,7 @@ def test_nothing_but_the_ids_names_the_patient(
     keep(store, scoring)
     original = pydicom.dcmread(BytesIO(files[0][1]), stop_before_pixels=True)
     words = [str(original[name].value).encode() for name in ("PatientID", "StudyInstanceUID")]
-    with zipfile.ZipFile(store._request_path("q-1")) as archive:
+    with zipfile.ZipFile(store.request_path("q-1")) as archive:
         for name in archive.namelist():
             found = [word in archive.read(name) for word in words]
             assert found == [name == "original_ids.json"] * 2, name

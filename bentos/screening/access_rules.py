@@ -13,8 +13,8 @@ from mammo.tokens import ROLES, TokenStore
 
 SECURITY = "bearer"
 OPEN: frozenset[str] = frozenset()
-ANY_PATH = ("/docs/assets/",)
-"""Open whatever follows: the files of Swagger UI."""
+ANY_PATH = ("/docs/assets/", "/viewer/")
+"""Open whatever follows: the files of Swagger UI and of the viewer, the same for everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,11 @@ RULES = (
     _rule("GET", "/v1/exams/{exam}/heatmap.png", "read"),
     _rule("GET", "/v1/exams/{exam}/findings", "read"),
     _rule("GET", "/v1/exams/{exam}/report.dcm", "read"),
+    _rule("GET", "/v1/exams", "read"),
+    _rule("GET", "/v1/exams/{exam}/images", "read"),
+    _rule("GET", "/v1/exams/{exam}/images/{image}/pixels", "read"),
+    _rule("GET", "/v1/exams/{exam}/images/{image}/voi_lut", "read"),
+    _rule("GET", "/v1/exams/{exam}/images/{image}/heat.png", "read"),
     _rule("POST", "/v1/outcomes", "outcomes"),
     _rule("GET", "/v1/audit/head", "operate"),
 )
@@ -58,7 +63,7 @@ def find_rule(method: str, path: str) -> Rule:
     """Return the rule of a request; for what is not listed, one whose path says only that."""
     method = "GET" if method == "HEAD" else method
     if method == "GET" and path.startswith(ANY_PATH):
-        return Rule(method, ANY_PATH[0], OPEN)
+        return Rule(method, next(one for one in ANY_PATH if path.startswith(one)), OPEN)
     for rule, pattern in _PATTERNS:
         if rule.method == method and pattern.fullmatch(path):
             return rule

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bentos.screening.asked import require_same
+from bentos.screening.image_keeper import ImageKeeper
 from bentos.screening.metrics import Metrics
 from bentos.screening.rollout import Rollout
 from bentos.screening.shadow import ShadowScorer
@@ -88,9 +89,11 @@ class Answering:
         audit: AuditLog,
         shadow: ShadowScorer[Callable[[], None]],
         metrics: Metrics,
+        keeper: ImageKeeper,
     ) -> None:
         self.settings, self.rollout, self.durable = settings, rollout, durable
         self.results, self.audit, self.metrics = results, audit, metrics
+        self.keeper = keeper
         self._trying = Trying(settings, rollout, durable, shadow, metrics)
 
     def answer(self, order: Order) -> Answered:
@@ -152,6 +155,7 @@ class Answering:
         self._audit(order, report.exam_id, report.release_id, body["decision"], 200)
         self.metrics.count_report(report)
         self._trying.offer_shadow(order, scored)
+        self.keeper.offer(order.request_id, report.exam_id, [one.data for one in order.files])
         return Answered(body)
 
     def _body(self, order: Order, scored: Scored) -> dict[str, Any]:

@@ -13,18 +13,20 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from bentos.screening import schema
 from bentos.screening.access import Access, SecurityHeaders, secure
 from bentos.screening.edge import Watch, add_errors
 from bentos.screening.exams import EXAMS, add_exams
+from bentos.screening.image_routes import add_images
 from bentos.screening.operations import add_operations
 from bentos.screening.outcomes import add_outcomes
 from bentos.screening.rollout import Load
 from bentos.screening.running import live
 from bentos.screening.upload import BodyLimit
+from bentos.screening.viewer_routes import add_viewer
 from bentos.screening.work import Service
 from mammo import INTENDED_USE, __version__
 from mammo.settings import Settings, read_settings
@@ -71,8 +73,10 @@ def create_app(
     app.state.service = service
     add_errors(app, service.rollout, service.metrics)
     add_exams(app, service)
+    add_images(app, service)
     add_outcomes(app, service)
     add_operations(app, service)
+    add_viewer(app)
     _add_docs(app)
     app.openapi = _told_as_problems(app.openapi, service.settings)  # type: ignore[method-assign]
     _wrap(app, service)
@@ -129,10 +133,6 @@ def _add_docs(app: FastAPI) -> None:
             swagger_css_url="/docs/assets/swagger-ui.css",
             swagger_favicon_url="/docs/assets/favicon-light-32x32.png",
         )
-
-    @app.get("/", include_in_schema=False)
-    async def index() -> RedirectResponse:
-        return RedirectResponse("/docs")
 
 
 def swagger_assets() -> Path:

@@ -136,6 +136,11 @@ class Metrics:
             ("release", "role"),
             registry=self.registry,
         )
+        self.images_lost = Counter(
+            "mammo_images_lost",
+            "Answered exams without images for a viewer: the disk refused, or too many waited.",
+            registry=self.registry,
+        )
         self.results_lost = Counter(
             "mammo_results_lost",
             "Answers without heat map and report: the disk refused.",

@@ -29,6 +29,7 @@ async def live(service: Service) -> AsyncIterator[None]:
         service.reader.start()  # its processes start while the release loads
     await asyncio.to_thread(_open_log, service)
     await asyncio.to_thread(service.rollout.check)
+    service.keeper.start()
     tasks = [
         asyncio.create_task(service.rollout.follow()),
         asyncio.create_task(service.runner.follow()),
@@ -44,6 +45,7 @@ async def live(service: Service) -> AsyncIterator[None]:
             with suppress(asyncio.CancelledError):
                 await task
         await asyncio.to_thread(service.shadow.close)
+        await asyncio.to_thread(service.keeper.close)
         service.log.close()
 
 
@@ -77,8 +79,9 @@ def _drain(service: Service) -> None:
 
 
 def _sweep(service: Service) -> None:
-    """Remove results and jobs that are past their days."""
+    """Remove results, images and jobs that are past their days."""
     service.results.sweep()
+    service.keeper.sweep()
     service.jobs.sweep(service.settings.result_days)
 
 

@@ -1,7 +1,8 @@
 """What every answer tells a browser: keep nothing, guess nothing, frame nothing.
 
-The service has no pages but the OpenAPI page, whose scripts are allowed one by
-one: its own files, and the inline start of Swagger UI by its digest. Nothing
+The service has two pages. The OpenAPI page's scripts are allowed one by one: its own
+files, and the inline start of Swagger UI by its digest. The viewer may run its own files
+and ask this service; it has neither inline scripts nor inline styles. Nothing
 from another host is ever loaded. ``Strict-Transport-Security`` belongs to the
 proxy that speaks TLS.
 """
@@ -15,7 +16,7 @@ import re
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-DOCS = "/docs"
+DOCS, VIEWER = "/docs", "/"
 ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -24,9 +25,14 @@ ALWAYS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 SHUT = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+VIEWER_POLICY = (
+    f"{SHUT}; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'"
+)
 INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
-KEPT_PATHS = ("/docs/assets/",)
+KEPT_PATHS = ("/docs/assets/", "/viewer/")
 """Files that are the same for everybody; everything else must not lie in a cache."""
+CHECKED_PATHS = re.compile(r"/v1/exams/[^/]+/images/[^/]+/(?:pixels|heat\.png|voi_lut)")
+"""Images: a browser may keep one of 25 MB, and asks each time whether it may show it."""
 DROPPED = ("server", "x-powered-by")
 
 
@@ -77,6 +83,8 @@ def _complete(start: Message, path: str) -> None:
     for name in DROPPED:
         del headers[name]
     headers.update(ALWAYS)
-    headers["Content-Security-Policy"] = SHUT
-    if not path.startswith(KEPT_PATHS):
+    headers["Content-Security-Policy"] = VIEWER_POLICY if path == VIEWER else SHUT
+    if CHECKED_PATHS.fullmatch(path) and start["status"] in (200, 304):
+        headers["Cache-Control"] = "private, no-cache"
+    elif not path.startswith(KEPT_PATHS):
         headers["Cache-Control"] = "no-store"

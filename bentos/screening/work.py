@@ -14,6 +14,7 @@ from fastapi import Request
 from bentos.screening import schema
 from bentos.screening.admission import Admission
 from bentos.screening.answering import Answered, Answering, Order
+from bentos.screening.image_keeper import ImageKeeper
 from bentos.screening.job_runner import JobRunner
 from bentos.screening.jobs import JobStore, StoredJob
 from bentos.screening.loading import VerifiedLoad
@@ -22,6 +23,7 @@ from bentos.screening.rollout import Load, Rollout
 from bentos.screening.shadow import ShadowScorer
 from mammo.audit import AuditLog
 from mammo.errors import ResultUnknown
+from mammo.kept_images import ImageStore
 from mammo.prediction_log import PredictionLog
 from mammo.prediction_log.durable import DurableLog
 from mammo.prediction_log.spool import Spool
@@ -51,9 +53,11 @@ class Service:
         self.admission = Admission(settings.exams_at_once, settings.queue_exams, settings.queue_mb)
         self.metrics = Metrics(self.rollout, self.admission, self.durable)
         self.shadow = ShadowScorer(_call, count=self.metrics.count_shadow)
+        self.images = ImageStore(settings.images_dir, settings.kept_image_days, settings.image_mb)
+        self.keeper = ImageKeeper(settings, self.images, self.metrics.images_lost.inc)
         self.answering = Answering(
             settings, self.rollout, self.durable, self.results, self.audit, self.shadow,
-            self.metrics,
+            self.metrics, self.keeper,
         )  # fmt: skip
         self.jobs = JobStore(settings.jobs_dir, settings.queue_jobs)
         self.runner = JobRunner(self.jobs, self.score, self.run)

@@ -18,9 +18,10 @@ from mammo.prediction_log.loop_state import LoopState
 from mammo.prediction_log.scorings import EXAM_COLUMNS, Level, Scorings
 from mammo.prediction_log.tables import OUTCOMES, PREDICTIONS, UtcDateTime, to_utc
 from mammo.prediction_log.trials import Trials
+from mammo.prediction_log.worklist import Worklist
 
 
-class PredictionLog(Scorings, LoopState, GateBooks, Trials):
+class PredictionLog(Scorings, LoopState, GateBooks, Trials, Worklist):
     """Predictions with their outcomes, and what the loop remembers; see `Database`."""
 
     def add_outcomes(self, outcomes: Iterable[Outcome]) -> int:

@@ -41,7 +41,7 @@ PREDICTIONS = sa.Table(
     sa.Column("exam_id", sa.String, nullable=False, index=True),
     sa.Column("level", sa.String, nullable=False),
     sa.Column("laterality", sa.String),
-    sa.Column("patient_id", sa.String, nullable=False),
+    sa.Column("patient_id", sa.String, nullable=False, index=True),
     sa.Column("release_id", sa.String, nullable=False),
     sa.Column("role", sa.String, nullable=False, default="champion"),
     sa.Column("scanner", sa.String, nullable=False, index=True),

@@ -154,7 +154,8 @@ def point_to(settings: Settings, release_id: str, **more: object) -> None:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path / "home", max_file_mb=2, max_request_mb=5, _env_file=None)
+    home = tmp_path / "home"
+    return Settings(home=home, max_file_mb=2, max_request_mb=5, image_days=0, _env_file=None)
 
 
 @pytest.fixture
