@@ -15,6 +15,7 @@ from flows.drill_scenarios import TRAINING, Scenario
 from flows.follow import follow_run, start_run
 from mammo.continual.recovery import Recovery, measure_recovery
 from mammo.pointer import read_pointer
+from mammo.prediction_log import PredictionLog
 from mammo.release import find_release
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ TEST_EXAMS = 120
 TEST_SEEDS = (211, 213)
 GUARD_SECONDS = 60.0
 """The guard has so long to move a release on after the last exam."""
+SHADOW_SECONDS, SHADOW_POLL_SECONDS = 5.0, 0.2
 
 
 def retrain(
@@ -77,15 +79,40 @@ def _led_into_service(stage: Stage, chosen: str, exams: Sequence[PhantomExam]) -
     for exam in exams:
         if _is_settled(stage, chosen):
             break
+        shadowed = _shadowed(stage, chosen)
         stage.stream.send_one(exam)
         stage.stream.post_due_outcomes()
         sent += 1
+        _await_shadow(stage, chosen, shadowed)
     deadline = time.monotonic() + GUARD_SECONDS
     while _is_on_trial(stage, chosen) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     serves = in_service(stage.settings)
     text = f"{serves} serves after {sent} exams and {time.monotonic() - began:.0f} s"
     return Claim("rollout", serves == chosen, text)
+
+
+def _shadowed(stage: Stage, chosen: str) -> int:
+    log = PredictionLog(stage.settings.log_url)
+    return len(log.scored_exams(chosen, role="shadow"))
+
+
+def _await_shadow(stage: Stage, chosen: str, before: int) -> None:
+    """Wait until a release in shadow has scored one exam more.
+
+    A shadow works at low priority and drops what finds its queue full: a programme's exams
+    come minutes apart, a drill's would outrun it.
+    """
+    deadline = time.monotonic() + SHADOW_SECONDS
+    while _is_in_shadow(stage, chosen) and time.monotonic() < deadline:
+        if _shadowed(stage, chosen) > before:
+            break
+        time.sleep(SHADOW_POLL_SECONDS)
+
+
+def _is_in_shadow(stage: Stage, chosen: str) -> bool:
+    challenger = (read_pointer(stage.settings.pointer_path) or {}).get("challenger") or {}
+    return challenger.get("release_id") == chosen and challenger.get("stage") == "shadow"
 
 
 def _is_settled(stage: Stage, chosen: str) -> bool:

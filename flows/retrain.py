@@ -5,8 +5,9 @@ A changed acquisition is met in two steps: the scanner's operating point is set
 at once from scores alone; then, when outcomes have come, the candidates meet the
 gate on the same exams, least invasive first: recalibrated, recalibrated by
 outcomes, fine-tuned with replay. Of those that pass, the least invasive that mends
-the loss is taken; where none passes, one is trained from scratch. The flow ``refine`` sets points that were set from scores alone nearer,
-whenever the scanner's exams have doubled.
+the loss is taken; where none passes, one is trained from scratch. The flow
+``refine`` sets points that were set from scores alone nearer, whenever the
+scanner's exams have doubled.
 """
 
 from __future__ import annotations
