@@ -42,6 +42,7 @@ class Assignment:
     """What a retraining run is to do. ``scanner`` is None without a drift episode.
 
     ``run`` names the work whose candidates are made once: the episode, or the flow run.
+    ``flow_run`` is the run that took the episode on, and alone may write into it.
     """
 
     key: str | None
@@ -49,6 +50,7 @@ class Assignment:
     scanner: str | None
     champion: Path
     run: str = ""
+    flow_run: str | None = None
 
     @property
     def recalibrates(self) -> bool:
@@ -97,7 +99,7 @@ def claim(settings: Settings, key: str | None, run_id: str, started_by: str) -> 
         if episode.get("status") != "acting" or episode.get("flow_run_id") != run_id:
             return None
     champion = _first_champion(settings, key)
-    return Assignment(key, _action(episode), scanner_of(episode), champion, key)
+    return Assignment(key, _action(episode), scanner_of(episode), champion, key, run_id)
 
 
 def _first_champion(settings: Settings, run: str) -> Path:
@@ -226,12 +228,13 @@ def _once(
 
 
 def _note(settings: Settings, assignment: Assignment, facts: dict[str, Any], **values: Any) -> None:
-    """Add facts to the episode's evidence, and change its columns."""
+    """Add facts to the episode's evidence and change its columns, while it is this run's."""
     if assignment.key is None:
         return
     log = PredictionLog(settings.log_url)
     evidence = (log.episode(assignment.key) or {}).get("evidence") or {}
-    log.update_episode(assignment.key, evidence=evidence | facts, **values)
+    owner = assignment.flow_run
+    log.update_episode(assignment.key, if_run=owner, evidence=evidence | facts, **values)
 
 
 def require_labelled(settings: Settings, assignment: Assignment, minimum: int) -> int:

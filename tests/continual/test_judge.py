@@ -18,8 +18,7 @@ from mammo.continual.fit import TrainedRelease, labelled_index
 from mammo.continual.golden_set import UNSEEN, account_of, read_golden_set
 from mammo.continual.infrastructure import infrastructure_checks
 from mammo.continual.judge import earlier_champions, judge_candidates
-from mammo.continual.judged_scores import periods_of
-from mammo.continual.judged_scores import JudgedScores
+from mammo.continual.judged_scores import JudgedScores, periods_of
 from mammo.continual.split import known_parts
 from mammo.continual.trace import IMAGES
 from mammo.data.index import write_index

@@ -167,6 +167,26 @@ def test_episode_is_claimed_by_one_run_only(moved: Settings, trained: TrainedRel
     assert (episode["status"], episode["started_by"]) == ("acting", "AUTOMATION:a")
 
 
+def test_a_run_taken_for_dead_does_not_close_its_successors_episode(
+    moved: Settings, trained: TrainedRelease
+) -> None:
+    pointer = {"release_id": trained.release.id, "bento_tag": "t", "release_dir": "d"}
+    write_pointer(moved.pointer_path, pointer | {"previous": None, "changed_at": "now"})
+    log = PredictionLog(moved.log_url).create()
+    log.open_episode("k", stratum="s", cause="concept", action="retrain", release_id="r-1")
+    first = claim(moved, "k", "run-1", "AUTOMATION:a")
+    log.update_episode("k", status="open")  # the reconciler took the run for dead
+    second = claim(moved, "k", "run-2", "DEPLOYMENT")
+    assert first is not None and second is not None
+    close(moved, first, {"chosen": "r-first"})
+    episode = log.episode("k")
+    assert episode is not None and episode["status"] == "acting"
+    close(moved, second, {"chosen": "r-second"})
+    episode = log.episode("k")
+    assert episode is not None and episode["status"] == "closed"
+    assert episode["evidence"]["result"]["chosen"] == "r-second"
+
+
 @pytest.mark.parametrize(
     ("cause", "action"), [("acquisition", "recalibrate_and_retrain"), ("prevalence", "retrain")]
 )
