@@ -180,19 +180,12 @@ class Book:
     def study(self, key: str) -> Study:
         """Return a study by its key. Raises `StudyUnknown`."""
         with reading(self.path) as book:
-            line = book and book.execute(_LINES + "WHERE s.key = ?", (key,)).fetchone()
-            if book is None or line is None:
-                raise StudyUnknown(
-                    "No study of this key came in over DICOM; `mammo studies` lists those that did."
-                )
-            found = [book.execute(_OF_STUDY.format(table), (key,)) for table in _TABLES]
-            images, incidents, scorings = (one.fetchall() for one in found)
-        return Study(
-            _study_line(line),
-            tuple(map(_image_line, images)),
-            tuple(map(_incident_line, incidents)),
-            tuple(map(_scoring_line, scorings)),
-        )
+            found = None if book is None else _everything_of(book, key)
+        if found is None:
+            raise StudyUnknown(
+                "No study of this key came in over DICOM; `mammo studies` lists those that did."
+            )
+        return found
 
     def counts(self) -> dict[str, int]:
         """Return how many studies are in each state, and ``incident``: how many have one."""
@@ -208,6 +201,20 @@ class Book:
 
 _TABLES = ("images", "incidents", "scorings")
 _OF_STUDY = "SELECT rowid, * FROM {} WHERE study = ? ORDER BY rowid"
+
+
+def _everything_of(book: sqlite3.Connection, key: str) -> Study | None:
+    line = book.execute(_LINES + "WHERE s.key = ?", (key,)).fetchone()
+    if line is None:
+        return None
+    rows = [book.execute(_OF_STUDY.format(table), (key,)).fetchall() for table in _TABLES]
+    refused = json.loads(rows[2][-1]["refused"]) if rows[2] else {}
+    return Study(
+        _study_line(line),
+        tuple(_image_line(row, refused) for row in rows[0]),
+        tuple(map(_incident_line, rows[1])),
+        tuple(map(_scoring_line, rows[2])),
+    )
 
 
 def _escaped(search: str) -> str:
@@ -251,10 +258,13 @@ def _study_line(row: sqlite3.Row) -> StudyLine:
     )
 
 
-def _image_line(row: sqlite3.Row) -> ImageLine:
-    names = ("sop_class", "bytes", "source", "code")
+def _image_line(row: sqlite3.Row, refused: dict[str, str]) -> ImageLine:
+    names = ("sop_class", "bytes", "source")
     return ImageLine(
-        image=row["key"], received_at=_time(row["received_at"]), **{one: row[one] for one in names}
+        image=row["key"],
+        received_at=_time(row["received_at"]),
+        code=row["code"] or refused.get(row["key"]),
+        **{one: row[one] for one in names},
     )
 
 

@@ -10,9 +10,11 @@ the answers of the service.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Self
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another; each holds the file for milliseconds."""
@@ -63,18 +65,24 @@ CREATE TABLE IF NOT EXISTS scorings (
     version INTEGER NOT NULL,
     images_sha256 TEXT NOT NULL,
     images INTEGER NOT NULL,
+    last_image INTEGER NOT NULL,
     state TEXT NOT NULL,
     code TEXT,
     text TEXT NOT NULL DEFAULT '',
     answer TEXT,
+    refused TEXT NOT NULL DEFAULT '{}',
+    seed TEXT,
     scored_at REAL NOT NULL,
     PRIMARY KEY (study, version)
 );
 """
-"""``arrivals`` counts the images of a study as they came, ``version`` its scorings and
-``reported`` the last of them whose reports are in the outbox. ``images.code`` says why an
-image is not scored; ``incidents.file`` is set where the other bytes are kept. ``file`` is
-relative to the inbox."""
+"""``studies.arrivals`` counts the images of a study as they came, ``version`` its scorings,
+``reported`` is the last scoring whose reports are in the outbox. ``images.code`` says why an
+image is not scored. ``file`` is relative to the inbox, empty once the object was removed;
+of an incident, set where the other bytes are kept. ``scorings.images`` counts those sent to
+the service, ``last_image`` is the number of the study's last object at that time, ``refused``
+has the codes of images that the service refused, ``seed`` is that of the documents
+(`mammo.reports.ReportMaterial.seed`), which a later scoring's replace."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -121,3 +129,27 @@ def reading(path: Path) -> Iterator[sqlite3.Connection | None]:
         book.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
         known = book.execute("SELECT 1 FROM sqlite_master WHERE name = 'scorings'").fetchone()
         yield book if known else None
+
+
+class SharedBook:
+    """A connection to write, which several threads of a process use in turn."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock, self._book = threading.RLock(), connect(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._book.close()
+
+    @contextmanager
+    def _alone(self) -> Iterator[sqlite3.Connection]:
+        """Do a block as one transaction, with no other thread in between."""
+        with self._lock, transaction(self._book) as book:
+            yield book

@@ -54,7 +54,8 @@ class DicomFile:
     is the offset of the element Pixel Data (7FE0,0010) in it, None where there
     is none. ``cut_short`` is True when the last element is incomplete.
     ``media_class`` is Media Storage SOP Class UID (0002,0002); ``preamble`` is
-    False where the 128 bytes and the prefix DICM are missing.
+    False where the 128 bytes and the prefix DICM are missing. ``start`` is the offset
+    in the file at which its data set begins, behind the File Meta Information.
     """
 
     dataset: Dataset
@@ -66,6 +67,7 @@ class DicomFile:
     cut_short: bool
     media_class: str = ""
     preamble: bool = True
+    start: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,7 @@ def parse_file(data: bytes, max_bytes: int) -> DicomFile:
     first = find_start(data)
     meta, start = _read_meta(data, first)
     syntax = meta.text("TransferSyntaxUID") or _guess_syntax(data, start)
-    body = data
+    body, begins = data, start
     if syntax == DeflatedExplicitVRLittleEndian:
         body, start = inflate(memoryview(data)[start:], max_bytes), 0
     little = syntax != ExplicitVRBigEndian
@@ -103,7 +105,7 @@ def parse_file(data: bytes, max_bytes: int) -> DicomFile:
     pixel_start = end if has_pixels else None
     media_class, preamble = meta.text("MediaStorageSOPClassUID"), first == PREAMBLE_END
     return DicomFile(
-        dataset, syntax, little, implicit, body, pixel_start, cut, media_class, preamble
+        dataset, syntax, little, implicit, body, pixel_start, cut, media_class, preamble, begins
     )
 
 
