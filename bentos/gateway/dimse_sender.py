@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bentos.gateway.peer import Peer, PeerTls
 from bentos.gateway.sending_status import NO_CONTEXT, PeerAway, Result, result_of_status
+from mammo.dicom.deidentified_file import IMPLEMENTATION_NAME, IMPLEMENTATION_UID
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -121,6 +122,8 @@ def entity_of(peer: Peer, ae_title: str) -> AE:
     from pynetdicom import AE
 
     entity = AE(ae_title)
+    entity.implementation_class_uid = IMPLEMENTATION_UID
+    entity.implementation_version_name = IMPLEMENTATION_NAME
     entity.connection_timeout = entity.acse_timeout = peer.timeout_seconds
     entity.dimse_timeout = entity.network_timeout = peer.timeout_seconds
     return entity
