@@ -17,6 +17,8 @@ where the original ids are kept, they name them.
 from __future__ import annotations
 
 import errno
+import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,17 @@ class ResultStore(KeptFiles):
     def of_request(self, request_id: str) -> KeptResult:
         """Return the scoring of a request; ResultUnknown where it is not kept."""
         return self._read(self.request_path(request_id), request_id=request_id)
+
+    def answer(self, request_id: str | None) -> dict[str, Any]:
+        """Return what was answered to a request, without its pictures; empty where not kept."""
+        if request_id is None:
+            return {}
+        try:
+            with zipfile.ZipFile(self.request_path(request_id)) as archive:
+                told = json.loads(archive.read("result.json"))
+        except (OSError, zipfile.BadZipFile, KeyError, ValueError):
+            return {}
+        return dict(told["answer"]) if told["request"] == request_id else {}
 
     def _read(self, path: Path, **wanted: str) -> KeptResult:
         found = KeptResult.read(path)

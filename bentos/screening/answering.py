@@ -44,6 +44,8 @@ FILES_DIGEST = "files_sha256"
 LOCK_DIGITS = 3
 """Of a request's id: 4096 locks for all requests, made when needed."""
 LOOK_SECONDS = 0.02
+NO_FAILURES = (409, 503, 507)
+"""Of the key, or of the service and not of the exam: the caller sends it again."""
 _log = logging.getLogger("mammo.service")
 
 
@@ -52,7 +54,8 @@ class Order:
     """An exam to be scored: for whom, under which id, from which files, until when.
 
     ``repeatable`` says that the same id may come again; ``files_sha256`` is of
-    the contents (`asked.digest_files`), None where it may not.
+    the contents (`asked.digest_files`), None where it may not. ``study`` is the gateway's
+    name of it, where that sends it.
     """
 
     request_id: str
@@ -62,6 +65,7 @@ class Order:
     files_sha256: str | None
     patience: Patience
     repeatable: bool = False
+    study: str | None = None
 
     @property
     def names(self) -> list[str]:
@@ -107,10 +111,17 @@ class Answering:
                 return self._answer_anew(order)
             with self._alone(order):
                 return self.replay(order) or self._answer_anew(order)
-        except (DeadlineExceeded, RequestCancelled):
+        except DeadlineExceeded as error:
+            self._note_failure(order, error)
+            raise
+        except RequestCancelled:
             raise
         except MammoError as error:
             self._audit(order, None, None, error.code, error.http_status)
+            self._note_failure(order, error)
+            raise
+        except Exception:
+            self._note_failure(order, MammoError("The exam failed inside the service."))
             raise
 
     @contextmanager
@@ -138,6 +149,15 @@ class Answering:
         except LogUnavailable:
             return None  # what is scored meanwhile meets the same id when it is written
         return None if row is None else self._replayed(order, _from_log(row))
+
+    def _note_failure(self, order: Order, error: MammoError) -> None:
+        """Note a failure for the list of exams; of a study, the gateway's book tells it."""
+        if order.study or error.http_status in NO_FAILURES:
+            return
+        try:
+            self.durable.log.add_failed_request(order.request_id, error.code, error.message)
+        except MammoError as refusal:
+            _log.error("a failure is not in the list of exams: %s", refusal.code)
 
     def _answer_anew(self, order: Order) -> Answered:
         scored = self._trying.score(order)

@@ -28,6 +28,7 @@ from bentos.screening.running import live
 from bentos.screening.upload import BodyLimit
 from bentos.screening.viewer_routes import add_viewer
 from bentos.screening.work import Service
+from bentos.screening.worklist import add_worklist
 from mammo import INTENDED_USE, __version__
 from mammo.settings import Settings, read_settings
 
@@ -74,6 +75,7 @@ def create_app(
     add_errors(app, service.rollout, service.metrics)
     add_exams(app, service)
     add_images(app, service)
+    add_worklist(app, service)
     add_outcomes(app, service)
     add_operations(app, service)
     add_viewer(app)

@@ -8,6 +8,7 @@ and the score later (``respond-async``) and bound the wait (``wait=SECONDS``).
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from mammo.errors import HeaderInvalid, IdempotencyConflict
 KEY_HEADER, PREFER_HEADER = "idempotency-key", "prefer"
 MAX_KEY = 200
 ID_LENGTH = 32
+OF_STUDY = re.compile(r"gateway-(E-[0-9a-f]{16})-")
+"""How the gateway's keys begin (`bentos.gateway.ledger.StudyWork.key`)."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,15 @@ class Asked:
     """What was asked for.
 
     ``request_id`` is 32 hex digits, the same for the same caller and key;
-    ``repeatable`` says that there was a key. ``seconds`` bounds the wait.
+    ``repeatable`` says that there was a key. ``seconds`` bounds the wait. ``study`` is the
+    gateway's name of what it sends, which it lists itself.
     """
 
     request_id: str
     repeatable: bool
     later: bool
     seconds: float
+    study: str | None = None
 
     @classmethod
     def read(cls, headers: Headers, caller: str, exam_seconds: float) -> Asked:
@@ -45,6 +50,7 @@ class Asked:
             key is not None,
             "respond-async" in preferences,
             min(exam_seconds, _seconds(preferences.get("wait"), exam_seconds)),
+            found[1] if (found := OF_STUDY.match(key or "")) else None,
         )
 
 

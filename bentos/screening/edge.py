@@ -48,6 +48,11 @@ def add_errors(app: FastAPI, rollout: Rollout, metrics: Metrics) -> None:
 
     async def refuse_fields(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
+        if all(one["loc"][0] == "query" for one in error.errors()):
+            told = (f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+            return await refuse(
+                request, RequestError(f"The query is malformed: {'; '.join(told)}.")
+            )
         return await refuse(request, OutcomeInvalid(_describe(error.errors())))
 
     async def refuse_http(request: Request, error: Exception) -> Response:

@@ -117,7 +117,7 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
                 return await _accept(service, job, files)
             order = Order(
                 asked.request_id, caller.name, tuple(sorted(caller.roles)), files, digest or None,
-                Patience(asked.seconds), asked.repeatable,
+                Patience(asked.seconds), asked.repeatable, asked.study,
             )  # fmt: skip
             with service.admission.enter():
                 async with _watched(request, order.patience):

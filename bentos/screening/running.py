@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bentos.screening.access import warn_of_access
@@ -83,6 +84,8 @@ def _sweep(service: Service) -> None:
     service.results.sweep()
     service.keeper.sweep()
     service.jobs.sweep(service.settings.result_days)
+    days = timedelta(days=service.settings.result_days)
+    service.log.drop_failed_requests(datetime.now(UTC) - days)
 
 
 def _quieten_readers() -> None:

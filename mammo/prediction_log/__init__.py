@@ -10,6 +10,7 @@ Append-only SQL tables (SQLite in WAL mode by default, PostgreSQL by URL):
 - ``gates``        every look at the sealed golden set, what it spent and what came out
 - ``approvals``    a person's word on a release that the gate could not tell enough of
 - ``trial_failures``  exams that a release on trial could not score
+- ``failed_requests``  requests for a score that failed, for the list of past exams
 
 An answered prediction is durable: ``append_scoring`` returns after the commit has
 reached the disk, and `DurableLog` keeps it in a spool while the database cannot.

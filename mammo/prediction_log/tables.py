@@ -154,3 +154,14 @@ TRIAL_FAILURES = sa.Table(
     sa.Column("request_id", sa.String),
     sa.Column("at", UtcDateTime, nullable=False, index=True),
 )
+
+FAILED_REQUESTS = sa.Table(
+    "failed_requests",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True, autoincrement=True),
+    sa.Column("request_id", sa.String, nullable=False, index=True),
+    sa.Column("code", sa.String, nullable=False),
+    sa.Column("text", sa.String, nullable=False, default=""),
+    sa.Column("at", UtcDateTime, nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
