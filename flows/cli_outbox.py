@@ -72,7 +72,9 @@ def list_deliveries(
         show_rows(destinations, DESTINATION, "Destinations")
     stuck = sum(counts.get("stuck", 0) for counts in outbox.counts().values())
     if stuck:
-        say(f"{stuck} are stuck: mend the cause, then `mammo outbox retry --stuck`.")
+        say(
+            f"{stuck} {'is' if stuck == 1 else 'are'} stuck: mend the cause, then `mammo outbox retry --stuck`."
+        )
 
 
 @reported

@@ -45,7 +45,7 @@ def test_states_of_the_command_are_those_of_the_outbox() -> None:
 def test_the_list_says_what_is_stuck_and_why(outbox: Outbox) -> None:
     result = RUN.invoke(app, ["outbox", "list"])
     assert "DIMSE_A900" in result.output and "PEER_UNREACHABLE" in result.output
-    assert "1 are stuck: mend the cause, then `mammo outbox retry --stuck`" in result.output
+    assert "1 is stuck: mend the cause, then `mammo outbox retry --stuck`" in result.output
     (stuck,) = told("list", "--state", "stuck")["deliveries"]
     assert (stuck["number"], stuck["state"], stuck["attempts"]) == (1, "stuck", 1)
     assert told("list", "--study", "study-2")["deliveries"] == []
