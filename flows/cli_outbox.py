@@ -72,9 +72,8 @@ def list_deliveries(
         show_rows(destinations, DESTINATION, "Destinations")
     stuck = sum(counts.get("stuck", 0) for counts in outbox.counts().values())
     if stuck:
-        say(
-            f"{stuck} {'is' if stuck == 1 else 'are'} stuck: mend the cause, then `mammo outbox retry --stuck`."
-        )
+        verb = "is" if stuck == 1 else "are"
+        say(f"{stuck} {verb} stuck: mend the cause, then `mammo outbox retry --stuck`.")
 
 
 @reported
