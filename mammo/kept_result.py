@@ -133,14 +133,14 @@ class KeptResult:
         return draw_result(self)
 
     def report_dcm(self) -> bytes:
-        """Return a DICOM Comprehensive SR in the patient's study (:mod:`mammo.dicom_report`).
+        """Return a DICOM Comprehensive SR in the patient's study (:mod:`mammo.reports`).
 
         The same scoring gives the same SOP Instance UID. Raises ResultUnknown where the
         original's identity was not kept.
         """
-        from mammo.dicom_report import write_report
+        from mammo.reports import ReportMaterial, write_report
 
-        return write_report(self)
+        return write_report(ReportMaterial.of_kept(self))
 
 
 def unknown() -> ResultUnknown:

@@ -21,8 +21,14 @@ KEPT = (
     *("IssuerOfPatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID"),
     *("SeriesInstanceUID", "StudyID", "Rows", "Columns", "NumberOfFrames", "Modality"),
     *("FrameOfReferenceUID", "TransferSyntaxUID"),
+    *("ContentDate", "ContentTime", "PatientOrientation", "ImagerPixelSpacing", "PixelSpacing"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "PresentationLUTShape", "BitsStored"),
+    *("PixelRepresentation", "RescaleIntercept", "RescaleSlope", "RescaleType"),
+    *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction"),
+    *("ModalityLUTSequence", "VOILUTSequence"),
 )
-"""Attributes of Patient and General Study, and of which image it is (PS3.3 C.7.1.1, C.7.2.1)."""
+"""Attributes of Patient and General Study, of which image it is (PS3.3 C.7.1.1, C.7.2.1), and of
+how it is shown (C.7.6.3, C.11.1, C.11.2): a presentation state says that for its images."""
 
 
 def read_original_ids(data: bytes) -> dict[str, Any]:

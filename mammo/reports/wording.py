@@ -1,0 +1,57 @@
+"""The sentences in the documents: what a reader sees who does not follow codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mammo import INTENDED_USE
+from mammo.reports.codes import percent
+from mammo.reports.material import ReportMaterial
+
+SIDES = {"L": "Left breast", "R": "Right breast"}
+HOW_REGIONS = (
+    "Regions are peaks of the heat of the score; no detector. Certainty of Finding is the image's "
+    "calibrated probability times the region's part of the evidence: a rank, not a calibrated risk."
+)
+
+
+def tell_exam(material: ReportMaterial) -> str:
+    """Return what became of the exam, in sentences; codes stand in them as in the API."""
+    answer = material.answer
+    if answer is None:
+        return f"Not scored: {material.code}. {material.text} {INTENDED_USE}"
+    lines = [
+        f"Exam: {_score(answer)}; {answer['decision']} (a breast is recalled from "
+        f"{percent(answer['threshold'])} % on)."
+    ]
+    lines += [_tell_breast(breast) for breast in answer["breasts"]]
+    if reserves := answer.get("abstention"):
+        lines.append(f"Not to be relied on: {', '.join(reserves)}.")
+    if quality := answer.get("quality"):
+        lines.append(f"Quality: {', '.join(quality)}.")
+    if refused := answer.get("refused"):
+        codes = sorted(one["code"] for one in refused)
+        lines.append(f"Not scored, {len(refused)} of the files sent: {', '.join(codes)}.")
+    if not material.localised:
+        lines.append("This release does not tell where the score comes from: no regions.")
+    return " ".join([*lines, INTENDED_USE])
+
+
+def _tell_breast(breast: Mapping[str, Any]) -> str:
+    """Return score and decision of a breast."""
+    side = SIDES.get(breast["laterality"], "Breast of unknown side")
+    return f"{side}: {_score(breast)}; {'recall' if breast['recall'] else 'no recall'}."
+
+
+def tell_region(finding: Mapping[str, Any], number: int, of: int) -> str:
+    """Return what a region is, and which part of the image's evidence lies in it."""
+    share = round(100 * finding["share"])
+    return f"Region {number} of {of} in this image: {share} % of the evidence for the score."
+
+
+def _score(told: Mapping[str, Any]) -> str:
+    probability = told["score"] if "score" in told else told["probability"]
+    scale = told.get("scale")
+    tenth = "" if scale is None else f", tenth {scale} of 10 of the reference exams"
+    return f"probability of cancer {percent(probability)} %{tenth}"
