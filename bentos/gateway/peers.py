@@ -114,7 +114,7 @@ class PeersFile:
     def _stamp_now(self) -> tuple[int, ...]:
         try:
             found = self.path.stat()
-        except FileNotFoundError:
+        except OSError:
             return ()
         return (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode)
 

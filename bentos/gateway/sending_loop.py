@@ -8,7 +8,6 @@ One process sends for an installation: a lock that dies with its process sees to
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -63,40 +62,46 @@ class SendingLoop:
 
     def _run(self) -> None:
         """Hold the lock, and see that each destination has its thread."""
-        self._lock_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         while not self._over.is_set():
-            with locked(self._lock_path, wait=False) as mine:
-                if mine:
-                    self._supervise()
-                    return
-            _log.warning("another process sends the reports of this installation; waiting for it")
+            with _told("the outbox"):
+                self._lock_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                with locked(self._lock_path, wait=False) as mine:
+                    if mine:
+                        self._supervise()
+                        return
+                _log.warning("another process sends the reports of this home; waiting for it")
             self._over.wait(TROUBLE_SECONDS)
 
     def _supervise(self) -> None:
-        with contextlib.suppress(MammoError):
+        """Go on until it is over, whatever happens: the lock is held by this frame alone."""
+        with _told("the outbox"):
             self.outbox.sweep()
         while not self._over.is_set():
-            peers = self.outbox.peers()
-            for peer in peers.destinations():
-                if peer.name not in self._threads:
-                    thread = threading.Thread(
-                        target=self._serve, args=(peer.name,), name=f"to {peer.name}", daemon=True
-                    )
-                    self._threads[peer.name] = thread
-                    thread.start()
             with _told("the outbox"):
+                peers = self.outbox.peers()
+                for peer in peers.destinations():
+                    self._start(peer.name)
                 set_aside_unknown(self.outbox, {one.name for one in peers.peers})
             self._over.wait(LOOK_SECONDS)
         for one in self._threads.values():  # the lock is theirs, too
             one.join()
 
+    def _start(self, name: str) -> None:
+        if name not in self._threads:
+            thread = threading.Thread(
+                target=self._serve, args=(name,), name=f"to {name}", daemon=True
+            )
+            thread.start()
+            self._threads[name] = thread
+
     def _serve(self, name: str) -> None:
         """Send to one destination; what it is, is read anew for each step."""
         attempts = Attempts(self.outbox, name)
         while not self._over.is_set():
-            pause, peer = TROUBLE_SECONDS, self.outbox.peers().find(name)
-            if peer is not None:
-                with _told(name):
+            pause = TROUBLE_SECONDS
+            with _told(name):
+                peer = self.outbox.peers().find(name)
+                if peer is not None:
                     pause = self._pause_after(self._step(attempts, peer))
             with self.outbox.changed:
                 if not self._over.is_set():
