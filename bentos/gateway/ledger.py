@@ -110,11 +110,17 @@ class Ledger(SharedBook):
             if row is None:
                 return None
             book.execute("UPDATE studies SET state = 'scoring' WHERE key = ?", (row["key"],))
-            numbers = [row[name] for name in ("arrivals", "version", "tries")]
             (last,) = book.execute(
                 "SELECT coalesce(max(number), 0) FROM images WHERE study = ?", (row["key"],)
             ).fetchone()
-            return StudyWork(row["key"], *numbers, last, _images(book, row["key"], last))
+            return StudyWork(
+                study=row["key"],
+                arrivals=row["arrivals"],
+                version=row["version"],
+                tries=row["tries"],
+                last_image=last,
+                images=_images(book, row["key"], last),
+            )
 
     def put_back(self, work: StudyWork, code: str, text: str, next_try_at: float) -> None:
         """Let a study wait until ``next_try_at``: the service was away, not the study wrong."""

@@ -96,18 +96,15 @@ class Receiver:
         self._server = BoundedServer(
             entity,
             (settings.host, settings.dicom_port),
-            settings.dicom_ae_title,
-            entity.supported_contexts,
-            None,
-            evt_handlers=[
+            [
                 (evt.EVT_REQUESTED, self._admit),
                 (evt.EVT_C_STORE, self._store),
                 (evt.EVT_C_ECHO, _echo),
                 (evt.EVT_CONN_CLOSE, self._closed),
             ],
-            tls=self._tls,
-            idle_seconds=settings.dicom_idle_seconds,
-            most_bytes=settings.dicom_max_mb * MB,
+            self._tls,
+            settings.dicom_idle_seconds,
+            settings.dicom_max_mb * MB,
         )
         entity._servers.append(self._server)
         self._thread = threading.Thread(

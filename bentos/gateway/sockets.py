@@ -12,6 +12,7 @@ import ssl
 import time
 from typing import Any, cast
 
+from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
@@ -94,15 +95,23 @@ class BoundedServer(ThreadedAssociationServer):
 
     def __init__(
         self,
-        *arguments: Any,
+        entity: AE,
+        address: tuple[str, int],
+        handlers: list[Any],
         tls: ssl.SSLContext | None,
         idle_seconds: float,
         most_bytes: int,
-        **more: Any,
     ) -> None:
         self.tls, self.idle_seconds = tls, idle_seconds
         self.most_bytes = most_bytes + SLACK_BYTES
-        super().__init__(*arguments, request_handler=BoundedHandler, **more)
+        super().__init__(
+            entity,
+            address,
+            entity.ae_title,
+            entity.supported_contexts,
+            evt_handlers=handlers,
+            request_handler=BoundedHandler,
+        )
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Refuse connections beyond those that may negotiate, which get a rejection."""
