@@ -15,7 +15,7 @@ import errno
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -50,6 +50,11 @@ class KeptImages:
             ) from error
         return cls(path, told["request"], told["exam"], tuple(told["images"]))
 
+    @property
+    def ids(self) -> set[str]:
+        """Return the ids of the images."""
+        return {one["image_id"] for one in self.facts}
+
     def image(self, image_id: str) -> Viewable:
         """Return one image with its pixels. Raises ResultUnknown."""
         facts = next((one for one in self.facts if one["image_id"] == image_id), None)
@@ -67,6 +72,9 @@ class ImageStore(KeptFiles):
 
     def keep(self, request_id: str, exam_id: str, images: Sequence[Viewable]) -> None:
         """Keep the images of a request; the same request again replaces them.
+
+        An exam that is scored again has its images once: those of the request before go
+        where the new ones are all of them and more.
 
         Raises
         ------
@@ -86,8 +94,11 @@ class ImageStore(KeptFiles):
                 for one in images:
                     archive.writestr(f"{one.image_id}.gz", one.pixels_gz)
 
+        before = self._before(request_id, exam_id)
         try:
             self.put(request_id, exam_id, write)
+            if before is not None and before.ids <= {one.image_id for one in images}:
+                before.path.unlink(missing_ok=True)
         except OSError as error:
             if error.errno in FULL:
                 raise DiskFull(
@@ -97,6 +108,15 @@ class ImageStore(KeptFiles):
             raise StoreReadOnly(
                 f"The folder of the images cannot be written ({error.strerror})."
             ) from error
+
+    def _before(self, request_id: str, exam_id: str) -> KeptImages | None:
+        """Return what is kept of the exam's request before this one."""
+        try:
+            found = self.latest(exam_id)
+        except ResultUnknown:
+            return None
+        path = self.request_path(found.request_id)
+        return None if found.request_id == request_id else replace(found, path=path)
 
     def has(self, request_id: str | None) -> bool:
         """True while the images of a request are kept."""

@@ -2,7 +2,7 @@
 
 An answer hands its files over and goes. They are written to the disk as they are
 (`mammo.waiting_images`), so that no kill loses them, and made into what a viewer needs
-(`mammo.viewable`) in one process of low priority that may die.
+(`mammo.viewable`) in one process of lower priority that may die.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 
-from bentos.screening.shadow import NICENESS, step_back
 from mammo.errors import MammoError, ReadError
 from mammo.kept_images import ImageStore
 from mammo.killable import KillablePool
@@ -27,6 +25,9 @@ from mammo.waiting_images import WaitingExam, WaitingImages
 LOOK_SECONDS = 5.0
 """How often an idle worker looks for exams that a dead one has left."""
 CLOSE_SECONDS = 10.0
+NICENESS = 5
+"""Of the process that makes images: a reader waits for them, and a caller for answers more.
+The thread keeps its priority: one that is put off while it holds Python's lock stops all."""
 PRELOAD = ("mammo.viewable",)
 _log = logging.getLogger("mammo.service")
 
@@ -42,8 +43,12 @@ class _Offered:
         return sum(len(one) for one in self.files)
 
 
+class _Stopped(Exception):
+    """The worker ends; what waits stays."""
+
+
 class ImageKeeper:
-    """One thread of low priority; see the module.
+    """One thread, and one process of lower priority; see the module.
 
     Parameters
     ----------
@@ -66,6 +71,7 @@ class ImageKeeper:
         self._lock, self._woken = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
         self._pool: KillablePool | None = None
+        self._task: Future[Viewable] | None = None
         self._closed = False
 
     @property
@@ -106,6 +112,8 @@ class ImageKeeper:
         """Write what was handed over to the disk, and stop; another start goes on with it."""
         self._closed = True
         self._woken.set()
+        if self._pool is not None and self._task is not None:
+            self._pool.abandon(self._task)
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
         if self._pool is not None:
@@ -117,7 +125,6 @@ class ImageKeeper:
         self.waiting.sweep()
 
     def _run(self) -> None:
-        step_back()
         while not self._closed:
             self._woken.clear()
             try:
@@ -150,28 +157,39 @@ class ImageKeeper:
                 return False
             try:
                 images = self._make(exam)
-                if images and not self._closed:
+                if images:
                     self.store.keep(exam.request_id, exam.exam_id, images)
+            except _Stopped:  # the next start goes on with it
+                return False
             except MammoError as error:
                 self._lose(error.code)
-            finally:
-                if not self._closed:  # else the next start goes on with it
-                    exam.remove()
+            except Exception as error:  # noqa: BLE001 - it must not come again for ever
+                self._lose(type(error).__name__)
+            exam.remove()
         return True
 
     def _make(self, exam: WaitingExam) -> list[Viewable]:
         """Return the images of an exam; files that are none were refused with the answer."""
-        key, most = self.settings.pseudonym_key(), self.settings.max_file_mb * 2**20
-        if self._pool is None:
-            self._pool = KillablePool(1, read_limits(self.settings), PRELOAD)
         found: dict[str, Viewable] = {}
         for data in exam.files():
-            task: Future[Viewable] = self._pool.submit(make_viewable, data, key, most, NICENESS)
-            with suppress(ReadError):
-                image = task.result()
+            image = self._make_one(data)
+            if image is not None:
                 found.setdefault(image.image_id, image)
             self._write_down()
         return list(found.values())
+
+    def _make_one(self, data: bytes) -> Viewable | None:
+        key, most = self.settings.pseudonym_key(), self.settings.max_file_mb * 2**20
+        if self._pool is None:
+            self._pool = KillablePool(1, read_limits(self.settings), PRELOAD)
+        if not self._closed:
+            self._task = self._pool.submit(make_viewable, data, key, most, NICENESS)
+            try:
+                return self._task.result()
+            except (ReadError, CancelledError):
+                if not self._closed:
+                    return None
+        raise _Stopped
 
     def _lose(self, why: str) -> None:
         self._count_lost(1)
