@@ -19,8 +19,10 @@ from flows.cli_export import add_export_command
 from flows.cli_model import add_model_commands
 from flows.cli_models import add_models_command
 from flows.cli_outbox import add_outbox_commands
+from flows.cli_report import add_report_command
 from flows.cli_shortcuts import add_shortcuts_command
 from flows.cli_stack import add_stack_commands
+from flows.cli_studies import add_studies_command
 from flows.cli_token import add_token_commands
 
 app = typer.Typer(
@@ -48,6 +50,8 @@ add_audit_commands(app)
 add_episode_commands(app)
 add_changes_commands(app)
 add_outbox_commands(app)
+add_report_command(app)
+add_studies_command(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -19,8 +19,8 @@ class Arrival:
     """An object: its place in the book and the Part 10 file that is kept.
 
     ``sha256`` is of the data set without the File Meta Information, which each sender
-    writes anew. ``code`` says why it is not scored; ``sop_class`` and ``sop_instance``
-    are the object's own, for the sender's answer alone.
+    writes anew. ``code`` says why it is not scored; ``sop_class``, ``sop_instance``
+    and ``study_uid`` are the object's own, for the sender's answer alone.
     """
 
     study: str
@@ -31,6 +31,7 @@ class Arrival:
     code: str | None
     data: bytes = field(repr=False)
     sop_instance: str = field(repr=False)
+    study_uid: str = field(repr=False)
 
     @classmethod
     def read(cls, data: bytes, key: bytes, max_bytes: int) -> Arrival:
@@ -55,6 +56,7 @@ class Arrival:
             code=_code_of(sop_class, file),
             data=data,
             sop_instance=sop_instance,
+            study_uid=tags.text("StudyInstanceUID"),
         )
 
     @property

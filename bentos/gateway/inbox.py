@@ -72,11 +72,18 @@ class Inbox:
         """Remove half-written files of killed writers."""
         sweep_drafts(self.folder)
 
-    def take(self, data: bytes, source: str, expected: tuple[str, str] | None = None) -> Taken:
+    def take(
+        self,
+        data: bytes,
+        source: str,
+        expected: tuple[str, str] | None = None,
+        study_uid: str | None = None,
+    ) -> Taken:
         """Keep a Part 10 file, of ``source`` (an AE title, or ``stow``).
 
-        ``expected`` are SOP class and instance UID as the sender's command named them.
-        Never raises for what a sender or a full disk can cause.
+        ``expected`` are SOP class and instance UID as the sender's command named them,
+        ``study_uid`` is the study that it is to be of. Never raises for what a sender or a
+        full disk can cause.
         """
         try:
             arrival = self._read(data, source)
@@ -85,6 +92,9 @@ class Inbox:
         if expected is not None and expected != (arrival.sop_class, arrival.sop_instance):
             text = "SOP class or instance of the data set are not those of the command."
             return self._refused(arrival, "IDENTITY_MISMATCH", text, source)
+        if study_uid is not None and study_uid != arrival.study_uid:
+            text = "The object is of another study than the one that it was sent to."
+            return self._refused(arrival, "STUDY_MISMATCH", text, source)
         try:
             return self._keep(arrival, source)
         except (DiskFull, StoreReadOnly) as error:

@@ -23,8 +23,11 @@ from bentos.screening.exams import EXAMS, add_exams
 from bentos.screening.image_routes import add_images
 from bentos.screening.operations import add_operations
 from bentos.screening.outcomes import add_outcomes
+from bentos.screening.report_routes import add_reports
 from bentos.screening.rollout import Load
 from bentos.screening.running import live
+from bentos.screening.stow_routes import add_stow
+from bentos.screening.study_routes import add_studies
 from bentos.screening.upload import BodyLimit
 from bentos.screening.viewer_routes import add_viewer
 from bentos.screening.work import Service
@@ -74,8 +77,11 @@ def create_app(
     app.state.service = service
     add_errors(app, service.rollout, service.metrics)
     add_exams(app, service)
+    add_reports(app, service)
     add_images(app, service)
     add_worklist(app, service)
+    add_studies(app, service)
+    add_stow(app, service)
     add_outcomes(app, service)
     add_operations(app, service)
     add_viewer(app)

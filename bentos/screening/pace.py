@@ -34,9 +34,10 @@ class BodyLimit:
         max_request_mb: int,
         idle_seconds: float = IDLE_SECONDS,
         least_kb_per_second: float = LEAST_KB_PER_SECOND,
+        stow_path: str = "/dicom-web/studies",
     ) -> None:
         self._app = app
-        self._exams_path = exams_path
+        self._exams_path, self._stow_path = exams_path, stow_path
         self._max_request_mb = max_request_mb
         self._idle_seconds = idle_seconds
         self._least_kb_per_second = least_kb_per_second
@@ -46,7 +47,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = (self._max_request_mb if scope["path"] == self._exams_path else JSON_LIMIT_MB) * MB
+        path: str = scope["path"]
+        images = path == self._exams_path or f"{path}/".startswith(f"{self._stow_path}/")
+        limit = (self._max_request_mb if images else JSON_LIMIT_MB) * MB
         body = _Body(receive, limit, self._idle_seconds, self._least_kb_per_second)
         body.state(dict(scope["headers"]).get(b"content-length", b""))
 

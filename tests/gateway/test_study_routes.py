@@ -1,0 +1,188 @@
+"""Studies by HTTP and at the command line, and images by STOW-RS into the same inbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from typer.testing import CliRunner
+
+from bentos.gateway import inbox as inbox_module
+from bentos.gateway.book import Book
+from bentos.gateway.inbox import Inbox
+from bentos.screening.app import create_app
+from mammo.settings import Settings
+from mammo.tokens import TokenStore
+from tests.bentos.conftest import load_fake, open_client, point_to
+from tests.gateway.images import OTHERS, PATIENT, STUDY, image, make_home
+
+TYPE = 'multipart/related; type="application/dicom"; boundary=mammo'
+FAILED, STORED, OTHER = "00081198", "00081199", "0008119A"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return make_home(tmp_path, image_days=0, max_request_mb=4, dicom_max_mb=2)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    point_to(settings, "r-1")
+    with open_client(create_app(settings, load=load_fake)) as client:
+        yield client
+
+
+def related(files: Sequence[bytes], kind: str = "application/dicom") -> bytes:
+    parts = [
+        b"--mammo\r\nContent-Type: " + kind.encode() + b"\r\n\r\n" + one + b"\r\n" for one in files
+    ]
+    return b"".join([*parts, b"--mammo--\r\n"])
+
+
+def stow(client: TestClient, files: Sequence[bytes], study: str = "") -> Any:
+    return client.post(
+        f"/dicom-web/studies{study}", content=related(files), headers={"content-type": TYPE}
+    )
+
+
+def sequence(answer: Any, tag: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = answer.json().get(tag, {}).get("Value", [])
+    return found
+
+
+def test_no_gateway_ever_is_no_study(client: TestClient) -> None:
+    answer = client.get("/v1/studies").json()
+    assert (answer["studies"], answer["next"], answer["counts"]["failed"]) == ([], None, 0)
+    refused = client.get("/v1/studies/E-0000000000000000")
+    assert (refused.status_code, refused.json()["code"]) == (404, "STUDY_UNKNOWN")
+
+
+def test_stow_stores_what_c_store_knows_again(client: TestClient, settings: Settings) -> None:
+    files = [image(number) for number in (1, 2, 3, 4)]
+    answer = stow(client, files)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/dicom+json")
+    uids = [one["00081155"]["Value"][0] for one in sequence(answer, STORED)]
+    assert uids == [f"{STUDY}.{number}" for number in (1, 2, 3, 4)]
+    inbox = Inbox(settings)
+    assert [inbox.take(one, "SENDER").status for one in files] == ["known"] * 4
+    inbox.close()
+    (line,) = client.get("/v1/studies").json()["studies"]
+    assert (line["state"], line["images"], line["incident"]) == ("receiving", 4, False)
+
+
+@pytest.mark.parametrize(
+    ("files", "study", "status", "counts"),
+    [
+        ([image(), image()], "", 200, (2, 0, 0)),
+        ([image(), image(BitsStored=11)], "", 202, (2, 0, 0)),
+        ([image(1), b"no DICOM"], "", 202, (1, 0, 1)),
+        ([b"no DICOM"], "", 409, (0, 0, 1)),
+        ([image(sop_class=OTHERS["CT"][0])], "", 200, (1, 0, 0)),
+        ([image(1), image(2)], f"/{STUDY}", 200, (2, 0, 0)),
+        ([image(1), image(2, study=f"{STUDY}.7")], f"/{STUDY}", 202, (1, 1, 0)),
+        ([image(1)], "/1.2.3", 409, (0, 1, 0)),
+    ],
+    ids=["twice", "other bytes", "one is no DICOM", "none is DICOM", "CT", "of the study",
+         "one of another study", "of another study"],
+)  # fmt: skip
+def test_each_object_of_a_request_gets_its_answer(
+    files: list[bytes], study: str, status: int, counts: tuple[int, ...], client: TestClient
+) -> None:
+    answer = stow(client, files, study)
+    found = tuple(len(sequence(answer, tag)) for tag in (STORED, FAILED, OTHER))
+    assert (answer.status_code, found) == (status, counts)
+
+
+def test_reasons_are_those_of_the_standard(client: TestClient) -> None:
+    answer = stow(client, [image(), image(BitsStored=11), b"no", image(2, study=f"{STUDY}.7")],
+                  f"/{STUDY}")  # fmt: skip
+    reasons = [
+        one.get("00081196", one.get("00081197", {})).get("Value", [0])[0]
+        for tag in (STORED, FAILED, OTHER)
+        for one in sequence(answer, tag)
+    ]
+    assert reasons == [0, 0xB006, 0xA900, 0xC000]
+
+
+def test_a_full_disk_is_507(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "no space")
+
+    monkeypatch.setattr(inbox_module, "write_file", refuse)
+    answer = stow(client, [image()])
+    reason = sequence(answer, FAILED)[0]["00081197"]["Value"]
+    assert (answer.status_code, reason) == (507, [0xA700])
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status", "code"),
+    [
+        (related([image()]), "multipart/form-data; boundary=mammo", 415, "UNSUPPORTED_BODY"),
+        (image(), "application/dicom", 415, "UNSUPPORTED_BODY"),
+        (related([b"{}"], "application/dicom+json"), TYPE, 415, "UNSUPPORTED_BODY"),
+        (related([]), TYPE, 400, "EMPTY_REQUEST"),
+        (related([image()])[:-20], TYPE, 400, "BODY_INCOMPLETE"),
+        (related([image()]), 'multipart/related; type="application/dicom"', 400, "BAD_REQUEST"),
+        (related([image() + b"\0" * 3 * 2**20]), TYPE, 413, "TOO_LARGE"),
+        (related([image() + b"\0" * 2**20] * 5), TYPE, 413, "TOO_LARGE"),
+    ],
+    ids=["form", "bare", "metadata", "empty", "cut", "no boundary", "file too large", "too large"],
+)
+def test_bodies_that_are_not_taken(
+    content: bytes, kind: str, status: int, code: str, client: TestClient, settings: Settings
+) -> None:
+    answer = client.post("/dicom-web/studies", content=content, headers={"content-type": kind})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert Book(settings.gateway_book).studies().studies == ()
+
+
+def test_studies_are_paged_filtered_and_name_nobody(client: TestClient) -> None:
+    for place in range(5):
+        stow(client, [image(study=f"{STUDY}.{place}00")])
+    stow(client, [image(study=f"{STUDY}.000", BitsStored=11)])
+    first = client.get("/v1/studies?limit=2").json()
+    second = client.get(f"/v1/studies?limit=3&before={first['next']}").json()
+    keys = [one["study"] for one in (*first["studies"], *second["studies"])]
+    assert (len(set(keys)), second["next"]) == (5, None)
+    only = client.get("/v1/studies?incident=true").json()["studies"]
+    assert [one["study"] for one in only] == keys[-1:]
+    assert client.get(f"/v1/studies?search={keys[2][3:9]}").json()["studies"][0]["study"] == keys[2]
+    assert client.get("/v1/studies?state=failed").json()["studies"] == []
+    assert client.get("/v1/studies?state=other").status_code == 400
+    whole = client.get(f"/v1/studies/{keys[-1]}")
+    assert whole.json()["incidents"][0]["code"] == "SAME_UID_OTHER_BYTES"
+    assert not [one for one in (STUDY, PATIENT, "secret-id") if one in whole.text]
+
+
+def test_roles(settings: Settings) -> None:
+    tokens = TokenStore(settings.tokens_path)
+    may = {name: tokens.add(name, [name]) for name in ("read", "predict")}
+    with open_client(create_app(settings, load=load_fake)) as client:
+        for name, token in may.items():
+            client.headers["authorization"] = f"Bearer {token}"
+            found = (stow(client, [image()]).status_code, client.get("/v1/studies").status_code)
+            assert found == ((403, 200) if name == "read" else (200, 403))
+
+
+def test_the_command_shows_studies_and_one(
+    client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.cli import app
+
+    monkeypatch.setenv("MAMMO_HOME", str(settings.home))
+    stow(client, [image(), image(BitsStored=11)])
+    run = CliRunner().invoke
+    told = json.loads(run(app, ["studies", "--json"]).stdout)
+    (line,) = told["studies"]
+    assert (line["state"], line["incidents"], told["counts"]["incident"]) == ("receiving", 1, 1)
+    assert "receiving" in run(app, ["studies", "--incident"]).output
+    one = json.loads(run(app, ["studies", line["study"], "--json"]).stdout)
+    assert [each["code"] for each in one["incident_list"]] == ["SAME_UID_OTHER_BYTES"]
+    assert all(word in run(app, ["studies", line["study"]]).output for word in ("Images", "SAME_U"))
+    missing = run(app, ["studies", "E-0"])
+    assert missing.exit_code != 0
+    assert "STUDY_UNKNOWN" in missing.output
