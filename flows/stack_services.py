@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bentos.gateway.alive import is_alive
 from mammo.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,6 +107,14 @@ def list_services(settings: Settings) -> tuple[Service, ...]:
             settings.service_port,
             "MAMMO_SERVICE_PORT",
             f"{settings.service_url}/docs",
+        ),
+        Service(
+            "gateway",
+            "DICOM gateway",
+            _python("-m", "bentos.gateway"),
+            lambda started_at: is_alive(settings, started_at.timestamp()),
+            settings.dicom_port,
+            "MAMMO_DICOM_PORT",
         ),
         Service(
             "mlflow",

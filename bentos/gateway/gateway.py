@@ -11,9 +11,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Self
 
+from bentos.gateway.alive import BEAT_SECONDS, beat
 from bentos.gateway.inbox import Inbox
 from bentos.gateway.keeping import sweep_inbox
 from bentos.gateway.ledger import Ledger
@@ -28,14 +28,13 @@ from mammo.durable_lines import locked
 from mammo.errors import DiskFull, MammoError, StackRunning
 from mammo.settings import Settings
 
-BEAT_SECONDS, LONGEST_BEAT_SECONDS = 2.0, 15.0
 LOOK_SECONDS = 1.0
 """How often the book is looked at for what another process (STOW-RS) put into it."""
 FAULT_SECONDS = 30.0
 SWEEP_SECONDS = 3600.0
 SCORED_AT_ONCE = 2
 """Studies at the service at a time; its own queue bounds what they cost."""
-ALIVE, LOCK = "alive", "gateway.lock"
+LOCK = "gateway.lock"
 Loop = Callable[[float], bool]
 _log = logging.getLogger("mammo.gateway")
 
@@ -90,7 +89,7 @@ class Gateway:
             if dead or not self.receiver.is_alive:
                 _log.error("ended: %s", ", ".join(dead) or "the receiver")
                 raise SystemExit(1)
-            _beat(self.settings)
+            beat(self.settings)
 
     def stop(self, *_: object) -> None:
         """Let `run` end (also the handler of SIGTERM and SIGINT)."""
@@ -111,7 +110,7 @@ class Gateway:
         outbox = Outbox(settings, peers.current)
         enter(SendingLoop(outbox, settings.dicom_ae_title, settings.gateway_dir / "sending.lock"))
         self._run_loops(ledger, outbox)
-        _beat(settings)
+        beat(settings)
         _log.info(
             "%s listens on port %d%s; %d studies go on",
             settings.dicom_ae_title,
@@ -179,21 +178,3 @@ def _client(settings: Settings) -> Any:
 
     token = settings.token.get_secret_value() if settings.token else None
     return Screening(settings.service_url, token, settings.exam_seconds + 30.0, tries=2)
-
-
-def _beat(settings: Settings) -> None:
-    """Let the probe of `mammo up` see that the process lives."""
-    (settings.gateway_dir / ALIVE).touch(mode=0o600)
-
-
-def is_alive(settings: Settings, since: float = 0.0) -> bool:
-    """True when a gateway of this home has told within 15 s, and after ``since`` (Unix seconds)."""
-    path: Path = settings.gateway_dir / ALIVE
-    try:
-        told = path.stat().st_mtime
-    except FileNotFoundError:
-        return False
-    return told >= max(since, time.time() - LONGEST_BEAT_SECONDS)
-
-
-__all__ = ["Gateway", "is_alive"]

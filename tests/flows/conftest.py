@@ -9,7 +9,7 @@ import pytest
 
 from mammo.settings import Settings
 
-PORTS = ("prefect_port", "mlflow_port", "service_port", "reports_port")
+PORTS = ("prefect_port", "mlflow_port", "service_port", "reports_port", "dicom_port")
 
 
 def free_ports(count: int) -> list[int]:

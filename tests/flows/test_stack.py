@@ -17,6 +17,7 @@ VARIABLES = {
     "mlflow_port": "MAMMO_MLFLOW_PORT",
     "service_port": "MAMMO_SERVICE_PORT",
     "reports_port": "MAMMO_REPORTS_PORT",
+    "dicom_port": "MAMMO_DICOM_PORT",
 }
 
 

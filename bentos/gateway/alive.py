@@ -1,0 +1,24 @@
+"""How `mammo up` knows that the gateway is well: a file that it touches while all threads live."""
+
+from __future__ import annotations
+
+import time
+
+from mammo.settings import Settings
+
+BEAT_SECONDS, LONGEST_BEAT_SECONDS = 2.0, 15.0
+ALIVE = "alive"
+
+
+def beat(settings: Settings) -> None:
+    """Tell that the gateway of this home is well now."""
+    (settings.gateway_dir / ALIVE).touch(mode=0o600)
+
+
+def is_alive(settings: Settings, since: float = 0.0) -> bool:
+    """True when the gateway has told within 15 s, and not before ``since`` (Unix seconds)."""
+    try:
+        told = (settings.gateway_dir / ALIVE).stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return told >= max(since, time.time() - LONGEST_BEAT_SECONDS)
