@@ -163,7 +163,7 @@ def quiet_libraries() -> None:
     from pynetdicom import _config
 
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
-    for name in ("pynetdicom", "httpx", "httpcore"):
+    for name in ("pynetdicom", "httpx", "httpcore", "highdicom"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
