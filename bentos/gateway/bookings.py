@@ -97,9 +97,14 @@ def _touch_study(book: sqlite3.Connection, study: str, now: float, *, arrives: b
     )
     if arrives:
         book.execute(
-            "UPDATE studies SET arrivals = arrivals + 1, last_received_at = ?, tries = 0,"
-            " state = CASE state WHEN 'scoring' THEN 'scoring' ELSE 'receiving' END WHERE key = ?",
+            "UPDATE studies SET arrivals = arrivals + 1, last_received_at = ? WHERE key = ?",
             (now, study),
+        )
+        # what is scored just now is found out of date when that ends
+        book.execute(
+            "UPDATE studies SET state = 'receiving', code = NULL, text = '', tries = 0"
+            " WHERE key = ? AND state != 'scoring'",
+            (study,),
         )
 
 
