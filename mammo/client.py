@@ -137,12 +137,14 @@ class Screening:
         """Return the exam under its heat map, a PNG. Raises `ExamUnknown`, `ResultUnknown`."""
         return self._get_exam(exam, "/heatmap.png").content
 
-    def report(self, exam: str) -> bytes:
-        """Return the exam's DICOM structured report; it names the patient.
+    def report(self, exam: str, kind: str = "report") -> bytes:
+        """Return a DICOM document of the exam, for its own study; it names the patient.
 
-        Raises `ExamUnknown` and `ResultUnknown`.
+        ``kind`` is ``cad`` (Mammography CAD SR), ``report`` (TID 1500) or ``marks``
+        (presentation state). Of an exam that came in over DICOM and failed, the document
+        says so. Raises `ExamUnknown`, `ExamNotScored` and `ResultUnknown`.
         """
-        return self._get_exam(exam, "/report.dcm").content
+        return self._get_exam(exam, f"/{kind}.dcm").content
 
     def add_outcomes(self, outcomes: Sequence[OutcomeIn | Outcome]) -> OutcomesAnswer:
         """Tell what became of exams; what is known already changes nothing.

@@ -164,6 +164,11 @@ class ScoredExam(ExamAnswer):
 
     views: list[ViewAnswer]
     refused: list[RefusedFile] = Field(description="files left out; the rest was scored")
+    localised: bool | None = Field(
+        default=None,
+        description="false where the release does not tell where a score comes from: "
+        "then no findings mean nothing",
+    )
 
     @classmethod
     def of(cls, report: ExamReport, names: Sequence[str], **more: Any) -> ScoredExam:

@@ -35,6 +35,7 @@
     │   ├── NothingReadable         422  NOTHING_READABLE
     │   ├── ExamUnknown             404  EXAM_UNKNOWN
     │   ├── ResultUnknown           404  RESULT_UNKNOWN
+    │   ├── ExamNotScored           404  EXAM_NOT_SCORED
     │   ├── ImagesNotReady          503  IMAGES_NOT_READY
     │   ├── DeadlineExceeded        504  DEADLINE_EXCEEDED
     │   ├── RequestCancelled        499  CLIENT_GONE
@@ -375,6 +376,13 @@ class ResultUnknown(RequestError):
     """The pictures and findings of this scoring are not kept here, or not any more."""
 
     code = "RESULT_UNKNOWN"
+    http_status = 404
+
+
+class ExamNotScored(RequestError):
+    """The exam is known and has no score: it failed, or it is still on its way."""
+
+    code = "EXAM_NOT_SCORED"
     http_status = 404
 
 

@@ -65,7 +65,8 @@ class ExamReport:
     probability falls, 10 the highest; None with fewer than 50 of them
     (:mod:`mammo.scale`). ``abstention`` holds the codes for which the score should
     not be relied on (:mod:`mammo.abstention`); they are no part of ``quality``,
-    which is logged and watched for drift.
+    which is logged and watched for drift. ``localised`` is False where the release does
+    not tell where a score comes from: then no findings mean nothing.
     """
 
     exam_id: str
@@ -90,6 +91,7 @@ class ExamReport:
     abstention: tuple[str, ...] = ()
     data_version: str | None = None
     operating_point: OperatingPoint | None = None
+    localised: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the answer of the service; no embedding, no identity."""
@@ -112,6 +114,7 @@ class ExamReport:
             "refused": [asdict(one) for one in self.refused],
             "latency_ms": self.latency_ms,
             "scored_at": self.scored_at.isoformat(),
+            "localised": self.localised,
             "intended_use": INTENDED_USE,
         }
 

@@ -297,4 +297,5 @@ class Screener:
             abstention=abstention_codes(scores, refused, quality, foreign=foreign),
             data_version=self.release.data_version,
             operating_point=point,
+            localised=grid is not None,
         )

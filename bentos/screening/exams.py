@@ -1,4 +1,4 @@
-"""The routes of exams: score, look up, heat map, findings, report."""
+"""The routes of exams: score, look up, heat map, findings."""
 
 from __future__ import annotations
 
@@ -74,9 +74,6 @@ ACCEPTED: Responses = {
     202: {"model": schema.Job, "description": "Kept durably; the job's link tells more."}
 }
 PNG: Responses = {200: {"content": {"image/png": {}}, "description": "The views under their heat."}}
-DICOM: Responses = {
-    200: {"content": {"application/dicom": {}}, "description": "A structured report."}
-}
 
 
 def add_exams(app: FastAPI, service: Service) -> None:
@@ -218,18 +215,6 @@ def _add_results(app: FastAPI, service: Service) -> None:
     )
     async def get_findings(request: Request, exam: str) -> Any:
         return await told(request, exam, "findings", "findings")
-
-    @app.get(
-        f"{EXAMS}/{{exam}}/report.dcm",
-        tags=["exams"],
-        summary="The result as a DICOM structured report of the same study",
-        response_class=Response,
-        responses=DICOM | schema.problems(404, 503),
-    )
-    async def get_report(request: Request, exam: str) -> Response:
-        """Give the report; it names the patient, as every object of the study does."""
-        report = await told(request, exam, "report", "report_dcm")
-        return Response(report, media_type="application/dicom")
 
 
 def _add_jobs(app: FastAPI, service: Service) -> None:

@@ -35,12 +35,6 @@ DCM = codes.DCM
 ENGLISH = Code("en", "RFC5646", "English")
 OVERALL = Code("111234", "DCM", "Overall Impression / Recommendation Analysis")
 """As in PS3.16 D; the dictionary that comes with pydicom has an invisible space in it."""
-STATUS = {
-    Status.SCORED: DCM.Succeeded,
-    Status.PARTLY: DCM.PartiallySucceeded,
-    Status.FAILED: DCM.Failed,
-    Status.NOT_TRIED: DCM.NotAttempted,
-}
 
 
 def build_tree(material: ReportMaterial, images: Sequence[Dataset]) -> Dataset:
@@ -65,7 +59,7 @@ def _detections(material: ReportMaterial) -> Dataset:
         return code(DCM.SummaryOfDetections, DCM.NotAttempted, CONTAINS)
     return code(
         DCM.SummaryOfDetections,
-        STATUS[material.status],
+        _status(material),
         CONTAINS,
         _performed(
             material,
@@ -79,7 +73,7 @@ def _analyses(material: ReportMaterial) -> Dataset:
     """Return the Summary of Analyses: the score of the exam is one of all its images."""
     return code(
         DCM.SummaryOfAnalyses,
-        STATUS[material.status],
+        _status(material),
         CONTAINS,
         _performed(
             material,
@@ -87,6 +81,15 @@ def _analyses(material: ReportMaterial) -> Dataset:
             (DCM.AnalysisPerformed, OVERALL),
         ),
     )
+
+
+def _status(material: ReportMaterial) -> Code:
+    """Return the status of the algorithms (CID 6042): a view that nobody took is no failure."""
+    if material.status is Status.NOT_TRIED:
+        return DCM.NotAttempted
+    if material.answer is None:
+        return DCM.Failed
+    return DCM.PartiallySucceeded if material.refused else DCM.Succeeded
 
 
 def _performed(

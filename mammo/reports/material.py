@@ -136,18 +136,20 @@ class ReportMaterial:
     def replacing(self, earlier: Self | str | None) -> Self:
         """Return the same material, whose documents name those of ``earlier`` (or its `seed`)."""
         seed = earlier.seed if isinstance(earlier, ReportMaterial) else earlier
-        return replace(self, replaces=None if seed == self.seed else seed)
+        own = replace(self, replaces=None)
+        return own if seed == own.seed else replace(own, replaces=seed)
 
     @property
     def seed(self) -> str:
-        """What UIDs follow from: the request, its release, and of which images it tells.
+        """What UIDs follow from: request, release, images, and the document that is replaced.
 
         It names nobody, and may be kept to be given to `replacing` later.
         """
         uids = sorted(str(_value(one, SOP_UID)) for one in self.images)
-        images = hashlib.sha256("|".join(uids).encode()).hexdigest()[:32]
+        about = "|".join([*uids, self.status, self.replaces or ""])
+        images = hashlib.sha256(about.encode()).hexdigest()[:32]
         if self.answer is None:
-            return f"{self.status}|{self.code}|{images}"
+            return f"{self.code}|{images}"
         request = self.answer.get("request") or f"{self.answer['exam']} {self.answer['scored_at']}"
         return f"{request}|{self.answer['release']}|{images}"
 
@@ -171,7 +173,9 @@ class ReportMaterial:
 
 
 def _status_of(answer: Mapping[str, Any]) -> Status:
-    return Status.PARTLY if answer.get("refused") else Status.SCORED
+    """Return scored, or partly where a file was refused or one of the four views is missing."""
+    partly = answer.get("refused") or "MISSING_VIEW" in (answer.get("quality") or ())
+    return Status.PARTLY if partly else Status.SCORED
 
 
 def _with_refused(
