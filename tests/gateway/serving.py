@@ -21,8 +21,8 @@ RELEASE = "r-20260301-aaaaaaaa"
 
 
 @contextmanager
-def served(settings: Settings) -> Iterator[Screening]:
-    """Serve the release of the home on a free port of this machine, and give a client of it."""
+def served(settings: Settings, port: int = 0) -> Iterator[Screening]:
+    """Serve the release of the home on a port of this machine, and give a client of it."""
     folder = settings.releases_dir / RELEASE
     if not folder.exists():
         write_release(settings.releases_dir, RELEASE)
@@ -31,7 +31,7 @@ def served(settings: Settings) -> Iterator[Screening]:
         {"release_id": RELEASE, "bento_tag": None, "release_dir": str(folder), "previous": None,
          "changed_at": "2026-03-01T09:00:00+00:00"},
     )  # fmt: skip
-    config = uvicorn.Config(create_app(settings), port=0, log_level="error", access_log=False)
+    config = uvicorn.Config(create_app(settings), port=port, log_level="error", access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

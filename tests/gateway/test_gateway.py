@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from pydicom import dcmread
 
@@ -18,7 +19,7 @@ from bentos.gateway.alive import is_alive
 from bentos.gateway.book import Book, Study
 from bentos.gateway.gateway import Gateway
 from bentos.gateway.ledger import Ledger
-from bentos.gateway.outbox import Outbox, Report
+from bentos.gateway.outbox import Report
 from bentos.gateway.reporting import Reporting
 from mammo.client import Screening
 from mammo.errors import MixedExams, StackRunning
@@ -207,7 +208,8 @@ def test_a_killed_gateway_has_what_it_acknowledged(tmp_path: Path) -> None:
                 cwd=Path(__file__).parents[2],
             )
         try:
-            wait_for(lambda: is_alive(settings, since=process_started(process)), 60)
+            began = psutil.Process(process.pid).create_time()
+            wait_for(lambda: is_alive(settings, since=began), 60)  # noqa: B023 - called at once
             assert send(settings.dicom_port, FOUR[: 2 * number]) == [0] * 2 * number
             wait_for(lambda: only(settings).line.code == "SERVICE_UNREACHABLE", 60)
         finally:
@@ -217,9 +219,3 @@ def test_a_killed_gateway_has_what_it_acknowledged(tmp_path: Path) -> None:
     assert (study.line.state, study.line.images, study.line.incidents) == ("waiting", 4, 0)
     told = log.read_text()
     assert not [one for one in (STUDY, PATIENT, "secret-id", str(tmp_path)) if one in told]
-
-
-def process_started(process: subprocess.Popen[bytes]) -> float:
-    import psutil
-
-    return psutil.Process(process.pid).create_time()
