@@ -73,7 +73,7 @@ def test_a_view_alone_on_the_pair_shows_every_pixel(
     told = page.request.get(f"{hospital[0]}/v1/exams/{exam}/images").json()["images"]
     rows = {f"{one['laterality']} {one['view']}": one["rows"] for one in told}
     page.keyboard.press("1")
-    page.wait_for_function("document.querySelectorAll('.tile').length === 1")
+    page.locator(".tile").nth(1).wait_for(state="detached")
     box = page.locator(".tile").bounding_box()
     assert box["height"] >= min(rows["R CC"], 0.9 * height)
 
