@@ -35,8 +35,8 @@ def _entry(of: Dataset, view: Mapping[str, Any]) -> Iterator[Dataset]:
         yield code(DCM.ImageLaterality, found, ACQUIRED)
     if position:
         yield code(DCM.ImageView, position, ACQUIRED)
-    oriented = list(of.get("PatientOrientation") or [])
-    if len(oriented) == 2 and all(oriented):
+    oriented = of.get("PatientOrientation") or ""
+    if not isinstance(oriented, str) and len(oriented) == 2 and all(oriented):  # not CBIS's "CC"
         yield text(DCM.PatientOrientationRow, str(oriented[0]), ACQUIRED)
         yield text(DCM.PatientOrientationColumn, str(oriented[1]), ACQUIRED)
     for keyword in ("StudyDate", "StudyTime", "ContentDate", "ContentTime"):

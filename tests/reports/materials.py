@@ -17,6 +17,7 @@ from tests.heat_release import KEY, load, one_exam, write_heat_release
 
 NAME, BORN = "Müller^Żaneta=山田^花子", "19610203"
 REFUSED = {"position": 5, "file": "5", "code": "NOT_MAMMOGRAPHY", "message": "A CT."}
+INVERTED = {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"}
 PATIENT = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyID",
     "StudyDate", "StudyTime", "AccessionNumber",
@@ -73,7 +74,7 @@ def every_state(original: list[Dataset], kept: KeptResult) -> dict[str, ReportMa
     """Return a name -> material of an exam that was scored, partly scored, not scored."""
     ids = original_ids_of([as_bytes(one) for one in original])
     with_ct = (*ids, *original_ids_of([make_ct(original[0])]))
-    inverted = [replace_look(one, PhotometricInterpretation="MONOCHROME1") for one in original]
+    inverted = [replace_look(one, **INVERTED) for one in original]
     answer: dict[str, Any] = dict(kept.answer)
     empty = answer | {"views": [view | {"findings": []} for view in answer["views"]]}
     recalled = answer | {

@@ -14,7 +14,7 @@ from mammo.errors import ResultUnknown
 from mammo.kept_result import KeptResult
 from mammo.reports import ReportMaterial, original_ids_of, write_cad
 from mammo.reports.kinds import ReportKind, uid_of
-from tests.reports.materials import NAME, as_bytes
+from tests.reports.materials import NAME, as_bytes, replace_look
 
 pytest.importorskip("highdicom", reason="highdicom comes with the extra serve")
 pytestmark = pytest.mark.slow
@@ -88,6 +88,19 @@ def test_every_image_is_in_the_library_and_in_the_evidence(
     assert sides == [{"L": "80248007", "R": "73056007"}[one.ImageLaterality] for one in original]
     failed = next(below(told, "111064", "111025", "111022"))
     assert [one.ReferencedContentItemIdentifier for one in _pointers(failed)] == [[1, 2, 5]]
+
+
+def test_what_is_no_orientation_is_not_told_as_one(
+    scored: KeptResult, original: list[Dataset]
+) -> None:
+    said = [["L", "F"], "CC", "", ["L", "F"]]  # CBIS-DDSM has the view there
+    images = [
+        replace_look(one, PatientOrientation=two) for one, two in zip(original, said, strict=True)
+    ]
+    files = original_ids_of([as_bytes(one) for one in images])
+    told = read(ReportMaterial.of_answer(scored.answer, files))
+    rows = [list(below(one, "111044")) for one in next(below(told, "111028")).ContentSequence]
+    assert [[one.TextValue for one in row] for row in rows] == [["L"], [], [], ["L"]]
 
 
 def _pointers(item: Dataset) -> list[Dataset]:

@@ -6,9 +6,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from mammo.reports import KINDS, ReportMaterial, write
+from tests.reports.materials import INVERTED, as_bytes, replace_look
 
 pytest.importorskip("highdicom", reason="highdicom comes with the extra serve")
 pytestmark = pytest.mark.slow
@@ -83,3 +87,23 @@ def test_dcmtk_prints_the_whole_tree(
     said = run("dsrdump", str(path))
     assert "Mammography CAD" in said and "Summary of Analyses" in said
     assert not [one for one in said.splitlines() if one.startswith(("E:", "F:"))], said
+
+
+@pytest.mark.skipif(shutil.which("dcmp2pgm") is None, reason="dcmtk is not installed")
+@pytest.mark.parametrize(("state", "look"), [("scored", {}), ("MONOCHROME1", INVERTED)])
+def test_dcmtk_shows_an_image_under_its_marks_as_without_them(
+    materials: dict[str, ReportMaterial],
+    original: list[Dataset],
+    state: str,
+    look: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    image, marks = tmp_path / "image.dcm", tmp_path / "marks.dcm"
+    image.write_bytes(as_bytes(replace_look(original[0], **look)))
+    marks.write_bytes(write("marks", materials[state]))
+    said = run("dcmp2pgm", "-v", "-p", str(marks), str(image), str(tmp_path / "marked.pgm"))
+    assert "no recall" in said and "type=polyline filled=no units=pixel" in said, said
+    run("dcm2pnm", "+Wi", "1", str(image), str(tmp_path / "plain.pgm"))
+    shown = [cv2.imread(str(tmp_path / f"{one}.pgm"), -1) for one in ("marked", "plain")]
+    assert shown[0].shape == (original[0].Rows, original[0].Columns)
+    np.testing.assert_array_equal(*shown)
