@@ -8,6 +8,7 @@ is taken over (a file is named by its content) or swept.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -18,11 +19,14 @@ from typing import Literal
 from bentos.gateway.arrival import Arrival
 from bentos.gateway.bookings import SAME_UID_OTHER_BYTES, Bookings
 from mammo.data.durable import storing, sweep_drafts, write_file
-from mammo.errors import DiskFull, ReadError, StoreReadOnly, TooLarge
+from mammo.errors import DiskFull, MammoError, ReadError, StoreReadOnly, TooLarge
 from mammo.folder_entries import sync_folder
 from mammo.settings import Settings
 
 MB = 2**20
+NO_ROOM = (DiskFull, StoreReadOnly, sqlite3.OperationalError)
+"""SQLite says of a quota, a failing disk and a lock that stays held that it cannot go on now."""
+BOOK_UNWRITABLE = "BOOK_UNWRITABLE"
 Status = Literal["stored", "known", "incident", "no room", "refused"]
 """New; the same bytes again; the same UID with other bytes, both kept; the disk is full or
 cannot be written, nothing kept; nothing kept, and another try would end the same."""
@@ -97,8 +101,8 @@ class Inbox:
             return self._refused(arrival, "STUDY_MISMATCH", text, source)
         try:
             return self._keep(arrival, source)
-        except (DiskFull, StoreReadOnly) as error:
-            return Taken("no room", error.code, "The disk is full or cannot be written.", arrival)
+        except NO_ROOM as error:
+            return _no_room(error, arrival)
 
     def _read(self, data: bytes, source: str) -> Arrival:
         return Arrival.read(data, self._key, self._max_bytes)
@@ -138,9 +142,14 @@ class Inbox:
         try:
             with storing(self.folder):
                 self._bookings.refuse(study, image, code, text, source, time.time())
-        except (DiskFull, StoreReadOnly) as error:
-            return Taken("no room", error.code, "The disk is full or cannot be written.", one)
+        except NO_ROOM as error:
+            return _no_room(error, one)
         return Taken("refused", code, text, one)
+
+
+def _no_room(error: Exception, one: Arrival | None) -> Taken:
+    code = error.code if isinstance(error, MammoError) else BOOK_UNWRITABLE
+    return Taken("no room", code, "The disk is full or cannot be written.", one)
 
 
 def _nothing() -> None:

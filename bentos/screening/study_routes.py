@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from bentos.gateway.book import MOST_STUDIES, Book, ImageLine, IncidentLine, ScoringLine, StudyLine
 from bentos.screening import schema
+from bentos.screening.gateway_metrics import GatewayCollector
 
 if TYPE_CHECKING:
     from bentos.screening.work import Service
@@ -42,7 +43,8 @@ class StudyAnswer(BaseModel):
 
 
 def add_studies(app: FastAPI, service: Service) -> None:
-    """Add the routes."""
+    """Add the routes, and what `/metrics` tells of the gateway."""
+    service.metrics.own.register(GatewayCollector(service.settings))
     book = Book(service.settings.gateway_book)
 
     @app.get(

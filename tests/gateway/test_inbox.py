@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import stat
 import threading
 from collections.abc import Iterator
@@ -136,6 +137,32 @@ def test_a_disk_that_refuses_is_no_success(
     monkeypatch.undo()
     assert inbox.take(image(), "SENDER").status == "stored", "the sender tried again"
     assert len(files_of(settings)) == 1
+
+
+def test_a_kernel_that_refuses_to_write_leaves_nothing_half(
+    inbox: Inbox, settings: Settings
+) -> None:
+    large = image(PixelData=b"\0" * 200_000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        assert inbox.take(large, "SENDER").status == "no room"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [one for one in (settings.gateway_dir / "inbox").rglob("*") if one.is_file()] == []
+    assert inbox.take(large, "SENDER").status == "stored"
+
+
+def test_a_book_that_cannot_grow_is_no_success(inbox: Inbox, settings: Settings) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, hard))
+    try:
+        assert inbox.take(image(), "SENDER").status == "no room"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert inbox.take(image(), "SENDER").status == "stored"
+    (line,) = Book(settings.gateway_book).studies().studies
+    assert line.images == 1
 
 
 def test_a_file_that_was_written_and_not_booked_is_taken_over(

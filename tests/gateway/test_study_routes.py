@@ -158,6 +158,15 @@ def test_studies_are_paged_filtered_and_name_nobody(client: TestClient) -> None:
     assert not [one for one in (STUDY, PATIENT, "secret-id") if one in whole.text]
 
 
+def test_metrics_tell_of_the_gateway(client: TestClient) -> None:
+    assert "mammo_gateway" not in client.get("/metrics").text
+    stow(client, [image(), image(BitsStored=11)])
+    told = client.get("/metrics").text
+    assert 'mammo_gateway_studies{state="receiving"} 1.0' in told
+    assert "mammo_gateway_incidents 1.0" in told
+    assert "mammo_gateway_up 0.0" in told
+
+
 def test_roles(settings: Settings) -> None:
     tokens = TokenStore(settings.tokens_path)
     may = {name: tokens.add(name, [name]) for name in ("read", "predict")}
