@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -55,10 +56,14 @@ def studies(
         return
     page = book.studies(limit, state=state and state.value, incident=incident)
     lines = [one.to_json() for one in page.studies]
+    loose = [asdict(one) for one in book.loose_incidents()]
     if as_json:
-        show({"studies": lines, "counts": book.counts()}, as_json=True)
+        told = {"studies": lines, "counts": book.counts(), "loose_incidents": loose}
+        show(told, as_json=True)
         return
     show_rows(_short(lines), STUDY, "Studies")
+    if incident and loose:
+        show_rows(_short(loose), ("code", "source", "at", "text"), "Of no known study")
     say(", ".join(f"{count} {name}" for name, count in book.counts().items() if count) or "none")
     if page.next is not None:
         say("There are more: --limit shows up to 500, GET /v1/studies has pages.")

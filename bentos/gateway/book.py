@@ -187,6 +187,13 @@ class Book:
             )
         return found
 
+    def loose_incidents(self, limit: int = 20) -> tuple[IncidentLine, ...]:
+        """Return the latest incidents of which nobody knows the study, newest first."""
+        query = "SELECT * FROM incidents WHERE study IS NULL ORDER BY number DESC LIMIT ?"
+        with reading(self.path) as book:
+            rows = [] if book is None else book.execute(query, (limit,)).fetchall()
+        return tuple(map(_incident_line, rows))
+
     def counts(self) -> dict[str, int]:
         """Return how many studies are in each state, and ``incident``: how many have one."""
         told = dict.fromkeys((*STATES, "incident"), 0)

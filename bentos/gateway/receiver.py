@@ -100,6 +100,7 @@ class Receiver:
                 (evt.EVT_REQUESTED, self._admit),
                 (evt.EVT_C_STORE, self._store),
                 (evt.EVT_C_ECHO, _echo),
+                (evt.EVT_ABORTED, _aborted),
                 (evt.EVT_CONN_CLOSE, self._closed),
             ],
             self._tls,
@@ -225,6 +226,14 @@ def _status(status: int, comment: str) -> Dataset:
     told = Dataset()
     told.Status, told.ErrorComment = status, comment[:64]
     return told
+
+
+def _aborted(event: Event) -> None:
+    """Tell of an association that was held open and silent."""
+    association: Any = event.assoc
+    if association.dul.idle_timer_expired():
+        seconds = association.network_timeout
+        _log.warning("an association was ended: it was silent for %g s", seconds)
 
 
 def _echo(_event: Event) -> int:

@@ -26,11 +26,16 @@ Search = Annotated[str | None, Query(max_length=64, description="any part of a s
 
 
 class StudiesAnswer(BaseModel):
-    """Some studies, newest first; ``next`` is what ``before`` wants for the next page."""
+    """Some studies, newest first; ``next`` is what ``before`` wants for the next page.
+
+    ``loose_incidents`` are the latest of which nobody knows the study, such as a file that
+    is no DICOM.
+    """
 
     studies: list[StudyLine]
     next: int | None
     counts: dict[str, int]
+    loose_incidents: list[IncidentLine] = []
 
 
 class StudyAnswer(BaseModel):
@@ -65,7 +70,12 @@ def add_studies(app: FastAPI, service: Service) -> None:
 
         def read() -> StudiesAnswer:
             page = book.studies(limit, before, state=state, search=search, incident=incident)
-            return StudiesAnswer(studies=list(page.studies), next=page.next, counts=book.counts())
+            return StudiesAnswer(
+                studies=list(page.studies),
+                next=page.next,
+                counts=book.counts(),
+                loose_incidents=list(book.loose_incidents()),
+            )
 
         return await service.run(read)
 

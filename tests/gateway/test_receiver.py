@@ -205,10 +205,13 @@ def test_a_pdu_longer_than_offered_is_closed_unread(receiver: Receiver) -> None:
     assert time.monotonic() - started < IDLE_SECONDS
 
 
-def test_an_association_that_falls_silent_is_aborted(receiver: Receiver) -> None:
+def test_an_association_that_falls_silent_is_ended_and_told(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
     association = associate(receiver.port)
     assert association.is_established
     wait_for(lambda: association.is_aborted, 10 * IDLE_SECONDS)
+    wait_for(lambda: "it was silent for 1 s" in caplog.text)
     assert send(receiver.port, [image()]) == [0x0000], "its place is free"
 
 

@@ -108,6 +108,12 @@ def test_reasons_are_those_of_the_standard(client: TestClient) -> None:
     assert reasons == [0, 0xB006, 0xA900, 0xC000]
 
 
+def test_what_is_of_no_known_study_is_told_all_the_same(client: TestClient) -> None:
+    stow(client, [b"no DICOM"])
+    told = client.get("/v1/studies").json()
+    assert [one["code"] for one in told["loose_incidents"]] == ["NOT_DICOM"]
+
+
 def test_a_full_disk_is_507(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(28, "no space")
