@@ -79,13 +79,12 @@ def _draw_panel(axis: Axes, record: Mapping[str, Any], name: str) -> None:
 def draw_trade(record: Mapping[str, Any], path: Path) -> Path:
     """Draw what each policy gains in AUC at the end against the bad releases that it serves."""
     figure, axis = plt.subplots(figsize=(8.5, 5.4))
-    for place, (policy, row) in enumerate(record["policies"].items()):
+    for policy, row in record["policies"].items():
         if policy == "frozen":
             continue
         x, y = row["bad_served"], row["auc_end"]
-        spread = 0.004 * place  # those with none would lie on one another
         axis.errorbar(
-            [x["value"] + spread], [y["value"]], xerr=_sides(x), yerr=_sides(y),
+            [x["value"]], [y["value"]], xerr=_sides(x), yerr=_sides(y),
             fmt="o", ms=8 if policy == "ours" else 6, color=COLORS[policy], capsize=3,
             label=record["titles"][policy], alpha=0.9,
         )  # fmt: skip
