@@ -132,16 +132,6 @@ class KeptResult:
 
         return draw_result(self)
 
-    def report_dcm(self) -> bytes:
-        """Return a DICOM Comprehensive SR in the patient's study (:mod:`mammo.reports`).
-
-        The same scoring gives the same SOP Instance UID. Raises ResultUnknown where the
-        original's identity was not kept.
-        """
-        from mammo.reports import ReportMaterial, write_report
-
-        return write_report(ReportMaterial.of_kept(self))
-
 
 def unknown() -> ResultUnknown:
     """Return the error of a scoring that is not kept."""

@@ -19,6 +19,7 @@ from PIL import Image
 from mammo.errors import DiskFull, ResultUnknown
 from mammo.kept_result import KeptResult
 from mammo.picture import HEIGHT
+from mammo.reports import ReportMaterial
 from mammo.result_picture import lay_back
 from mammo.results import ResultStore
 from mammo.scoring import Scoring
@@ -202,7 +203,7 @@ def test_a_release_without_heat_has_no_map(
     with pytest.raises(ResultUnknown, match="r-plain does not tell"):
         kept.heatmap_png()
     with pytest.raises(ResultUnknown, match="ids of the original images were not kept"):
-        kept.report_dcm()
+        ReportMaterial.of_kept(kept)
 
 
 def test_nothing_but_the_ids_names_the_patient(

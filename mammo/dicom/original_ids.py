@@ -29,6 +29,8 @@ KEPT = (
 )
 """Attributes of Patient and General Study, of which image it is (PS3.3 C.7.1.1, C.7.2.1), and of
 how it is shown (C.7.6.3, C.11.1, C.11.2): a presentation state says that for its images."""
+VOI_LUTS = "00283010"
+"""Of its items the first is kept: it is what is shown, and three of them are 50 KB."""
 
 
 def read_original_ids(data: bytes) -> dict[str, Any]:
@@ -48,4 +50,6 @@ def read_original_ids(data: bytes) -> dict[str, Any]:
                 kept[f"{tag:08X}"] = dataset[tag].to_json_dict(None, 0)
             except Exception:  # noqa: BLE001 - whatever a malformed value raises, it is left out
                 continue
+    if luts := kept.get(VOI_LUTS, {}).get("Value"):
+        kept[VOI_LUTS]["Value"] = luts[:1]
     return kept

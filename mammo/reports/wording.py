@@ -33,7 +33,9 @@ def tell_exam(material: ReportMaterial) -> str:
     if refused := answer.get("refused"):
         codes = sorted(one["code"] for one in refused)
         lines.append(f"Not scored, {len(refused)} of the files sent: {', '.join(codes)}.")
-    if not material.localised:
+    if not answer["views"]:
+        lines.append("Its regions are no longer kept.")
+    elif not material.localised:
         lines.append("This release does not tell where the score comes from: no regions.")
     return " ".join([*lines, INTENDED_USE])
 

@@ -169,6 +169,7 @@ def test_marks_must_be_shown_only_where_a_recall_can_be_relied_on(
         ("missing view", "Not to be relied on: MISSING_VIEW."),
         ("failed", "Not scored: SCORE_NOT_FINITE. The score is no number."),
         ("no places", "does not tell where the score comes from"),
+        ("from the log", "regions are no longer kept"),
     ],
 )
 def test_what_a_reader_has_to_know_is_a_sentence(

@@ -27,7 +27,11 @@ def kept(scored: KeptResult) -> KeptResult:
 
 @pytest.fixture(scope="module")
 def report(kept: KeptResult) -> Dataset:
-    return pydicom.dcmread(BytesIO(kept.report_dcm()))
+    return pydicom.dcmread(BytesIO(written(kept)))
+
+
+def written(kept: KeptResult) -> bytes:
+    return write_report(ReportMaterial.of_kept(kept))
 
 
 def groups(report: Dataset) -> dict[str, dict[str, Any]]:
@@ -110,16 +114,16 @@ def test_every_finding_is_a_box_on_its_image(
 
 
 def test_the_same_scoring_gives_the_same_object(kept: KeptResult, report: Dataset) -> None:
-    again = pydicom.dcmread(BytesIO(kept.report_dcm()))
+    again = pydicom.dcmread(BytesIO(written(kept)))
     assert again.SOPInstanceUID == report.SOPInstanceUID
     assert again.SeriesInstanceUID == report.SeriesInstanceUID
-    other = pydicom.dcmread(BytesIO(replace(kept, request_id="q-2").report_dcm()))
+    other = pydicom.dcmread(BytesIO(written(replace(kept, request_id="q-2"))))
     assert other.SOPInstanceUID != report.SOPInstanceUID
 
 
 def test_without_reserves_the_status_is_scored(kept: KeptResult) -> None:
     answer = kept.answer | {"abstention": [], "scale": None}
-    report = pydicom.dcmread(BytesIO(replace(kept, answer=answer).report_dcm()))
+    report = pydicom.dcmread(BytesIO(written(replace(kept, answer=answer))))
     exam = groups(report)["exam"]
     assert meaning(exam["Status of analysis"]) == "Scored"
     assert {"Tenth of the reference exams", "Reason not to rely on the score"}.isdisjoint(exam)
@@ -139,7 +143,7 @@ def test_an_image_without_uids_has_no_report(kept: KeptResult) -> None:
     assert kept.original_ids is not None
     broken = {tag: value for tag, value in kept.original_ids[0].items() if tag != "0020000D"}
     with pytest.raises(ResultUnknown, match="no Study, Series"):
-        replace(kept, original_ids=(broken, *kept.original_ids[1:])).report_dcm()
+        written(replace(kept, original_ids=(broken, *kept.original_ids[1:])))
 
 
 def test_malformed_ids_give_a_refusal_that_quotes_nothing(kept: KeptResult) -> None:
@@ -147,7 +151,7 @@ def test_malformed_ids_give_a_refusal_that_quotes_nothing(kept: KeptResult) -> N
     strange = {"vr": "SQ", "Value": ["Doe^Jane"]}
     broken = kept.original_ids[0] | {"00081032": strange, "00280010": strange}
     with pytest.raises(ResultUnknown, match="are malformed") as caught:
-        replace(kept, original_ids=(broken, *kept.original_ids[1:])).report_dcm()
+        written(replace(kept, original_ids=(broken, *kept.original_ids[1:])))
     assert "Doe" not in str(caught.value) and caught.value.__suppress_context__
 
 
