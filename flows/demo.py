@@ -20,6 +20,7 @@ from bentos.screening.change_record import id_of
 from flows import stack
 from flows.automations import ACTING
 from flows.cli_terminal import stage_bars
+from flows.demo_archive import Archive, round_trip, write_peers
 from flows.demo_checks import (
     always,
     clear_own,
@@ -112,6 +113,8 @@ def _run_stages(settings: Settings, directory: Path, recorder: Recorder) -> None
     stream = recorder.stream = Stream(settings)
     with recorder.stage("score and ingest real exams"):
         _score_real(settings, stream, material, recorder)
+    with recorder.stage("an exam by DICOM, reports back"):
+        _send_by_dicom(settings, directory, recorder)
     with recorder.stage("steady stream"):
         stream.send(list_exams(material / "steady"))
         steady = run_deployment(settings, "monitor/monitor", {}, recorder)
@@ -180,6 +183,21 @@ def _score_real(settings: Settings, stream: Stream, material: Path, recorder: Re
             recorder.real_exams.append(answer | {"source": f"CBIS-DDSM {folder.name}"})
     given = {"source": "dicom", "directory": str(material / "real")}
     recorder.refuse(run_deployment(settings, "ingest/ingest", given, recorder)["quarantined"])
+
+
+def _send_by_dicom(settings: Settings, directory: Path, recorder: Recorder) -> None:
+    """Let an archive send a real exam to the gateway, and get its reports by DICOM."""
+    folders = (path for path in (directory / "material" / "real").iterdir() if path.is_dir())
+    archive = Archive(directory / "reports_by_dicom")
+    try:
+        write_peers(settings, archive)
+        files = sorted(min(folders).rglob("*.dcm"))
+        study = round_trip(settings, archive, files, PATIENCE_SECONDS)
+    finally:
+        archive.close()
+    reports = {kind: str(path) for kind, path in sorted(archive.reports.items())}
+    recorder.by_dicom = {"exam": study.exam, "state": study.state, "reports": reports}
+    recorder.event("an exam by DICOM")
 
 
 def _refuse(settings: Settings, recorder: Recorder) -> dict[str, Any]:

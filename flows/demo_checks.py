@@ -20,6 +20,8 @@ FOLDERS = ("home", "material")
 SITE = "site-1"
 """The site in the phantoms' files, whatever the installation around the demo is called."""
 REAL_EXAMS = 2
+QUIET_SECONDS = 2.0
+"""Without a new image the gateway takes a study for whole; a hospital waits a minute."""
 _log = logging.getLogger("mammo.demo")
 
 
@@ -48,12 +50,13 @@ def own_settings(directory: Path) -> Settings:
     An empty variable, unlike an absent one, also overrules a `.env`.
     """
     os.environ.update(MAMMO_DATABASE_URL="", MAMMO_SITE=SITE)
-    return Settings(home=directory.resolve() / "home", database_url=None, site=SITE, **_ports())
+    given = _ports() | {"dicom_quiet_seconds": QUIET_SECONDS}
+    return Settings(home=directory.resolve() / "home", database_url=None, site=SITE, **given)
 
 
 def _ports() -> dict[str, Any]:
     known = read_settings()
-    names = ("host", "prefect_port", "mlflow_port", "service_port", "reports_port")
+    names = ("host", "prefect_port", "mlflow_port", "service_port", "reports_port", "dicom_port")
     return {name: getattr(known, name) for name in names}
 
 
@@ -77,7 +80,7 @@ def require_closed_loop(recorder: Recorder, settings: Settings) -> None:
     """Raise ValidationFailed naming all that a closed loop has and this run has not."""
     pointer = read_pointer(settings.pointer_path) or {}
     serving = pointer.get("release_id")
-    checks = (_requests, _real_exams, _planted, _started, _swapped)
+    checks = (_requests, _real_exams, _by_dicom, _planted, _started, _swapped)
     problems = [told for check in checks if (told := check(recorder))]
     problems += _chosen(recorder, serving)
     if problems:
@@ -102,6 +105,11 @@ def _requests(recorder: Recorder) -> str | None:
 def _real_exams(recorder: Recorder) -> str | None:
     scored = len(recorder.real_exams)
     return None if scored == REAL_EXAMS else f"{scored} of {REAL_EXAMS} real exams were scored"
+
+
+def _by_dicom(recorder: Recorder) -> str | None:
+    state = recorder.by_dicom.get("state", "not sent")
+    return None if state in ("scored", "partly") else f"the exam sent by DICOM is {state}"
 
 
 def _planted(recorder: Recorder) -> str | None:

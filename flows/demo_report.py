@@ -35,6 +35,7 @@ class Recorder:
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     champion: dict[str, Any] = field(default_factory=dict)
     real_exams: list[dict[str, Any]] = field(default_factory=list)
+    by_dicom: dict[str, Any] = field(default_factory=dict)
     refused: dict[str, Any] = field(default_factory=dict)
     episode: dict[str, Any] = field(default_factory=dict)
     false_alarms: int = 0
@@ -155,6 +156,7 @@ def summarise(recorder: Recorder, settings: Settings) -> dict[str, Any]:
             {name: exam[name] for name in ("exam", "source", "score", "decision", "quality")}
             for exam in recorder.real_exams
         ],
+        "by_dicom": recorder.by_dicom,
         "quarantined": recorder.quarantined,
         "champion": _champion(recorder.champion),
         "episode": _episode(recorder.episode),

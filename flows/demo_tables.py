@@ -69,6 +69,9 @@ def _facts(summary: dict[str, Any]) -> list[str]:
         f"{exam['decision']}; {', '.join(exam['quality']) or 'no quality code'}"
         for exam in summary["real_exams"]
     ]
+    if dicom := summary["by_dicom"]:
+        back = ", ".join(dicom["reports"])
+        lines.append(f"exam {dicom['exam']} by DICOM: {dicom['state']}; back by DICOM: {back}")
     codes = ", ".join(sorted(one["code"] for one in summary["quarantined"]))
     lines.append(f"{len(summary['quarantined'])} bad files in quarantine: {codes or 'none'}")
     if episode["key"]:

@@ -93,6 +93,7 @@ def closed(settings: Settings, tmp_path: Path) -> Recorder:
     recorder.stream.send(exams(tmp_path / "drift", 2))
     write_pointer(settings.pointer_path, {"release_id": "r-2"})
     recorder.real_exams = [{}, {}]
+    recorder.by_dicom = {"state": "scored"}
     recorder.planted = {"DOE^JANE.dcm": "NOT_DICOM"}
     recorder.digests = {"ab" * 32: "DOE^JANE.dcm"}
     recorder.refuse([{"sha256": "ab" * 32, "code": "NOT_DICOM", "message": "no"}])
@@ -123,6 +124,8 @@ def test_a_gate_that_refuses_all_closes_the_loop(closed: Recorder, settings: Set
         ({"episode": refused()}, "the gate chose no release"),
         ({"episode": refused(False, True)}, "the gate chose no release"),
         ({"real_exams": [{}]}, "1 of 2 real exams were scored"),
+        ({"by_dicom": {}}, "the exam sent by DICOM is not sent"),
+        ({"by_dicom": {"state": "failed"}}, "the exam sent by DICOM is failed"),
         ({"quarantined": []}, "quarantine holds []"),
         ({"planted": {}, "quarantined": []}, "no bad file was planted"),
         ({"episode": {}}, "retraining was started by nobody, no automation; the gate chose no"),
