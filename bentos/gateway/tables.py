@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS studies (
     next_try_at REAL NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS studies_by_state ON studies (state, next_try_at);
+CREATE INDEX IF NOT EXISTS studies_unreported ON studies (number) WHERE reported < version;
 CREATE TABLE IF NOT EXISTS images (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     key TEXT NOT NULL UNIQUE,

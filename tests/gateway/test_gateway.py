@@ -30,6 +30,7 @@ from tests.gateway.serving import Answering, served
 
 FOUR = [image(number) for number in (1, 2, 3, 4)]
 CAD, REPORT, MARKS = (f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("88.50", "88.33", "11.1"))
+pytestmark = pytest.mark.slow
 PEERS = """
 peers:
   - name: archive

@@ -114,6 +114,18 @@ def test_a_late_view_is_scored_again_with_the_others(desk: Desk, service: Screen
     assert asked.asked[0][0] != asked.asked[1][0]
 
 
+def test_a_late_fifth_view_is_one_more_of_its_breast(desk: Desk, service: Screening) -> None:
+    desk.take(*FOUR)
+    desk.step(service)
+    desk.take(image(5))
+    desk.step(service)
+    line = desk.study.line
+    assert (line.state, line.version, line.images) == ("scored", 2, 5)
+    answer = desk.ledger.scoring(line.study, 2)[0].answer
+    assert answer is not None
+    assert [one["pooled"] for one in answer["views"]].count(False) == 1
+
+
 def test_a_view_that_comes_while_the_study_is_scored(desk: Desk, service: Screening) -> None:
     class Slow(Answering):
         def score(self, files: Any, *, key: str | None = None) -> Any:
