@@ -13,10 +13,10 @@ is a line of the audit log. Right after the answer the images may still be on th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 from imagecodecs import gzip_decode
 
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 HEAT_ROWS = 1024
 IMAGES = f"{EXAMS}/{{exam}}/images"
 ONE = f"{IMAGES}/{{image}}"
+OfRequest = Annotated[
+    str | None,
+    Query(alias="request", description="a scoring of the exam; left out, the latest"),
+]
 Binary = dict[int | str, dict[str, Any]]
 BYTES: Binary = {200: {"content": {"application/octet-stream": {}}, "description": "The bytes."}}
 PNG: Binary = {200: {"content": {"image/png": {}}, "description": "The heat, to lie over it."}}
@@ -45,13 +49,6 @@ class Looked:
 
     result: KeptResult
     images: KeptImages
-
-    def view(self, image_id: str) -> KeptView:
-        """Return the scored view of an image. Raises ResultUnknown."""
-        for view in self.result.views:
-            if view.facts["image_id"] == image_id:
-                return view
-        raise ResultUnknown("The exam has no image of this id.")
 
 
 def add_images(app: FastAPI, service: Service) -> None:
@@ -69,9 +66,9 @@ def _add_list(app: FastAPI, service: Service) -> None:
         response_model=ImagesAnswer,
         responses=schema.problems(404, 503),
     )
-    async def get_images(request: Request, exam: str) -> Any:
+    async def get_images(request: Request, exam: str, request_id: OfRequest = None) -> Any:
         """Tell what each image is, its windows and spacing, and where its pixels are."""
-        looked = await service.run(look, service, exam, request.query_params.get("request"))
+        looked = await service.run(look, service, exam, request_id)
         answer = await service.run(tell_images, service, looked)
         await service.note(request, "images", exam, answer["release"])
         return answer
@@ -85,15 +82,16 @@ def _add_pixels(app: FastAPI, service: Service) -> None:
         response_class=Response,
         responses=BYTES | schema.problems(404, 503),
     )
-    async def get_pixels(request: Request, exam: str, image: str) -> Response:
+    async def get_pixels(
+        request: Request, exam: str, image: str, request_id: OfRequest = None
+    ) -> Response:
         """Send rows x columns of little-endian uint16, gzipped where the caller takes that."""
-        looked = await service.run(look, service, exam, request.query_params.get("request"))
-        tag = f'"{looked.images.request_id}/{image}"'
-        await service.note(request, "pixels", exam, looked.result.answer["release"])
-        if tag in request.headers.get("if-none-match", ""):
-            looked.view(image)
+        images, release = await service.run(find_images, service, exam, request_id)
+        tag = f'"{images.request_id}/{image}"'
+        await service.note(request, "pixels", exam, release)
+        if image in images.ids and tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers={"ETag": tag})
-        found = await service.run(looked.images.image, image)
+        found = await service.run(images.image, image)
         return await _send(service, request, found.pixels_gz, tag)
 
     @app.get(
@@ -103,9 +101,10 @@ def _add_pixels(app: FastAPI, service: Service) -> None:
         response_class=Response,
         responses=BYTES | schema.problems(404, 503),
     )
-    async def get_voi_lut(request: Request, exam: str, image: str) -> Response:
-        looked = await service.run(look, service, exam, request.query_params.get("request"))
-        found = await service.run(looked.images.image, image)
+    async def get_voi_lut(exam: str, image: str, request_id: OfRequest = None) -> Response:
+        """Send the entries of the table as little-endian uint16."""
+        images, _ = await service.run(find_images, service, exam, request_id)
+        found = await service.run(images.image, image)
         if found.lut is None:
             raise ResultUnknown("The image has no VOI LUT; show it by its windows.")
         table = np.array(found.lut.values, "<u2").tobytes()
@@ -129,9 +128,11 @@ def _add_heat(app: FastAPI, service: Service) -> None:
         response_class=Response,
         responses=PNG | schema.problems(404, 503),
     )
-    async def get_heat(request: Request, exam: str, image: str) -> Response:
+    async def get_heat(
+        request: Request, exam: str, image: str, request_id: OfRequest = None
+    ) -> Response:
         """Draw it in the scale of all of the exam's images, as `heatmap.png` does."""
-        result = await service.run(kept_of, service, exam, request.query_params.get("request"))
+        result = await service.run(kept_of, service, exam, request_id)
         drawn = await service.run(draw_heat_of, result, image)
         await service.note(request, "heatmap", exam, result.answer["release"])
         return Response(drawn, media_type="image/png")
@@ -155,18 +156,33 @@ def kept_of(service: Service, exam: str, request_id: str | None) -> KeptResult:
 
 
 def look(service: Service, exam: str, request_id: str | None) -> Looked:
-    """Return a kept scoring with its images, those of an earlier request where it has none.
-
-    Raises what `kept_of` raises, ImagesNotReady while they are being made, ResultUnknown
-    where none are kept.
-    """
+    """Return a kept scoring with its images; raises what `kept_of` and `images_of` raise."""
     result = kept_of(service, exam, request_id)
+    return Looked(result, images_of(service, exam, result.request_id))
+
+
+def find_images(
+    service: Service, exam: str, request_id: str | None
+) -> tuple[KeptImages, str | None]:
+    """Return the images and the release of a scoring, as `look`, without reading its pictures."""
+    answer = service.results.answer(request_id)
+    if request_id is None or answer.get("exam") != exam:
+        result = kept_of(service, exam, request_id)
+        answer, request_id = result.answer, result.request_id
+    return images_of(service, exam, request_id), answer["release"]
+
+
+def images_of(service: Service, exam: str, request_id: str) -> KeptImages:
+    """Return the images of a request, those of another one of the exam where it has none.
+
+    Raises ImagesNotReady while they are being made, ResultUnknown where none are kept.
+    """
     try:
-        return Looked(result, service.images.of_request(result.request_id))
+        return service.images.of_request(request_id)
     except ResultUnknown:
-        if service.keeper.expects(result.request_id):
+        if service.keeper.expects(request_id):
             raise ImagesNotReady("The images are being made; ask again in a second.") from None
-        return Looked(result, service.images.latest(exam))
+        return service.images.latest(exam)
 
 
 def tell_images(service: Service, looked: Looked) -> dict[str, Any]:

@@ -89,13 +89,13 @@ def study_marks(path: Path, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def _of_row(service: Service, row: Mapping[str, Any]) -> dict[str, Any]:
     quality = [code for code in row["quality"].split("|") if code]
-    code = next((one for one in PARTLY if one in quality), None)
     kept = service.results.answer(row["request_id"])
+    code, text = _why_partly(quality, kept)
     return {
         "exam": row["exam_id"],
         "state": "partly" if code else "scored",
         "code": code,
-        "text": explain(code) if code else "",
+        "text": text,
         "scored_at": row["scored_at"],
         "acquired_on": row["acquired_on"],
         "site": row["site"],
@@ -109,6 +109,14 @@ def _of_row(service: Service, row: Mapping[str, Any]) -> dict[str, Any]:
         "has_images": service.images.has(row["request_id"])
         or service.images.has_exam(row["exam_id"]),
     }
+
+
+def _why_partly(quality: Sequence[str], answer: Mapping[str, Any]) -> tuple[str | None, str]:
+    """Return code and sentence of what is missing; while the answer is kept, the file's own."""
+    code = next((one for one in PARTLY if one in quality), None)
+    if code == "FILE_REFUSED" and (refused := answer.get("refused")):
+        return refused[0]["code"], refused[0]["message"]
+    return code, explain(code) if code else ""
 
 
 def _outcome(found: Mapping[str, Any] | None) -> dict[str, Any] | None:

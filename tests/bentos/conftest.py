@@ -105,6 +105,7 @@ class FakeScreener:
         if read.exam_id == "nan" or self.logit != self.logit:
             raise ScoreNotFinite("The network's answer is no number.")
         views = [ViewScore("I-1", *pair, self.logit, ()) for pair in read.files]
+        codes = {"MISSING_VIEW": len(views) < 4, "FILE_REFUSED": bool(read.refused)}
         sides = sorted({view.laterality for view in views})
         report = ExamReport(
             exam_id=read.exam_id,
@@ -119,7 +120,7 @@ class FakeScreener:
             probability=0.62,
             recall=True,
             threshold=0.5,
-            quality=("MISSING_VIEW",) if len(views) < 4 else (),
+            quality=tuple(code for code, holds in sorted(codes.items()) if holds),
             refused=read.refused,
             embedding=np.zeros(32, np.float32),
             features={"contrast": 0.2},

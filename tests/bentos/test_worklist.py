@@ -77,6 +77,16 @@ def test_the_latest_scoring_is_the_line(client: TestClient) -> None:
     assert "MISSING_VIEW" in lines[0]["quality"] and lines[0]["text"]
 
 
+def test_a_file_left_out_is_told_by_its_own_code(client: TestClient, settings: Settings) -> None:
+    post(client, *FOUR, b"refuse:TOMOSYNTHESIS")
+    (line,) = listed(client)["exams"]
+    assert (line["state"], line["code"]) == ("partly", "TOMOSYNTHESIS") and line["text"]
+    for path in settings.results_dir.rglob("*.zip"):
+        path.unlink()
+    (line,) = listed(client)["exams"]
+    assert (line["state"], line["code"]) == ("partly", "FILE_REFUSED") and line["text"]
+
+
 def test_pages_lose_nothing_and_repeat_nothing(client: TestClient) -> None:
     for number in range(7):
         post(client, f"E-{number}|L CC".encode())
