@@ -27,7 +27,6 @@ REPORT_CLASSES = {
     "cad": "1.2.840.10008.5.1.4.1.1.88.50",  # Mammography CAD SR
     "report": "1.2.840.10008.5.1.4.1.1.88.33",  # Comprehensive SR
     "marks": "1.2.840.10008.5.1.4.1.1.11.1",  # Grayscale Softcopy Presentation State
-    "capture": "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture Image
 }
 """Kind -> SOP Class UID of what is sent."""
 PENDING = (0xFF00, 0xFF01)

@@ -17,9 +17,9 @@ from bentos.gateway.peer_addresses import (
 from mammo.errors import SourceInvalid
 from mammo.models.config_checks import require_kinds, require_known
 
-Kind = Literal["cad", "report", "marks", "capture"]
+Kind = Literal["cad", "report", "marks"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-"""Mammography CAD SR, Comprehensive SR by TID 1500, presentation state, secondary capture."""
+"""Mammography CAD SR, Comprehensive SR by TID 1500, presentation state."""
 Via = Literal["c-store", "stow"]
 WAYS: tuple[Via, ...] = get_args(Via)
 DICOM_PORT = 104

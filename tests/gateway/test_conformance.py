@@ -86,7 +86,7 @@ def test_presentation_contexts_of_the_receiver(settings: Settings) -> None:
 def test_presentation_contexts_of_the_sender() -> None:
     told = {uid for _, uid, _ in ROW.findall(SENDER)}
     assert told == {*REPORT_CLASSES.values(), FIND, ECHO}
-    assert {str(kind): uid for kind, uid in SOP_CLASSES.items()}.items() <= REPORT_CLASSES.items()
+    assert {kind.value: uid for kind, uid in SOP_CLASSES.items()} == REPORT_CLASSES
     assert UID.findall(SENDER.split("|")[0]) == list(SYNTAXES)
 
 

@@ -44,12 +44,12 @@ def files_up_to(size_bytes: int) -> Iterator[None]:
 def test_each_kind_goes_where_it_is_wanted_once(tmp_path: Path) -> None:
     archive = peer_at(2, name="archive", receives=("cad",))
     outbox = outbox_to(tmp_path, peer_at(1), archive)
-    reports = [make_report(kind) for kind in (*KINDS, "capture")]
+    reports = [make_report(kind) for kind in KINDS]
     assert outbox.put("study-1", 1, reports) == 4  # three to the PACS, one to the archive
     assert outbox.put("study-1", 1, reports) == 0
     assert outbox.counts() == {"pacs": {"waiting": 3}, "archive": {"waiting": 1}}
     contents = {one.read_bytes() for one in files(tmp_path)}
-    assert contents == {report[3] for report in reports[:3]}
+    assert contents == {report[3] for report in reports}
 
 
 def test_it_is_for_its_owner_alone_and_names_nobody(tmp_path: Path) -> None:
