@@ -46,9 +46,9 @@ def _entry(of: Dataset, view: Mapping[str, Any]) -> Iterator[Dataset]:
 
 
 def _sizes(of: Dataset) -> Iterator[Dataset]:
-    spacing = next((of[name].value for name in SPACINGS if of.get(name)), None)
-    if spacing is not None and len(spacing) == 2:
-        between_rows, between_columns = (float(one) for one in spacing)
+    told = [of[name].value for name in SPACINGS if of.get(name) and of[name].VM == 2]
+    if told and all(float(one) > 0 for one in told[0]):
+        between_rows, between_columns = (float(one) for one in told[0])
         yield number(DCM.HorizontalPixelSpacing, between_columns, MILLIMETERS, ACQUIRED)
         yield number(DCM.VerticalPixelSpacing, between_rows, MILLIMETERS, ACQUIRED)
     if of.get("Rows") and of.get("Columns"):

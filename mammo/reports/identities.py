@@ -7,8 +7,10 @@ with what the modules of PS3.3 ask for at least empty (type 2).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ MAY_BE_EMPTY = (
 )
 """Type 2 in the modules Patient and General Study (PS3.3 C.7.1.1, C.7.2.1)."""
 SEXES = ("M", "F", "O", "")
+DATES, TIMES = ("StudyDate", "ContentDate", "PatientBirthDate"), ("StudyTime", "ContentTime")
+_TIME = re.compile(r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?")
 
 
 def original_ids_of(files: Iterable[bytes | Path]) -> tuple[dict[str, Any], ...]:
@@ -57,9 +61,38 @@ def as_image(ids: dict[str, Any]) -> Dataset:
     for keyword in MAY_BE_EMPTY:
         if keyword not in image:
             setattr(image, keyword, "")
-    if image.PatientSex not in SEXES:  # a value of another time; type 2 may be empty
-        image.PatientSex = ""
+    _mend(image)
     return image
+
+
+def _mend(image: Dataset) -> None:
+    """Write dates and times of old equipment as they are written now; empty what is none.
+
+    Names and numbers stay, whatever their length: they have to be those of the archive.
+    """
+    image.SpecificCharacterSet = "ISO_IR 192"  # the texts were decoded when they were read
+    if image.PatientSex not in SEXES:
+        image.PatientSex = ""
+    for keyword in (*DATES, *TIMES):
+        if keyword in image:
+            mend = mend_date if keyword in DATES else mend_time
+            setattr(image, keyword, mend(str(image.get(keyword) or "")))
+
+
+def mend_date(text: str) -> str:
+    """Return a DA of 8 digits (PS3.5 6.2), also from ``2016.10.04``; empty where it is no date."""
+    digits = text.strip().replace(".", "")
+    try:
+        datetime.strptime(digits, "%Y%m%d")
+    except ValueError:
+        return ""
+    return digits
+
+
+def mend_time(text: str) -> str:
+    """Return a TM (PS3.5 6.2), also from ``13:25:30``; empty where it is no time of a day."""
+    found = _TIME.match(text.strip().replace(":", ""))
+    return found.group() if found else ""
 
 
 def in_first_study(images: Sequence[Dataset]) -> list[Dataset]:

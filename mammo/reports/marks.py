@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom.dataset import Dataset
 
+from mammo.dicom.image import WINDOW_FUNCTIONS
 from mammo.errors import ResultUnknown
 from mammo.reports.document import group_by_series, new_document, to_bytes
 from mammo.reports.identities import as_images, in_first_study, told_as_unknown
@@ -110,11 +111,14 @@ def _refer(document: Dataset, images: Sequence[Dataset]) -> None:
     document.ReferencedSeriesSequence = series
     document.DisplayedAreaSelectionSequence = [_area(one) for one in images]
     first = images[0]
-    for name in (*RESCALE, "ModalityLUTSequence"):
-        if name in first:
-            document[name] = first[name]
-    if "RescaleSlope" in document and "RescaleType" not in document:
-        document.RescaleType = "US"  # unspecified (PS3.3 C.11.1.1.2)
+    if first.get("RescaleSlope") and first.get("RescaleIntercept") is not None:
+        document.RescaleSlope, document.RescaleIntercept = (
+            first.RescaleSlope,
+            first.RescaleIntercept,
+        )
+        document.RescaleType = first.get("RescaleType") or "US"  # unspecified (PS3.3 C.11.1.1.2)
+    elif first.get("ModalityLUTSequence"):
+        document.ModalityLUTSequence = first.ModalityLUTSequence
     if windows := list(_windows(images)):
         document.SoftcopyVOILUTSequence = windows
     document.PresentationLUTShape = "INVERSE" if _is_inverted(first) else "IDENTITY"
@@ -137,13 +141,25 @@ def _windows(images: Sequence[Dataset]) -> Iterator[Dataset]:
         item.ReferencedImageSequence = [_reference(image)]
         if image.get("VOILUTSequence"):
             item.VOILUTSequence = [image.VOILUTSequence[0]]
-        elif image.get("WindowCenter") is not None and image.get("WindowWidth") is not None:
+        elif _has_windows(image):
             for name in WINDOW:
-                if name in image:
+                if _fits(image, name):
                     item[name] = image[name]
         else:
             continue
         yield item
+
+
+def _has_windows(image: Dataset) -> bool:
+    """Return whether there are as many centres as widths, one at least."""
+    return bool(image.get("WindowCenter")) and _fits(image, "WindowWidth")
+
+
+def _fits(image: Dataset, name: str) -> bool:
+    """Return whether an element of a window is there, and belongs to its centres."""
+    if name == "VOILUTFunction":
+        return image.get(name) in WINDOW_FUNCTIONS
+    return name in image and image[name].VM == image["WindowCenter"].VM
 
 
 def _reference(image: Dataset) -> Dataset:

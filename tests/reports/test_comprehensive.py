@@ -8,12 +8,13 @@ from typing import Any
 
 import pydicom
 import pytest
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 
 from mammo.dicom.original_ids import read_original_ids
 from mammo.errors import ResultUnknown
 from mammo.kept_result import KeptResult
-from mammo.reports import ReportMaterial, write_report
+from mammo.reports import KINDS, ReportMaterial, write, write_report
 from tests.reports.materials import BORN, NAME
 
 pytest.importorskip("highdicom", reason="highdicom comes with the extra serve")
@@ -144,6 +145,35 @@ def test_an_image_without_uids_has_no_report(kept: KeptResult) -> None:
     broken = {tag: value for tag, value in kept.original_ids[0].items() if tag != "0020000D"}
     with pytest.raises(ResultUnknown, match="no Study, Series"):
         written(replace(kept, original_ids=(broken, *kept.original_ids[1:])))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "said", "told"),
+    [
+        ("StudyDate", "2016.10.04", "20161004"),
+        ("StudyDate", "20161345", ""),
+        ("StudyTime", "13:25:30", "132530"),
+        ("StudyTime", "132532.1234567", "132532.123456"),
+        ("StudyTime", "9", ""),
+        ("PatientBirthDate", "0000", ""),
+        ("PatientSex", "X", ""),
+        ("SpecificCharacterSet", ["", "ISO 2022 IR 87"], "ISO_IR 192"),
+        ("AccessionNumber", "1" * 30, "1" * 30),
+    ],
+)
+def test_values_of_old_equipment_cost_no_document(
+    kept: KeptResult, keyword: str, said: Any, told: str
+) -> None:
+    assert kept.original_ids is not None
+    values = said if isinstance(said, list) else [said]
+    odd = {
+        f"{tag_for_keyword(keyword):08X}": {"vr": dictionary_VR(keyword), "Value": values},
+    }
+    ids = tuple(one | odd for one in kept.original_ids)
+    material = ReportMaterial.of_kept(replace(kept, original_ids=ids))
+    for kind in KINDS:
+        document = pydicom.dcmread(BytesIO(write(kind, material)))
+        assert str(document[keyword].value or "") == told, kind
 
 
 def test_malformed_ids_give_a_refusal_that_quotes_nothing(kept: KeptResult) -> None:

@@ -16,6 +16,7 @@ from tests.reports.materials import as_bytes, replace_look
 
 pytest.importorskip("highdicom", reason="highdicom comes with the extra serve")
 pytestmark = pytest.mark.slow
+PAIR = ("WindowCenter", "WindowWidth")
 GE = Path(__file__).parents[3] / "shared" / "data" / "dicom" / "ge_jpeg_lossless_voi_lut.dcm"
 
 
@@ -67,6 +68,22 @@ def test_each_image_is_shown_whole_and_in_its_own_window(
         corner = areas[image.SOPInstanceUID].DisplayedAreaBottomRightHandCorner
         assert list(corner) == [image.Columns, image.Rows]
     assert told.PresentationLUTShape == "IDENTITY"
+
+
+@pytest.mark.parametrize(
+    ("look", "kept"),
+    [
+        ({"WindowCenter": [1.0, 2.0], "WindowWidth": [9.0, 8.0]}, {*PAIR, "VOILUTFunction"}),
+        ({"VOILUTFunction": "LOG"}, {*PAIR, "WindowCenterWidthExplanation"}),
+        ({"WindowCenter": [1.0, 2.0], "WindowWidth": 9.0}, set()),
+    ],
+)
+def test_what_does_not_belong_to_a_window_is_not_copied(
+    scored: KeptResult, original: list[Dataset], look: dict[str, object], kept: set[str]
+) -> None:
+    told = marked(scored, [replace_look(one, **look) for one in original])
+    windows = told.get("SoftcopyVOILUTSequence") or [Dataset()]
+    assert {one.keyword for one in windows[0]} - {"ReferencedImageSequence"} == kept
 
 
 def test_an_inverted_image_stays_inverted(materials: dict[str, ReportMaterial]) -> None:
