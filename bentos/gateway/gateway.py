@@ -25,7 +25,7 @@ from bentos.gateway.scoring import Scorer, StudyScoring
 from bentos.gateway.sending_loop import SendingLoop
 from mammo.data.durable import storing
 from mammo.durable_lines import locked
-from mammo.errors import DiskFull, MammoError, StackRunning
+from mammo.errors import MammoError, StackRunning
 from mammo.settings import Settings
 
 LOOK_SECONDS = 1.0
@@ -155,16 +155,20 @@ class Gateway:
         thread.start()
 
     def _loop(self, step: Loop) -> None:
-        """Step while there is something to do; look again when an image came, or soon."""
+        """Step while there is something to do; look again when an image came, or soon.
+
+        A fault is told and tried again: the other threads go on meanwhile.
+        """
         while not self._stop.is_set():
             pause = LOOK_SECONDS
             try:
                 with storing(self.settings.gateway_dir):
                     if step(time.time()):
                         continue
-            except MammoError as error:  # a full disk, a book that cannot be written
-                _log.error("the gateway cannot go on for now: %s", error.code)
-                pause = FAULT_SECONDS if isinstance(error, DiskFull) else LOOK_SECONDS
+            except Exception as error:  # noqa: BLE001 - a full disk, or a fault of ours
+                code = error.code if isinstance(error, MammoError) else type(error).__name__
+                _log.error("the gateway cannot go on for now: %s", code)
+                pause = FAULT_SECONDS
             with self._wake:
                 self._wake.wait(pause)
 

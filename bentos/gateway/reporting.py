@@ -21,7 +21,6 @@ from mammo.settings import Settings
 
 REPORT_FAILED = "REPORT_FAILED"
 """The documents of a scoring could not be written, which is a fault of ours."""
-FAULTS = (MammoError, AttributeError, KeyError, OSError, TypeError, ValueError)
 UNREPORTED = frozenset((NotMammography.code, NOT_AN_IMAGE, FileVanished.code))
 """Failures that are told in the book alone: a CT that was sent here by mistake gets no report."""
 _log = logging.getLogger("mammo.gateway.reporting")
@@ -58,7 +57,7 @@ class Reporting:
             return None
         try:
             material = self._material(outcome, images)
-        except FAULTS as error:
+        except Exception as error:  # noqa: BLE001 - told as an incident, whatever it was
             self._note(study, "documents", error, now)
             return None
         material = material.replacing(self._ledger.earlier_seed(study, version))
@@ -79,7 +78,7 @@ class Reporting:
     ) -> Report | None:
         try:
             content = write(kind, material)
-        except FAULTS as error:
+        except Exception as error:  # noqa: BLE001 - as above
             self._note(study, kind.value, error, now)
             return None
         return kind.value, SOP_CLASSES[kind], uid_of(kind, "instance", material.seed), content

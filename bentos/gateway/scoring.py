@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,6 +43,7 @@ TEXTS = {
     FileVanished.code: "Images of the study were removed after MAMMO_DICOM_KEEP_DAYS; send the "
     "whole study again.",
 }
+BOOK_UNWRITABLE = "The end of a scoring could not be written down; it is asked for again."
 _log = logging.getLogger("mammo.gateway.scoring")
 
 
@@ -58,19 +61,31 @@ class StudyScoring:
     def __init__(self, settings: Settings, ledger: Ledger, service: Scorer) -> None:
         self._folder, self._quiet = settings.gateway_dir / "inbox", settings.dicom_quiet_seconds
         self._ledger, self._service = ledger, service
+        self._left, self._lock = deque[StudyWork](), threading.Lock()
 
     def step(self, now: float) -> bool:
-        """Bring one study a step further; False when none is due at ``now`` (Unix seconds)."""
+        """Bring one study a step further; False when none is due at ``now`` (Unix seconds).
+
+        Raises what the book raises where it cannot be written; the study is taken up again.
+        """
+        with self._lock:
+            while self._left:  # what the book could not take the end of
+                self._ledger.put_back(self._left[0], "BOOK_UNWRITABLE", BOOK_UNWRITABLE, now)
+                self._left.popleft()
         self._ledger.settle(now, self._quiet)
         work = self._ledger.claim(now)
         if work is None:
             return False
-        self._score(work, now)
+        try:
+            self._score(work, now)
+        except BaseException:
+            self._left.append(work)
+            raise
         return True
 
     def _score(self, work: StudyWork, now: float) -> None:
         try:
-            outcome = self._outcome(work)
+            outcome = self._told(work)
         except MammoError as error:
             if _may_pass(error, work.tries):
                 self._ledger.put_back(work, error.code, _text(error), now + _pause(error, work))
@@ -79,6 +94,20 @@ class StudyScoring:
             outcome = _failure(work, error)
         version = self._ledger.finish(work, outcome, now)
         _log.info("study %s, scoring %d: %s", work.study, version, outcome.code or outcome.state)
+
+    def _told(self, work: StudyWork) -> Outcome:
+        """Ask, and let what nobody expected be a fault that is given up in the end.
+
+        One study must not keep all others from being scored.
+        """
+        try:
+            return self._outcome(work)
+        except MammoError:
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            _log.error("study %s met a fault: %s", work.study, kind)
+            raise MammoError(f"The gateway could not have the study scored ({kind}).") from error
 
     def _outcome(self, work: StudyWork) -> Outcome:
         """Ask the service. Raises what the client raises."""

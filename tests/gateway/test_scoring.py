@@ -15,6 +15,7 @@ from bentos.gateway.scoring import GIVEN_UP_AFTER, StudyScoring
 from mammo.client import Screening
 from mammo.contract import RefusedFile
 from mammo.errors import (
+    DiskFull,
     LogUnavailable,
     MammoError,
     MixedExams,
@@ -257,13 +258,18 @@ def test_a_service_that_is_full_says_when(desk: Desk) -> None:
     assert due == pytest.approx(1e10 + 45)
 
 
-def test_a_fault_of_the_service_is_given_up_in_the_end(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(ScoreNotFinite("NaN"), "SCORE_NOT_FINITE"), (RuntimeError("Secret^Name"), "INTERNAL")],
+)
+def test_a_fault_is_given_up_in_the_end(error: Exception, code: str, desk: Desk) -> None:
     desk.take(*FOUR)
-    asked, now = Answering(*[ScoreNotFinite("NaN")] * 30), 1e10
+    asked, now = Answering(*[error] * 30), 1e10
     while desk.step(asked, now):
         now += 1000
     assert len(asked.asked) == GIVEN_UP_AFTER
-    assert (desk.study.line.state, desk.study.line.code) == ("failed", "SCORE_NOT_FINITE")
+    line = desk.study.line
+    assert (line.state, line.code, "Secret" in line.text) == ("failed", code, False)
 
 
 def test_what_a_killed_gateway_was_scoring_goes_on(desk: Desk, service: Screening) -> None:
@@ -278,6 +284,24 @@ def test_what_a_killed_gateway_was_scoring_goes_on(desk: Desk, service: Screenin
     assert desk.step(asked)
     assert asked.asked[0][0] == claimed.key
     assert desk.study.line.version == 1
+
+
+def test_a_book_that_cannot_be_written_for_a_while(
+    desk: Desk, service: Screening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise DiskFull("no room")
+
+    desk.take(*FOUR)
+    asked = Answering(real=service)
+    scoring = StudyScoring(desk.settings, desk.ledger, asked)
+    with monkeypatch.context() as patch, pytest.raises(DiskFull):
+        patch.setattr(desk.ledger, "finish", refuse)
+        scoring.step(LATER)
+    assert desk.study.line.state == "scoring"
+    assert scoring.step(LATER)
+    assert (desk.study.line.state, desk.study.line.version) == ("scored", 1)
+    assert len({key for key, _ in asked.asked}) == 1, "the service answers it from its log"
 
 
 def test_images_that_were_removed_are_asked_for_again(desk: Desk, service: Screening) -> None:
