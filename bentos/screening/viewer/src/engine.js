@@ -76,6 +76,11 @@ export function pickTool(name) {
   }
 }
 
+/** Let windows be drawn by 4096 steps instead of the library's 1024: steep curves need them. */
+export function drawFinely(viewport) {
+  if (drawnBy() === "WebGL") viewport.getDefaultActor().actor.getMapper().setColorTextureWidth(4096);
+}
+
 /**
  * Draw a viewport by a VOI LUT instead of a straight line; a window drag then stretches it.
  * The processor's drawing has no such table to set: there the range of the LUT is shown, straight.
@@ -85,7 +90,7 @@ export function drawByLut(viewport, points) {
   if (drawnBy() !== "WebGL") return;
   const table = vtkColorTransferFunction.newInstance();
   const turned = viewport.getProperties().invert ? points.map((value, at) => ([1, 2, 3].includes(at % 6) ? 1 - value : value)) : points;
-  table.buildFunctionFromArray(vtkDataArray.newInstance({ values: turned, numberOfComponents: 6 }));
+  table.buildFunctionFromArray(vtkDataArray.newInstance({ values: Float32Array.from(turned), numberOfComponents: 6 }));
   viewport.getDefaultActor().actor.getProperty().setRGBTransferFunction(0, table);
 }
 

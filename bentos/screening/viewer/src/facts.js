@@ -17,7 +17,7 @@ export function examFacts(exam, answer, images, onOutcome) {
     { class: "facts", "aria-label": "What the release says" },
     answer ? scored(answer) : el("p", {}, "The log has no scoring of this exam."),
     codes("Do not rely on the score", answer?.abstention, "bad"),
-    codes("Quality", answer?.quality, "warn"),
+    codes("Quality", answer?.quality.filter((code) => !answer.abstention.includes(code)), "warn"),
     answer ? breasts(answer) : null,
     images ? viewTable(images) : null,
     images?.missing?.length ? el("p", { class: "bad" }, `Scored, but its pixels are not kept: ${images.missing.length} image(s).`) : null,

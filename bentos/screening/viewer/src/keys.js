@@ -47,7 +47,7 @@ function toolWords(name) {
 /** Return what a key press means, or null: while one types, or with a modifier, nothing. */
 export function meaningOf(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return null;
-  if (event.target.closest?.("input, select, textarea, dialog")) return null;
+  if (event.target.closest?.("input, select, textarea") || document.querySelector("dialog[open]")) return null;
   const named = event.shiftKey && event.key.startsWith("Arrow") ? `Shift+${event.key}` : event.key;
   const key = named.length === 1 ? named.toLowerCase() : named;
   const found = KEYS.find((one) => one.keys.includes(key));

@@ -64,5 +64,6 @@ async function send(form, exam, answer) {
     answer.textContent = `${error.message} (${error.code ?? "UNEXPECTED"})`;
   } finally {
     button.disabled = false;
+    button.focus(); // a button that is switched off loses it
   }
 }

@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { svg } from "./dom.js";
+import { drawnBy } from "./engine.js";
 
 /**
  * Return the canvas of an image's heat, or null where there is none: warm colours speak for what
@@ -19,10 +20,14 @@ export async function loadHeat(image) {
   return canvas;
 }
 
-/** Return where a place in the image (in pixels; its first pixel begins at 0) is on the tile. */
-function onTile(viewport, image, x, y) {
+/**
+ * Return where a place in the image (in pixels; its first pixel begins at 0) is on the tile.
+ * With WebGL the library's places are those of pixels' middles, on the processor of their corners.
+ */
+export function onTile(viewport, image, x, y) {
   const [row, column] = image.spacing_mm ?? [1, 1];
-  return viewport.worldToCanvas([(x - 0.5) * column, (y - 0.5) * row, 0]);
+  const half = drawnBy() === "WebGL" ? 0.5 : 0;
+  return viewport.worldToCanvas([(x - half) * column, (y - half) * row, 0]);
 }
 
 /** Lay the heat over the image: the same affine map that the image is under. */
@@ -44,7 +49,13 @@ export function boxesOf(viewport, image) {
     const text = `${place + 1}: ${Math.round(one.share * 100)} % of the evidence`;
     return [
       svg("rect", { x, y, width: Math.abs(x2 - x1), height: Math.abs(y2 - y1) }),
-      svg("text", { x, y: y > 18 ? y - 5 : Math.max(y1, y2) + 15 }, text),
+      svg("text", { ...within(x, Math.max(x1, x2), viewport), y: y > 18 ? y - 5 : Math.max(y1, y2) + 15 }, text),
     ];
   });
+}
+
+/** Return where a box's words begin, or end where they would run over the tile's edge. */
+function within(left, right, viewport) {
+  const room = viewport.element.clientWidth - left;
+  return room < 150 ? { x: right, "text-anchor": "end" } : { x: left };
 }

@@ -64,7 +64,7 @@ export class Stage {
 
   /** Those of them that show an image. */
   get live() {
-    return this.shown.filter((one) => one.viewport);
+    return this.shown.filter((one) => one.ready);
   }
 
   arrange() {
@@ -113,14 +113,14 @@ export class Stage {
   /** Show one tile alone, by its place from 1, or all of them again. */
   showAlone(place) {
     const tile = this.tiles[place - 1];
-    if (!tile?.viewport) return;
+    if (!tile?.ready) return;
     this.alone = this.alone === tile ? null : tile;
     this.picked = tile;
     this.rearranged(this.alone ? `${tile.name} alone` : "All views");
   }
 
   toggleAlone() {
-    if (!this.picked?.viewport) return;
+    if (!this.picked?.ready) return;
     this.alone = this.alone ? null : this.picked;
     this.rearranged(this.alone ? `${this.picked.name} alone` : "All views");
   }
@@ -194,7 +194,7 @@ export class Stage {
   /** Do something to the picked tile, when it shows an image. */
   withPicked(act) {
     const tile = this.alone ?? this.picked;
-    if (tile?.viewport) act(tile);
+    if (tile?.ready) act(tile);
   }
 
   told() {

@@ -2,9 +2,9 @@
 
 import { Enums } from "@cornerstonejs/core";
 import { el, svg } from "./dom.js";
-import { drawnBy, startEngine, useTools } from "./engine.js";
+import { drawByLut, drawFinely, drawnBy, startEngine, useTools } from "./engine.js";
 import { mustMirror, wallInImage, wallOnScreen } from "./hanging.js";
-import { boxesOf, loadHeat, placeHeat } from "./overlay.js";
+import { boxesOf, loadHeat, onTile, placeHeat } from "./overlay.js";
 import { numbersAt, register } from "./pixels.js";
 import { lutPoints, nudged, rangeOf, windowOf, windowsOf } from "./windows.js";
 import { probability, spacingWords, viewName } from "./words.js";
@@ -55,21 +55,27 @@ export class Tile {
     const imageId = register(this.image);
     try {
       this.picture.replaceChildren();
+      this.element.classList.remove("empty"); // it has a margin, and the canvas takes the size it finds
       engine.enableElement({ viewportId: this.id, type: ViewportType.STACK, element: this.picture });
       useTools(this.id);
       this.viewport = engine.getViewport(this.id);
       this.picture.addEventListener(Events.IMAGE_RENDERED, () => this.follow());
       await this.viewport.setStack([imageId]);
+      drawFinely(this.viewport);
       await this.loadLut();
       this.pickWindow(0);
       this.mirrored = mustMirror(this.image.laterality, this.findWall());
-      this.element.classList.remove("empty");
       this.element.dataset.ready = "yes";
     } catch (error) {
       this.close();
       this.tell(`${this.name} cannot be shown. ${error.message ?? error.error?.message ?? ""}`);
       this.element.dataset.ready = "failed";
     }
+  }
+
+  /** True while the tile shows its image. */
+  get ready() {
+    return this.viewport !== undefined && this.viewport !== null && this.element.dataset.ready === "yes";
   }
 
   findWall() {
@@ -97,25 +103,20 @@ export class Tile {
     this.viewport.setCamera({ parallelScale: scale });
     const side = wallOnScreen(this.image.laterality);
     if (side) {
-      const edges = [0, this.image.columns].map((x) => this.onTile(x)).sort((a, b) => a - b);
-      const move = side === "right" ? this.picture.clientWidth - edges[1] : -edges[0];
-      const [x, y] = this.viewport.getPan();
-      this.viewport.setPan([x + move, y]);
+      const edges = [0, this.image.columns].map((x) => onTile(this.viewport, this.image, x, 0)[0]).sort((a, b) => a - b);
+      this.move(side === "right" ? this.picture.clientWidth - edges[1] : -edges[0], 0);
     }
     this.viewport.render();
   }
 
-  onTile(x) {
-    const [row, column] = this.image.spacing_mm ?? [1, 1];
-    return this.viewport.worldToCanvas([(x - 0.5) * column, (this.image.rows / 2) * row, 0])[0];
-  }
-
-  /** Show one pixel of the image as one of the screen. */
+  /** Show one pixel of the image as one of the screen, and exactly over it: nothing is blended. */
   oneToOne() {
     const [row] = this.image.spacing_mm ?? [1, 1];
-    const device = this.picture.clientHeight * window.devicePixelRatio;
-    this.viewport.setCamera({ parallelScale: (device * row) / 2 });
-    this.viewport.render();
+    const fine = window.devicePixelRatio;
+    this.viewport.setCamera({ parallelScale: (this.picture.clientHeight * row) / fine / 2 });
+    const [left, top] = onTile(this.viewport, this.image, 0, 0);
+    const off = [left, top].map((place) => (Math.round(place * fine) - place * fine) / fine);
+    this.panBy(...off);
   }
 
   async loadLut() {
@@ -157,9 +158,16 @@ export class Tile {
   }
 
   panBy(x, y) {
-    const [left, top] = this.viewport.getPan();
-    this.viewport.setPan([left + x, top + y]);
+    this.move(x, y);
     this.viewport.render();
+  }
+
+  /** Move the image on the screen; the library's own pan passes over less than a pixel. */
+  move(x, y) {
+    const [from, to] = [[0, 0], [x, y]].map((place) => this.viewport.canvasToWorld(place));
+    const moved = (point) => point.map((value, axis) => value - (to[axis] - from[axis]));
+    const { focalPoint, position } = this.viewport.getCamera();
+    this.viewport.setCamera({ focalPoint: moved(focalPoint), position: moved(position) });
   }
 
   /** Show or hide what lies over the image; heat is fetched when it is first wanted. */
@@ -169,21 +177,24 @@ export class Tile {
       this.heat = await loadHeat(this.image);
       if (this.heat) this.over.prepend(this.heat);
     }
-    if (this.viewport) this.follow();
+    this.follow();
   }
 
   /** Bring captions and overlays to where the image is. */
   follow() {
-    if (!this.viewport || this.element.dataset.ready !== "yes") return;
+    if (!this.ready) return;
     const { heat = false, boxes = false } = this.covered ?? {};
     if (this.heat) {
       this.heat.hidden = !heat;
       placeHeat(this.heat, this.viewport, this.image);
     }
     this.boxes.replaceChildren(...(boxes ? boxesOf(this.viewport, this.image) : []));
+    this.element.dataset.corner = onTile(this.viewport, this.image, 0, 0).map((one) => one.toFixed(2)).join(" ");
     const { voiRange, invert, VOILUTFunction } = this.viewport.getProperties();
     const { center, width } = windowOf(voiRange, VOILUTFunction, this.image);
-    const by = this.shownBy?.lut ? "VOI LUT " : "";
+    const curved = ["LUT", "SIGMOID"].includes(this.shownBy?.function);
+    // the library's drawing on the processor knows straight windows only: better told than hidden
+    const by = curved ? (drawnBy() === "WebGL" ? `${this.shownBy.function} ` : "straight, not the header's curve: ") : "";
     const turned = Boolean(invert) !== Boolean(this.image.monochrome1) ? " inverted" : "";
     const mirrored = this.mirrored ? " · mirrored" : "";
     const calibrated = this.image.spacing_mm ? "" : ` · ${spacingWords(this.image).split(":")[0]}`;

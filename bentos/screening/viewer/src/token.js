@@ -11,7 +11,7 @@ export function openToken() {
   const form = el(
     "form",
     { method: "dialog", onsubmit: () => use(field.value) },
-    el("p", {}, "Where the service asks who calls, it wants a token: `mammo token add NAME --role read` prints one. To send exams it needs the role predict, to record outcomes the role outcomes."),
+    el("p", {}, "Where the service asks who calls, it wants a token. ", el("code", {}, "mammo token add NAME --role read"), "prints one. To send exams it needs the role predict, to record outcomes the role outcomes."),
     el("label", { for: "token-text" }, "Token"),
     field,
     el("p", { class: "quiet" }, "Kept in this tab until it is closed, and sent to this service only."),

@@ -6,6 +6,8 @@ export const CODES = {
   UNKNOWN_SCANNER: "No operating point was chosen for this scanner; the one for all others was used.",
   MISSING_VIEW: "One of the four standard views is missing.",
   NO_BREAST_FOUND: "No breast was found in an image; the whole image was scored.",
+  FILE_REFUSED: "A file could not be read and was left out.",
+  SPACING_DETECTOR: "Lengths are those at the detector, a little above the breast's.",
   SATURATED: "Many pixels are at the end of their range.",
   LOW_CONTRAST: "The image has little contrast.",
   CONTRAST_ENHANCED: "A contrast-enhanced image is among the views.",

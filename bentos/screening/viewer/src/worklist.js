@@ -89,7 +89,7 @@ export class Worklist {
         el("li", {}, "Look at the four views first. Heat map and boxes are hidden until you press h and b."),
         el("li", {}, "Record what became of the exam when it is known: the monitoring needs it."),
       ),
-      el("p", {}, "No mammograms at hand? `mammo demo` scores drawn ones and two real exams. Press ? for all keys."),
+      el("p", {}, "No mammograms at hand? ", el("code", {}, "mammo demo"), "scores drawn ones and two real exams. Press ? for all keys."),
     );
   }
 
@@ -120,7 +120,7 @@ export class Worklist {
 
 function line(one) {
   const name = one.exam ?? one.study ?? "without an id";
-  const target = one.exam && one.state !== "failed" ? el("a", { href: `#/exam/${encodeURIComponent(one.exam)}` }, name) : name;
+  const target = one.exam ? el("a", { href: `#/exam/${encodeURIComponent(one.exam)}` }, name) : name;
   const state = [
     el("span", { class: `badge ${one.state}` }, STATES[one.state] ?? one.state),
     one.incident ? el("span", { class: "badge bad" }, "incident") : null,
@@ -136,12 +136,7 @@ function line(one) {
     el("td", { class: "number" }, one.scale ?? "–"),
     el("td", {}, one.decision ?? "–"),
     el("td", {}, [...new Set(codes)].map((code) => el("code", {}, code)), codes.length ? null : "–"),
-    el("td", {}, one.outcome ? outcomeWords(one.outcome) : "–"),
+    el("td", {}, one.outcome ? `${one.outcome.label}, ${one.outcome.source}` : "–"),
     el("td", {}, one.scanner ?? "–", one.has_images ? null : el("div", { class: "quiet" }, "no images kept")),
   );
-}
-
-function outcomeWords({ label, source }) {
-  const found = label === true || label === 1 || label === "cancer" ? "cancer" : "no cancer";
-  return `${found}, ${source}`;
 }
