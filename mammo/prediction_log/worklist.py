@@ -16,8 +16,10 @@ from mammo.prediction_log.scorings import ANSWERS
 from mammo.prediction_log.tables import FAILED_REQUESTS, OUTCOMES, PREDICTIONS
 
 EXAM_ID = re.compile(r"E-[0-9a-f]{16}")
-_LINE: tuple[str, ...] = ("id", "exam_id", "request_id", "release_id", "scanner", "site", "acquired_on")
-_LINE += ("scored_at", "probability", "recall", "quality")
+_LINE = (
+    *("id", "exam_id", "request_id", "release_id", "scanner", "site", "acquired_on"),
+    *("scored_at", "probability", "recall", "quality"),
+)
 _LABEL = ("exam_id", "cancer", "known_at")
 _SEARCHED = ("exam_id", "site", "scanner", "release_id")
 
