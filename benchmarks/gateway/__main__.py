@@ -57,7 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--files", type=int, default=8, help="a sender and round; 0: no rate")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kills", type=int, default=100, help="0: none")
-    parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between kills")
+    parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between kills")
     parser.add_argument("--folder", help="where to work; needs 2 GB for the full size")
     parser.add_argument("--write", action="store_true", help="write gateway.json and the docs")
     return parser.parse_args()

@@ -31,7 +31,9 @@ from tests.gateway.pacs import Pacs, free_port
 from tests.gateway.serving import served
 
 SENDERS = 4
-SETTLE_SECONDS = 600.0
+SETTLE_SECONDS = 1800.0
+PACE_SECONDS = 3.0
+"""Mean pause of a sender between studies: their documents must be written in the end, too."""
 PEERS = """peers:
   - {{name: archive, ae_title: PACS, host: 127.0.0.1, port: {port}, may_send: true,
      receives: [cad, report, marks]}}
@@ -61,7 +63,8 @@ class Sender:
 
     def run(self, stop: threading.Event) -> None:
         """Send study after study; one that was begun is sent whole."""
-        while not stop.is_set():
+        draw = random.Random(self.seed)
+        while not stop.wait(draw.uniform(0.0, 2 * PACE_SECONDS)):
             study = generate_uid(entropy_srcs=[self.seed, str(self.studies)])
             self.studies += 1
             for number in (1, 2, 3, 4):
@@ -105,7 +108,7 @@ class Kills:
         return not any(wrong) and self.scored == self.studies
 
 
-def run_kills(folder: Path, kills: int, *, pause_s: float = 1.0, seed: int = 1) -> Kills:
+def run_kills(folder: Path, kills: int, *, pause_s: float = 2.0, seed: int = 1) -> Kills:
     """Serve, send, kill, let it settle, and compare."""
     archive, draw = Archive(), random.Random(seed)
     settings = _make_home(folder, archive.port)
