@@ -16,7 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -31,6 +33,7 @@ from bentos.gateway.peers import Peers
 from bentos.screening.app import create_app
 from mammo.settings import Settings
 from tests.bentos.conftest import point_to
+from tests.gateway.images import MG, OTHERS, image
 from tests.gateway.orthanc import Orthanc, require_orthanc
 from tests.gateway.pacs import free_port
 from tests.heat_release import load, write_heat_release
@@ -38,10 +41,16 @@ from tests.heat_release import load, write_heat_release
 pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 RELEASE = "r-20260301-aaaaaaaa"
-KIND_OF = {sop_class: kind for kind, sop_class in REPORT_CLASSES.items()}
+KIND_OF = {REPORT_CLASSES[kind]: kind for kind in ("cad", "report", "marks")}
 PATIENCE_SECONDS = 600.0
 """For a machine that does much else; on a quiet one it takes seconds."""
 CASES = ("sfm-malign-0", "sfm-benign-0")
+ODD = {
+    "CT among the views": ("partly", "111223"),
+    "views unknown": ("failed", "111224"),
+    "for processing alone": ("failed", "111225"),
+}
+"""Study -> its state, and what its CAD SR says of detection (PS3.16 CID 6042)."""
 PIXELMED = Path("/usr/share/java/pixelmed.jar")
 LIMITS = [f"-Djdk.xml.xpath{name}Limit=0" for name in ("TotalOp", "ExprOp", "ExprGrp")]
 
@@ -68,6 +77,22 @@ def hospital_copies(case: str, folder: Path) -> list[Path]:
         copies.append(folder / f"{case}_{side}_{view}.dcm")
         dataset.save_as(copies[-1])
     return copies
+
+
+def odd_study(name: str, folder: Path) -> list[Path]:
+    """Write a small study that cannot be scored as a whole."""
+    study = f"1.2.826.0.1.3680043.8.498.{4712 + list(ODD).index(name)}"
+    changes: dict[str, Any] = {"PatientID": name[:9]}
+    if name == "views unknown":
+        changes |= {"ImageLaterality": "", "ViewPosition": ""}
+    sop_class = OTHERS["for processing"][0] if name.startswith("for") else MG
+    files = [image(n, study, sop_class, **changes) for n in range(1, 5)]
+    if name.startswith("CT"):
+        files.append(image(5, study, OTHERS["CT"][0], Modality="CT", **changes))
+    paths = [folder / f"{name} {n}.dcm" for n in range(len(files))]
+    for path, data in zip(paths, files, strict=True):
+        path.write_bytes(data)
+    return paths
 
 
 def wait_for(is_so: Callable[[], bool], seconds: float, what: str) -> None:
@@ -133,6 +158,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Round]:
     directory = write_heat_release(settings.releases_dir, RELEASE)
     point_to(settings, RELEASE, release_dir=str(directory))
     sent = {case: hospital_copies(case, folder) for case in CASES}
+    sent |= {name: odd_study(name, folder) for name in ODD}
     with Orthanc(folder / "orthanc") as orthanc:
         (settings.home / "peers.yaml").write_text(
             "peers:\n"
@@ -145,7 +171,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Round]:
                 store("ORTHANC", orthanc.dicom_port, files)
                 store("MAMMO", settings.dicom_port, files)
             outbox = Outbox(settings, Peers)
-            counts = {"pacs": {"sent": 3 * len(CASES)}}
+            counts = {"pacs": {"sent": 3 * len(sent)}}
             try:
                 wait_for(lambda: outbox.counts() == counts, PATIENCE_SECONDS, "the reports")
             except AssertionError as error:
@@ -161,7 +187,7 @@ def reports_of(hospital: Round, case: str) -> dict[str, bytes]:
     for one in hospital.orthanc.get("/instances"):
         tags = hospital.orthanc.get(f"/instances/{one}/simplified-tags")
         kind = KIND_OF.get(tags["SOPClassUID"])
-        if tags["StudyInstanceUID"] == study and tags["Modality"] != "MG" and kind:
+        if tags["StudyInstanceUID"] == study and kind:
             file = hospital.orthanc.client.get(f"/instances/{one}/file")
             found[kind] = file.raise_for_status().content
     return found
@@ -180,25 +206,49 @@ def test_the_reports_are_in_the_exam_s_study_in_the_archive(hospital: Round, cas
     assert len(hospital.orthanc.get(f"/studies/{one}/instances")) == 4 + 3
 
 
-def test_the_book_says_that_both_are_scored(hospital: Round) -> None:
+def test_the_book_says_what_became_of_each(hospital: Round) -> None:
     lines = Book(hospital.settings.gateway_book).studies().studies
-    assert [(one.state, one.images, one.version, one.incident) for one in lines] == [
-        ("scored", 4, 1, False)
-    ] * len(CASES)
+    assert sorted(one.state for one in lines) == sorted(
+        ["scored"] * len(CASES) + [state for state, _ in ODD.values()]
+    )
+    assert {one.version for one in lines} == {1}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_the_archive_is_told_why_a_study_was_not_scored(
+    hospital: Round, name: str, tmp_path: Path
+) -> None:
+    reports = reports_of(hospital, name)
+    assert {*reports} == {"cad", "report", "marks"}
+    cad = pydicom.dcmread(BytesIO(reports["cad"]))
+    codes = [one.ConceptCodeSequence[0] for one in items_of(cad) if one.get("ValueType") == "CODE"]
+    assert ODD[name][1] in {one.CodeValue for one in codes}
+    for kind, content in reports.items():
+        assert errors_of_dciodvfy(content, tmp_path / kind) == []
+
+
+def items_of(item: Any) -> Iterator[Any]:
+    """Yield the content items of a document."""
+    for one in item.get("ContentSequence", []):
+        yield one
+        yield from items_of(one)
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("kind", ["cad", "report", "marks"])
 def test_dciodvfy_finds_no_error(hospital: Round, case: str, kind: str, tmp_path: Path) -> None:
+    assert errors_of_dciodvfy(reports_of(hospital, case)[kind], tmp_path / kind) == []
+
+
+def errors_of_dciodvfy(content: bytes, path: Path) -> list[str]:
+    """Return what it finds wrong with an object; skips where it is not installed."""
     if shutil.which("dciodvfy") is None:
         pytest.skip("dciodvfy is not installed: apt-get install dicom3tools")
-    (tmp_path / "report.dcm").write_bytes(reports_of(hospital, case)[kind])
-    told = subprocess.run(
-        ["dciodvfy", tmp_path / "report.dcm"], capture_output=True, text=True, check=False
-    )
+    path.write_bytes(content)
+    told = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
     lines = (told.stdout + told.stderr).splitlines()
     assert lines, "it says at least what it takes the object for"
-    assert not [one for one in lines if one.startswith(("Error", "Abort"))]
+    return [one for one in lines if one.startswith(("Error", "Abort"))]
 
 
 @pytest.mark.parametrize("kind", ["cad", "report"])
@@ -230,9 +280,10 @@ def test_a_repeated_exam_changes_nothing_in_the_archive(hospital: Round) -> None
     before = {*hospital.orthanc.get("/instances")}
     store("MAMMO", hospital.settings.dicom_port, hospital.sent[CASES[0]])
     lines = Book(hospital.settings.gateway_book).studies().studies
-    assert {(one.state, one.version) for one in lines} == {("scored", 1)}
+    assert {one.version for one in lines} == {1}
+    assert not {one.state for one in lines} & {"receiving", "waiting", "scoring"}
     assert {*hospital.orthanc.get("/instances")} == before
-    assert Outbox(hospital.settings, Peers).counts() == {"pacs": {"sent": 3 * len(CASES)}}
+    assert Outbox(hospital.settings, Peers).counts() == {"pacs": {"sent": 3 * len(hospital.sent)}}
 
 
 def test_no_name_or_identifier_is_logged(hospital: Round) -> None:
