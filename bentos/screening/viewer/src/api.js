@@ -83,8 +83,8 @@ export function listExams({ search = "", state = "", before = "", limit = 50 } =
 
 export const readExam = (id) => json(exam(id));
 
-/** Return the images of an exam; right after its scoring they may take some seconds to be made. */
-export async function readImages(id, tries = 30) {
+/** Return the images of an exam; right after its scoring they may take some seconds to be made, on a busy machine a minute. */
+export async function readImages(id, tries = 120) {
   try {
     return await json(`${exam(id)}/images`);
   } catch (error) {

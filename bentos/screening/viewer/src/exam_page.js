@@ -36,7 +36,7 @@ export class ExamPage {
   build(noImages) {
     this.facts = examFacts(this.exam, this.answer, this.images, () => this.openOutcome());
     this.toolbar = el("div", { class: "toolbar", role: "toolbar", "aria-label": "Tools" }, this.buttons());
-    const middle = noImages ? el("div", { class: "stage none" }, problemCard(noImages, {})) : this.stage.element;
+    const middle = noImages ? el("div", { class: "stage none" }, problemCard(noImages, { again: () => location.reload() })) : this.stage.element;
     this.page = el("div", { class: "exam" }, this.toolbar, middle, this.facts);
     show(`Exam ${this.exam}`, el("h1", { class: "unseen" }, `Exam ${this.exam}`), this.page);
   }
