@@ -19,7 +19,6 @@ from pathlib import Path
 from flows import stack
 from flows.cli_terminal import stage_bars
 from flows.demo import (
-    CONFIG,
     DEMO_KEY,
     PATIENCE_SECONDS,
     put_into_service,
@@ -34,7 +33,7 @@ from flows.drill_harm import drill_bad_releases, drill_faulty_release
 from flows.drill_material import Studio, draw
 from flows.drill_report import Finding, finish_drill
 from flows.drill_reset import forget, set_automation
-from flows.drill_scenarios import TRAINING, Scenario, choose_scenarios
+from flows.drill_scenarios import CONFIG, TRAINING, Scenario, choose_scenarios
 from flows.drill_stage import Stage, play
 from flows.stack_services import ROOT
 from mammo.errors import MammoError, StackUnhealthy, ValidationFailed
@@ -164,7 +163,7 @@ def _start(settings: Settings, studio: Studio, recorder: Recorder) -> None:
 def _serve(settings: Settings, studio: Studio, recorder: Recorder) -> None:
     given = {"source": "rsna", "directory": str(studio.folder(TRAINING)), "config": CONFIG}
     run_deployment(settings, "ingest/ingest", given, recorder)
-    recorder.champion = train_release(settings, recorder)
+    recorder.champion = train_release(settings, recorder, CONFIG)
     put_into_service(settings, recorder.champion["release"], recorder)
     _require_reference(settings)
 

@@ -153,6 +153,20 @@ def recalibrate(
     return [once, rate, back], {"recalibrated": served, "rollback_seconds": round(seconds, 1)}
 
 
+def only_taken_on(
+    stage: Stage, course: Course, scenario: Scenario, exams: Sequence[PhantomExam]
+) -> Followed:
+    """Follow an episode that retrains by outcomes alone: a run takes it on, and waits."""
+    course.tell_again()
+    log = PredictionLog(stage.settings.log_url)
+    for _ in patiently("take the episode on"):
+        if (log.episode(course.key) or {}).get("status") == "acting":
+            break
+    once = course.once()
+    end_all_runs(stage.settings)
+    return [once], {"point": "none: a change that is less sure waits for outcomes"}
+
+
 def _roll_back(course: Course) -> float:
     began = time.monotonic()
     run_deployment(course.settings, "deploy/deploy", {"rollback": True}, course.recorder)

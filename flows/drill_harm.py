@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flows.demo import NEW_SCANNER, run_deployment, train_release
+from flows.demo import NEW_SCANNER, run_deployment
 from flows.demo_stream import PhantomExam
 from flows.drill_checks import Claim, all_answered, came_back
 from flows.drill_course import in_service
 from flows.drill_records import records_hold
 from flows.drill_report import Finding
-from flows.drill_scenarios import Scenario
+from flows.drill_scenarios import CONFIG, Scenario
 from mammo.continual.approval import approve
 from mammo.continual.judge import judge_release
 from mammo.continual.planted import plant_failing
 from mammo.exam import OperatingPoint
+from mammo.models.config import read_config
 from mammo.release import Release, derive_release, find_release
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def drill_bad_releases(stage: Stage) -> Finding:
     """Make real releases that are bad in three ways; the gate has to refuse each, by name."""
     began = time.monotonic()
     told = {
-        "worse": train_release(stage.settings, stage.recorder, config=WORSE)["gate"],
-        "leaked": _train_leaked(stage)["gate"],
+        "worse": _train_worse(stage, _own_fractions())["gate"],
+        "leaked": _train_worse(stage, LEAKED)["gate"],
         "over-confident": _judge_too_sure(stage),
     }
     claims = tuple(_is_refused(name, gate) for name, gate in told.items())
@@ -60,8 +61,14 @@ def _is_refused(name: str, gate: dict[str, Any]) -> Claim:
     return Claim(f"refuses {name}", refused, why)
 
 
-def _train_leaked(stage: Stage) -> dict[str, Any]:
-    given = {"config": WORSE, "overrides": LEAKED}
+def _own_fractions() -> list[str]:
+    """Seal and hold out whom the release in service does: else it would be a leak."""
+    own = read_config(CONFIG)
+    return [f"{name}={getattr(own, name)}" for name in ("golden_fraction", "holdout_fraction")]
+
+
+def _train_worse(stage: Stage, overrides: list[str]) -> dict[str, Any]:
+    given = {"config": WORSE, "overrides": overrides}
     return run_deployment(stage.settings, "train/train", given, stage.recorder)
 
 

@@ -62,8 +62,9 @@ class Scenario:
         return cause in named | set(self.also) and action in ACTIONS.get(cause, (action,))
 
 
-TRAINING = Scenario("train", "", (), 11, exams=180)
-"""About half are held out; each scanner needs `MonitorConfig.min_reference` of them."""
+CONFIG = "drill"
+TRAINING = Scenario("train", "", (), 11, exams=360)
+"""About two thirds are held out (`configs/drill.yaml`): the monitor's reference."""
 
 UPGRADE = Variation(
     software_version="ADS_56.0", sharpening=2.0, noise=0.6, contrast=1.2, scanners=("borealis",)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from flows.demo import run_deployment
 from flows.demo_report import Recorder
 from flows.demo_stream import PhantomExam, Stream
 from flows.drill_checks import all_answered, has_pages, is_named
-from flows.drill_course import Course, recalibrate
+from flows.drill_course import Course, Followed, only_taken_on, recalibrate
 from flows.drill_log import let_time_pass
 from flows.drill_material import Studio
 from flows.drill_records import records_hold
@@ -23,6 +23,7 @@ from flows.drill_scenarios import Scenario
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 
+VERSION = "software_version"
 CHUNK_EXAMS = 30
 """Exams between two looks of the monitor."""
 MATURE_DAYS = 800
@@ -55,19 +56,27 @@ def play(stage: Stage, scenario: Scenario, coming: Scenario | None = None) -> Fi
     evidence, evidently = pages_of(opened, stage.settings)
     claims = [is_named(scenario, opened)]
     if scenario.causes:
-        claims.append(has_pages(evidence, evidently, by_outcomes=scenario.outcomes))
+        inputs = not scenario.outcomes and {one["cause"] for one in opened} != {VERSION}
+        claims.append(has_pages(evidence, evidently, by_inputs=inputs))
     figures: dict[str, Any] = {}
     acting = [one for one in opened if "retrain" in one["action"]]
     if scenario.course != "watch" and acting and claims[0].holds:
         course = Course(stage.settings, stage.recorder, stage.stream, acting[0], stage.champion)
-        follow = recalibrate if scenario.course == "recalibrate" else retrain
-        more, figures = follow(stage, course, scenario, exams[count:])
+        more, figures = _follow(scenario, course)(stage, course, scenario, exams[count:])
         claims += more
     claims.append(all_answered(stage.stream.sent - sent, stage.stream.failed - failed))
     claims.append(records_hold(stage.settings))
     return Finding.of(
         scenario, count, opened, claims, (*evidence, *evidently), figures, began
     )  # fmt: skip
+
+
+def _follow(scenario: Scenario, course: Course) -> Callable[..., Followed]:
+    """Choose what to follow: where triage asked for candidates alone, no point is set at once."""
+    if scenario.course == "retrain":
+        return retrain
+    sets_point = course.episode["action"] == "recalibrate_and_retrain"
+    return recalibrate if sets_point else only_taken_on
 
 
 def watch(

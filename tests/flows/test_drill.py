@@ -164,8 +164,8 @@ def test_a_rollback_is_the_release_before_and_in_time(
 def test_evidently_is_asked_where_inputs_told() -> None:
     assert drill_checks.has_pages(["e"], ["v"]).holds
     assert not drill_checks.has_pages(["e"], []).holds
-    assert drill_checks.has_pages(["e"], [], by_outcomes=True).holds
-    assert not drill_checks.has_pages([], ["v"], by_outcomes=True).holds
+    assert drill_checks.has_pages(["e"], [], by_inputs=False).holds
+    assert not drill_checks.has_pages([], ["v"], by_inputs=False).holds
 
 
 def test_pages_count_only_where_they_are(tmp_path: Path) -> None:
