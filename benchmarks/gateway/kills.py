@@ -154,7 +154,9 @@ def _is_settled(settings: Settings) -> bool:
     with reading(settings.gateway_book) as book:
         assert book is not None
         late = book.execute("SELECT 1 FROM studies WHERE reported < version").fetchone()
-    return late is None and not Outbox(settings).deliveries(state="waiting", limit=1)
+    outbox = Outbox(settings)
+    open_ones = [outbox.deliveries(state=state, limit=1) for state in ("waiting", "sending")]
+    return late is None and not any(open_ones)
 
 
 def _compare(
