@@ -64,7 +64,8 @@ def run_drill(directory: Path, names: Sequence[str] = (), *, as_json: bool = Fal
     named = [name for name in names if name not in HARMS]
     scenarios = choose_scenarios(named) if named or not names else ()
     require_own(directory)
-    settings = own_settings(directory)
+    # nobody looks at a drill's images, and to keep one takes as long as to score it
+    settings = own_settings(directory).model_copy(update={"image_days": 0.0})
     stack.down(settings)
     _clear(directory, settings)
     recorder = Recorder(directory, quiet=as_json)
