@@ -1,6 +1,6 @@
 """Who may send images here, and who gets the reports: ``<home>/peers.yaml``.
 
-`configs/peers.example.yaml` shows every key. An AE title (PS3.8 section 7.1.1.3) is
+`configs/gateway/peers.example.yaml` shows every key. An AE title (PS3.8 section 7.1.1.3) is
 a name and no password: anybody can say one, so a sender is known by its title and
 the address that it comes from; where that is not enough, by a TLS certificate
 (settings of the gateway). Without the file only this machine may send, under any
@@ -51,7 +51,7 @@ class Peers:
         except FileNotFoundError:
             _log.warning(
                 "there is no %s: only this machine may send images, and nobody gets reports; "
-                "configs/peers.example.yaml shows what to write",
+                "configs/gateway/peers.example.yaml shows what to write",
                 path.name,
             )
             return cls(only_loopback=True)

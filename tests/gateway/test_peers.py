@@ -12,7 +12,7 @@ from bentos.gateway.peers import Peers, PeersFile
 from mammo.errors import SourceInvalid
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "configs" / "peers.example.yaml"
+EXAMPLE = ROOT / "configs" / "gateway" / "peers.example.yaml"
 UNIT = "{name: unit, ae_title: UNIT, host: 10.1.4.21, may_send: true}"
 PACS = "{name: pacs, ae_title: PACS, host: 10.1.4.9, port: 11112, receives: [cad]}"
 WEB = "{name: web, receives: [cad], via: stow, url: 'https://a.example/dicom-web'}"
