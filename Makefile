@@ -14,7 +14,7 @@ DEV    := dask,kaggle,postgres,sheets,s3,blob,dev
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick bench bench-models bench-service bench-drift chaos soak fuzz check format lock clean
+.PHONY: help setup demo test test-quick bench bench-models bench-service bench-drift bench-gateway chaos soak viewer fuzz check format lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ bench-drift: $(VENV)/.dev  ## simulated years of drift, beside the usual rules (
 	-$(BIN)/python -m benchmarks.continual --years 200
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.monitor_speed
 
+bench-gateway: $(VENV)/.dev  ## C-STORE beside DCMTK's storescp, and a hundred kills under load
+	$(BIN)/python -m benchmarks.gateway
+
 chaos: $(VENV)/.dev  ## break the served service on purpose, check its books (twelve minutes)
 	$(BIN)/python -m benchmarks.chaos
 	$(BIN)/python -m benchmarks.chaos.faults
@@ -75,6 +78,10 @@ chaos: $(VENV)/.dev  ## break the served service on purpose, check its books (tw
 
 soak: $(VENV)/.dev  ## ten thousand requests: is the memory flat? (ten minutes)
 	$(BIN)/python -m benchmarks.soak
+
+viewer: $(VENV)/.dev  ## build the viewer's bundle anew (Node and npm come from pip; needs the npm registry)
+	$(UV) -e '.[viewer]'
+	$(BIN)/python -m bentos.screening.viewer.build
 
 fuzz: $(VENV)/.dev  ## a million broken files through the reader (half an hour, one core)
 	$(BIN)/python -m tests.fuzz.fuzz_reader --cases 1000000 --log runs/fuzz.log
