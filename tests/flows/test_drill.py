@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,13 @@ from benchmarks.continual.scenarios import SCENARIOS as SIMULATED
 from flows import drill, drill_checks
 from flows.demo_report import Recorder
 from flows.drill_checks import Claim, acted_once, came_back, has_recovered, is_on_target
+from flows.drill_course import only_taken_on, recalibrate
 from flows.drill_log import empty_log, keep_log, let_time_pass
 from flows.drill_material import Studio, draw
 from flows.drill_report import Finding, finish_drill, pages_of
+from flows.drill_retrain import retrain
 from flows.drill_scenarios import ACTIONS, ALIASES, SCENARIOS, TRAINING, Scenario, choose_scenarios
-from flows.drill_stage import _is_over
+from flows.drill_stage import _follow, _is_over
 from mammo.continual.recovery import Recovery
 from mammo.dicom.read import read_mammogram
 from mammo.errors import SourceInvalid, ValidationFailed
@@ -301,3 +305,19 @@ def test_inverted_phantoms_are_read_as_negatives_and_drawn_once(tmp_path: Path) 
     assert (tmp_path / "sound" / "train.csv").stat().st_mtime_ns == stamp
     draw(tmp_path / "sound", replace(sound, seed=4))
     assert (tmp_path / "sound" / "train.csv").stat().st_mtime_ns != stamp
+
+
+@pytest.mark.parametrize(
+    ("scenario", "action", "follows"),
+    [
+        ("software_upgrade", "recalibrate_and_retrain", recalibrate),
+        ("detector_ageing", "retrain", only_taken_on),  # a gradual change: no point at once
+        ("concept", "retrain", retrain),
+        ("scanner_replaced", "recalibrate_and_retrain", retrain),
+    ],
+)
+def test_what_is_followed_is_what_triage_asked_for(
+    scenario: str, action: str, follows: Callable[..., Any]
+) -> None:
+    course = SimpleNamespace(episode={"action": action})
+    assert _follow(choose_scenarios([scenario])[0], course) is follows
