@@ -142,6 +142,7 @@ def links(settings: Settings) -> dict[str, str]:
     return {
         "Prefect (runs, schedules, automations)": settings.prefect_ui_url,
         "MLflow (experiments, models)": settings.mlflow_url,
+        "Viewer": f"{settings.service_url}/",
         "Screening service (OpenAPI)": f"{settings.service_url}/docs",
         "Reports (Data Docs, drift)": settings.reports_url,
         "Metrics of the loop": f"{settings.reports_url}/metrics",
