@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -266,6 +267,14 @@ def test_a_deidentified_file_holds_no_token_and_the_same_pixels(planted: Path) -
         assert np.array_equal(read.pixels, again.pixels)
 
 
+def await_images(home: Path) -> None:
+    """Wait until no file waits any more to be made into images without a header."""
+    deadline = time.monotonic() + 120.0
+    while any((home / "images" / "waiting").rglob("*.dcm")):
+        assert time.monotonic() < deadline, "files still wait to be made into images"
+        time.sleep(0.1)
+
+
 @pytest.mark.parametrize("keep", [False, True], ids=["without ids", "with ids for reports"])
 def test_the_service_says_and_stores_no_token(
     planted: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str],
@@ -281,6 +290,7 @@ def test_the_service_says_and_stores_no_token(
         for path in sorted(planted.rglob("*.dcm")):
             sent = {"files": ("image.dcm", path.read_bytes())}
             answers.append(client.post("/v1/exams", files=sent))
+        await_images(settings.home)
         metrics = client.get("/metrics").text
     assert {answer.status_code for answer in answers} >= {200, 422}
     out, err = capfd.readouterr()
