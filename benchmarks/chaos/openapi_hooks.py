@@ -44,7 +44,8 @@ _dice = random.Random(1)
 @schemathesis.hook
 def before_call(_context: HookContext, case: Case, _kwargs: dict[str, Any]) -> None:
     """Let every other exam be scored later, and ask for jobs that there are."""
-    if case.path == "/v1/exams" and _dice.random() < 0.5 and "Prefer" not in (case.headers or {}):
+    scored = case.method == "POST" and case.path == "/v1/exams"
+    if scored and _dice.random() < 0.5 and "Prefer" not in (case.headers or {}):
         case.headers = {**(case.headers or {}), "Prefer": "respond-async"}
     if case.path == "/v1/jobs/{job}" and _jobs and _dice.random() < 0.7:
         case.path_parameters = {"job": _dice.choice(_jobs)}

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bentos.screening import schema
@@ -63,12 +64,20 @@ def add_errors(app: FastAPI, rollout: Rollout, metrics: Metrics) -> None:
             return await refuse(request, RequestError("The body is no JSON in UTF-8."))
         code, detail = f"HTTP_{error.status_code}", str(error.detail)
         problem = {"type": "about:blank", "title": detail, "code": code, "detail": detail}
-        headers = dict(error.headers or {})  # 405 names the methods that are allowed
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # the framework names those of the first route alone
+            headers["Allow"] = _allowed(app, request)
         return answer(problem | {"status": error.status_code}, headers)
 
     app.add_exception_handler(MammoError, refuse)
     app.add_exception_handler(RequestValidationError, refuse_fields)
     app.add_exception_handler(HTTPException, refuse_http)
+
+
+def _allowed(app: FastAPI, request: Request) -> str:
+    """Return the methods of every route of this path (RFC 9110 section 10.2.1)."""
+    here = (one for one in app.routes if one.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({name for one in here for name in getattr(one, "methods", None) or ()}))
 
 
 def come_again(error: MammoError) -> dict[str, str]:

@@ -239,7 +239,7 @@ def test_other_errors_are_problems_too(
     answer = client.request(method, path)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers.get("allow") == ("POST" if status == 405 else None)
+    assert answer.headers.get("allow") == ("GET, POST" if status == 405 else None)
 
 
 def test_metrics_count_without_names(client: TestClient) -> None:
