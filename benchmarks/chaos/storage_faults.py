@@ -47,6 +47,8 @@ def fill_disk(folder: Path) -> Path:
 def disk_full(bench: Bench, exams: int = 6) -> Fault:
     """Fill the small disk that the service's home is on, send exams, make room, send them again."""
     home = bench.served.settings.home
+    # a file that has become images is removed, and would make room on the full disk
+    wait_until(lambda: not any(home.glob("images/waiting/**/*.dcm")), DRAIN_SECONDS)
     ballast = fill_disk(home)
     full = bench.try_new(exams)
     sent = bench.sent[-exams:]
