@@ -8,7 +8,7 @@ TORCH  := torch==2.13.0
 BENCH  := .venv-bench
 SETUP  := deploy/setup/mend_torchvision.py deploy/setup/torchvision_cpu_operators.py
 DEMO   := train,flows,serve,gateway,monitor,checks,samples
-DEV    := dask,kaggle,postgres,sheets,s3,blob,dev
+DEV    := tune,yolo,dask,kaggle,postgres,sheets,s3,blob,dev
 
 # a first import of the stack without cached bytecode takes a minute more
 unexport PYTHONDONTWRITEBYTECODE

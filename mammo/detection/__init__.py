@@ -1,0 +1,1 @@
+"""Detectors of findings: boxes, training, and how well they find."""
