@@ -73,6 +73,8 @@
     │   ├── VersionUnknown          404  VERSION_UNKNOWN
     │   ├── RemoteUnreachable       503  REMOTE_UNREACHABLE
     │   ├── TooFewLabels            422  TOO_FEW_LABELS
+    │   ├── BoxInvalid              422  BOX_INVALID
+    │   ├── NoBoxes                 422  NO_BOXES
     │   ├── ScoresInvalid           422  SCORES_INVALID
     │   ├── PartUnknown             404  PART_UNKNOWN
     │   ├── LevelUnknown            422  LEVEL_UNKNOWN
@@ -641,6 +643,18 @@ class TooFewLabels(DataError):
     """Too few patients of a class to split, train or compare."""
 
     code = "TOO_FEW_LABELS"
+
+
+class BoxInvalid(DataError):
+    """A finding's box that cannot be one: without a place or a size, or outside its image."""
+
+    code = "BOX_INVALID"
+
+
+class NoBoxes(DataError):
+    """A set that does not say where its findings lie: no detector can learn or be judged."""
+
+    code = "NO_BOXES"
 
 
 class ScoresInvalid(DataError):

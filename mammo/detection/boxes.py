@@ -1,0 +1,127 @@
+"""Boxes of findings: can they be right, and where are they in the prepared image?
+
+A box is half-open and in pixels, x to the right and y down: (x_min, y_min,
+x_max, y_max). Tables differ: some count y from the bottom edge (mini-MIAS),
+some give a centre and a radius, some say that there is a finding but not where.
+What cannot be right is refused by name, not clipped in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo.errors import BoxInvalid, NoBoxes
+from mammo.exam import Finding
+from mammo.geometry import Geometry
+
+Boxes = NDArray[np.float64]
+"""(N, 4): x_min, y_min, x_max, y_max in pixels."""
+FLIPPED_SHARE = 0.5
+"""Told as counted from the bottom where turning y brings so much more of the centres into
+the breast: a table is right or wrong as a whole."""
+LEAST_TO_TELL = 5
+
+
+def boxes_of(findings: Iterable[Finding]) -> Boxes:
+    """Return the boxes of findings, (N, 4)."""
+    rows = [(one.x_min, one.y_min, one.x_max, one.y_max) for one in findings]
+    return np.asarray(rows, np.float64).reshape(-1, 4)
+
+
+def check_boxes(findings: Sequence[Finding], rows: int, columns: int) -> None:
+    """Raise BoxInvalid for the first finding that cannot be one of an image of this size."""
+    for number, box in enumerate(boxes_of(findings).tolist(), start=1):
+        if fault := _fault(box, rows, columns):
+            raise BoxInvalid(
+                f"finding {number} of {len(findings)} {fault}; allowed are half-open boxes in "
+                f"pixels within 0 to {columns} (x, to the right) and 0 to {rows} (y, down): "
+                "correct the table, or leave the place of this finding empty"
+            )
+
+
+def _fault(box: Sequence[float], rows: int, columns: int) -> str | None:
+    x_min, y_min, x_max, y_max = box
+    told = f"({x_min:g}, {y_min:g}, {x_max:g}, {y_max:g})"
+    if not np.isfinite(box).all():
+        return f"has a place that is no number, {told}"
+    if x_max <= x_min or y_max <= y_min:
+        return f"has no size, {told}"
+    if x_min < 0 or y_min < 0 or x_max > columns or y_max > rows:
+        return f"lies outside its image, {told}"
+    return None
+
+
+def require_boxes(counts: Sequence[int]) -> None:
+    """Raise NoBoxes when none of the images, by number of boxes, has any."""
+    if not any(counts):
+        raise NoBoxes(
+            f"none of {len(counts)} images says where its findings lie; a detector needs boxes: "
+            "ingest a set that has them (mini-mias, cbis-ddsm, vindr, inbreast, phantoms)"
+        )
+
+
+def looks_flipped(boxes: Boxes, breasts: Boxes, heights: NDArray[np.float64]) -> bool:
+    """True when y seems to be counted from the bottom edge.
+
+    ``boxes`` (N, 4) are all boxes of a table, ``breasts`` (N, 4) the region of the breast
+    in each one's image and ``heights`` (N,) its rows. A table is suspected when turned
+    boxes have their centre in the breast clearly more often than those as they stand.
+    Of fewer than `LEAST_TO_TELL` boxes nothing is said.
+    """
+    if len(boxes) < LEAST_TO_TELL:
+        return False
+    turned = boxes.copy()
+    turned[:, 1], turned[:, 3] = heights - boxes[:, 3], heights - boxes[:, 1]
+    stands, turns = (_centre_within(one, breasts).mean() for one in (boxes, turned))
+    return bool(turns - stands >= FLIPPED_SHARE)
+
+
+def _centre_within(boxes: Boxes, regions: Boxes) -> NDArray[np.bool_]:
+    x, y = boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)
+    across = (regions[:, 0] <= x) & (x < regions[:, 2])
+    return np.asarray(across & (regions[:, 1] <= y) & (y < regions[:, 3]))
+
+
+def to_prepared(boxes: Boxes, geometry: Geometry, height: int, width: int) -> Boxes:
+    """Return original boxes (N, 4) in pixels of the prepared image, clipped to it.
+
+    The order and the number stay; a box that the crop left out has no size then.
+    """
+    moved = (boxes - _corner(geometry)) * geometry.scale + _padding(geometry)
+    return _clipped(moved, height, width)
+
+
+def to_original(boxes: Boxes, geometry: Geometry) -> Boxes:
+    """Return prepared boxes (N, 4) in pixels of the original image, clipped to it."""
+    moved = (boxes - _padding(geometry)) / geometry.scale + _corner(geometry)
+    return _clipped(moved, geometry.rows, geometry.columns)
+
+
+def _corner(geometry: Geometry) -> Boxes:
+    return np.array([geometry.x0, geometry.y0] * 2, np.float64)
+
+
+def _padding(geometry: Geometry) -> Boxes:
+    return np.array([geometry.pad_x, geometry.pad_y] * 2, np.float64)
+
+
+def _clipped(boxes: Boxes, height: int, width: int) -> Boxes:
+    return np.asarray(np.clip(boxes, 0.0, np.array([width, height] * 2, np.float64)))
+
+
+def has_size(boxes: Boxes) -> NDArray[np.bool_]:
+    """Return which boxes (N, 4) have an area, (N,)."""
+    return np.asarray((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
+
+
+def overlaps(first: Boxes, second: Boxes) -> NDArray[np.float64]:
+    """Return the intersection over union of each pair, (N, M) in [0, 1]."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.clip(high - low, 0.0, None).prod(axis=2)
+    areas = [(one[:, 2:] - one[:, :2]).prod(axis=1) for one in (first, second)]
+    union = areas[0][:, None] + areas[1][None, :] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)

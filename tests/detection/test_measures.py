@@ -1,0 +1,238 @@
+"""Boxes, matching, average precision, FROC: against pycocotools and by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+
+from mammo.appraisal.detection import summarise_detections
+from mammo.detection.average_precision import average_precision, mean_overlap
+from mammo.detection.boxes import (
+    boxes_of,
+    check_boxes,
+    has_size,
+    looks_flipped,
+    overlaps,
+    to_original,
+    to_prepared,
+)
+from mammo.detection.froc import froc_curve, sensitivity_at
+from mammo.detection.matching import (
+    CENTRE,
+    IOU_STEPS,
+    ImageDetections,
+    match_image,
+    match_images,
+)
+from mammo.errors import BoxInvalid, NoBoxes
+from mammo.exam import Finding
+from mammo.geometry import Geometry
+
+ONE = np.ones((1, 1))
+
+
+def finding(x: float, y: float, width: float, height: float, score: float = 1.0) -> Finding:
+    return Finding(x, y, x + width, y + height, "mass", score)
+
+
+def image(name: str, truth: list[Finding], found: list[Finding]) -> ImageDetections:
+    return ImageDetections(name, f"p-{name}", tuple(truth), tuple(found))
+
+
+def drawn(seed: int, images: int = 40) -> list[ImageDetections]:
+    """Return findings and detections that lie more or less on them, with tied scores."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for number in range(images):
+        truth = [finding(*rng.uniform(0, 400, 2), *rng.uniform(20, 90, 2))
+                 for _ in range(rng.integers(0, 4))]  # fmt: skip
+        near = [finding(one.x_min + rng.normal(0, 9), one.y_min + rng.normal(0, 9),
+                        one.x_max - one.x_min, one.y_max - one.y_min,
+                        round(rng.uniform(0.2, 1), 2))
+                for one in truth for _ in range(rng.integers(0, 3))]  # fmt: skip
+        wild = [finding(*rng.uniform(0, 400, 2), 40, 40, round(rng.uniform(0, 0.9), 2))
+                for _ in range(rng.integers(0, 3))]  # fmt: skip
+        made.append(image(str(number), truth, near + wild))
+    return made
+
+
+def coco_precision(images: list[ImageDetections]) -> list[float]:
+    """Return pycocotools' average precision at each of `IOU_STEPS`."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    def rows(which: str) -> list[dict]:
+        told = []
+        for number, one in enumerate(images, start=1):
+            for box in getattr(one, which):
+                width, height = box.x_max - box.x_min, box.y_max - box.y_min
+                told.append(
+                    {"image_id": number, "category_id": 1, "id": len(told) + 1, "iscrowd": 0,
+                     "bbox": [box.x_min, box.y_min, width, height], "area": width * height,
+                     "score": box.score}
+                )  # fmt: skip
+        return told
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        known = COCO()
+        known.dataset = {
+            "images": [{"id": number + 1} for number in range(len(images))],
+            "categories": [{"id": 1}], "annotations": rows("truth"),
+        }  # fmt: skip
+        known.createIndex()
+        judged = COCOeval(known, known.loadRes(rows("found")), "bbox")
+        judged.evaluate()
+        judged.accumulate()
+    return [float(judged.eval["precision"][step, :, 0, 0, 2].mean()) for step in range(10)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_average_precision_is_that_of_coco(seed: int) -> None:
+    images = drawn(seed)
+    ones = np.ones((1, len(images)))
+    ours = [average_precision(match_images(images, step), ones)[0] for step in IOU_STEPS]
+    assert ours == pytest.approx(coco_precision(images), abs=1e-9)
+    assert 0.05 < ours[0] < 0.95
+
+
+def test_a_weight_counts_as_often_as_the_image() -> None:
+    images = drawn(3, images=12)
+    weights = np.array([0, 2, 1, 0, 3, 1, 1, 1, 0, 2, 1, 1], np.float64)
+    again = [one for one, count in zip(images, weights, strict=True) for _ in range(int(count))]
+    ones = np.ones((1, len(again)))
+    for rule in (0.5, CENTRE):
+        weighed, repeated = match_images(images, rule), match_images(again, rule)
+        for measure in (average_precision, mean_overlap):
+            left = measure(weighed, weights[None])[0]
+            assert left == pytest.approx(measure(repeated, ones)[0])
+        left = sensitivity_at(weighed, weights[None], 0.5)[0]
+        assert left == pytest.approx(sensitivity_at(repeated, ones, 0.5)[0])
+
+
+T = finding(100, 100, 50, 50)
+TAKEN = [
+    ("the same box", [T], [finding(100, 100, 50, 50, 0.9)], 0.5, [0]),
+    ("the higher score takes it", [T],
+     [finding(101, 100, 50, 50, 0.4), finding(110, 100, 50, 50, 0.8)], 0.5, [None, 0]),
+    ("each its own", [T, finding(300, 100, 50, 50)],
+     [finding(300, 100, 50, 50, 0.9), finding(100, 100, 50, 50, 0.8)], 0.5, [1, 0]),
+    ("too far by overlap", [T], [finding(130, 100, 50, 50, 0.9)], 0.5, [None]),
+    ("a small box inside, by overlap", [T], [finding(120, 120, 8, 8, 0.9)], 0.5, [None]),
+    ("a small box inside, by its middle", [T], [finding(120, 120, 8, 8, 0.9)], CENTRE, [0]),
+    ("the middle beside it", [T], [finding(140, 100, 50, 50, 0.9)], CENTRE, [None]),
+    ("nothing marked", [T], [], 0.5, []),
+    ("nothing there", [], [finding(1, 1, 5, 5, 0.9)], CENTRE, [None]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "truth", "found", "rule", "taken"), TAKEN)
+def test_which_finding_a_box_takes(name, truth, found, rule, taken) -> None:
+    assert match_image(image(name, truth, found), rule) == taken
+
+
+def test_froc_by_hand() -> None:
+    """Two images, two findings: hit at .9, false at .8, hit at .7; again at .6 costs nothing."""
+    images = [
+        image("a", [T], [finding(100, 100, 50, 50, 0.9), finding(102, 100, 50, 50, 0.6)]),
+        image("b", [T], [finding(400, 400, 50, 50, 0.8), finding(100, 100, 50, 50, 0.7)]),
+    ]
+    matches, ones = match_images(images, CENTRE), np.ones((1, 2))
+    told = {marks: sensitivity_at(matches, ones, marks)[0] for marks in (0.1, 0.25, 0.5, 1.0)}
+    assert told == {0.1: 0.5, 0.25: 0.5, 0.5: 1.0, 1.0: 1.0}
+    marks, sensitivity = froc_curve(matches)
+    assert marks.tolist() == [0, 0, 0.5, 0.5, 0.5]
+    assert sensitivity.tolist() == [0, 0.5, 0.5, 1, 1]
+
+
+def test_marks_of_equal_score_are_shown_together() -> None:
+    images = [image("a", [T], [finding(100, 100, 50, 50, 0.5), finding(400, 400, 9, 9, 0.5)])]
+    assert sensitivity_at(match_images(images, CENTRE), ONE, 0.5)[0] == 0.0
+    assert sensitivity_at(match_images(images, CENTRE), ONE, 1.0)[0] == 1.0
+
+
+def test_summary_brackets_its_values_and_knows_patients() -> None:
+    images = [
+        ImageDetections(one.image_id, f"p{number // 2}", one.truth, one.found)
+        for number, one in enumerate(drawn(5, images=60))
+    ]
+    told = summarise_detections(images, resamples=200)
+    assert (told.images, told.patients) == (60, 30)
+    for one in (told.map50, told.map50_95, told.mean_iou, *told.froc[CENTRE].values()):
+        assert 0 < one.low < one.value < one.high < 1
+    rates = [one.value for one in told.froc["iou"].values()]
+    assert rates == sorted(rates)
+    assert told.map50_95.value < told.map50.value
+    assert told.to_dict()["froc"]["centre"]["0.25"]["n_patients"] == 30
+
+
+def test_a_detector_that_finds_nothing_has_zeros_and_no_overlap() -> None:
+    told = summarise_detections([image("a", [T], []), image("b", [], [])], resamples=20)
+    assert told.map50.value == told.froc[CENTRE][1.0].value == 0.0
+    assert np.isnan(told.mean_iou.value)
+
+
+def test_a_set_without_boxes_is_refused() -> None:
+    with pytest.raises(NoBoxes, match="none of 2 images") as caught:
+        summarise_detections([image("a", [], []), image("b", [], [T])])
+    assert caught.value.code == "NO_BOXES"
+
+
+BAD = [
+    ("outside, right", finding(90, 0, 20, 20), "lies outside"),
+    ("outside, below", finding(0, 190, 20, 20), "lies outside"),
+    ("negative", finding(-1, 0, 20, 20), "lies outside"),
+    ("no size", finding(5, 5, 0, 10), "no size"),
+    ("turned round", Finding(20, 20, 10, 30, "mass"), "no size"),
+    ("no place", Finding(float("nan"), 1, 2, 3, "mass"), "no number"),
+]
+
+
+@pytest.mark.parametrize(("name", "bad", "told"), BAD)
+def test_a_box_that_cannot_be_one_is_refused(name: str, bad: Finding, told: str) -> None:
+    with pytest.raises(BoxInvalid, match=told) as caught:
+        check_boxes([finding(0, 0, 100, 200), bad], rows=200, columns=100)
+    assert "finding 2 of 2" in str(caught.value)
+
+
+@pytest.mark.parametrize("score", [float("nan"), -0.1, 1.2])
+def test_a_score_that_is_none_is_refused(score: float) -> None:
+    with pytest.raises(BoxInvalid, match="score"):
+        image("a", [T], [finding(0, 0, 5, 5, score)])
+
+
+def test_boxes_counted_from_the_bottom_are_suspected() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.uniform(100, 300, 20), rng.uniform(100, 300, 20)
+    boxes = np.stack([x, y, x + 20, y + 20], axis=1)
+    breasts = np.tile([50.0, 50.0, 400.0, 350.0], (20, 1))
+    heights = np.full(20, 1000.0)
+    turned = boxes.copy()
+    turned[:, 1], turned[:, 3] = heights - boxes[:, 3], heights - boxes[:, 1]
+    assert not looks_flipped(boxes, breasts, heights)
+    assert looks_flipped(turned, breasts, heights)
+    assert not looks_flipped(turned[:3], breasts[:3], heights[:3])
+
+
+GEOMETRY = Geometry(x0=120, y0=40, x1=1120, y1=2040, scale=0.25, pad_x=3, pad_y=6,
+                    rows=2100, columns=1300)  # fmt: skip
+
+
+def test_boxes_go_to_the_prepared_image_and_back() -> None:
+    boxes = boxes_of([finding(200, 300, 40, 80), finding(121, 41, 900, 1900)])
+    there = to_prepared(boxes, GEOMETRY, height=512, width=256)
+    assert there[0].tolist() == [23, 71, 33, 91]
+    assert to_original(there, GEOMETRY) == pytest.approx(boxes, abs=1e-6)
+
+
+def test_a_box_that_the_crop_left_out_has_no_size() -> None:
+    boxes = boxes_of([finding(0, 0, 60, 20), finding(200, 300, 40, 80)])
+    assert has_size(to_prepared(boxes, GEOMETRY, height=512, width=256)).tolist() == [False, True]
+
+
+def test_overlap_of_every_pair() -> None:
+    first = boxes_of([finding(0, 0, 10, 10), finding(0, 0, 0, 0)])
+    second = boxes_of([finding(5, 0, 10, 10), finding(0, 0, 10, 10), finding(20, 20, 1, 1)])
+    assert overlaps(first, second) == pytest.approx(np.array([[1 / 3, 1, 0], [0, 0, 0]]))
