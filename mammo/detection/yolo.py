@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mammo.detection.boxes import require_boxes
 from mammo.detection.yolo_data import (
     CLASS_NAMES,
     Boxes,
@@ -76,12 +77,11 @@ class YoloDetector:
         and thread count give the same weights on the CPU. ``progress`` is called
         with "epoch", those done and all of them.
 
-        Raises ValueError for boxes outside, empty or not finite, for images of
-        another size, and where there is no box at all.
+        Raises ValueError for boxes outside, empty or not finite, and for images of
+        another size; NoBoxes where no image has a box.
         """
         self._require_size(images)
-        if not sum(len(one) for one in checked_boxes(images, boxes)):
-            raise ValueError(f"none of {len(images)} images has a box: nothing to learn from")
+        require_boxes([len(one) for one in checked_boxes(images, boxes)])
         with tempfile.TemporaryDirectory(prefix="mammo-yolo-") as folder, _left_as_found():
             pictures = write_yolo_folder(Path(folder) / "set", images, boxes)
             weights = _train(self, pictures, Path(folder), epochs, seed, progress)
