@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from mammo.detection.yolo import YOLO_NAMES, YoloDetector, build_yolo
 from mammo.detection.yolo_data import label_lines, to_gray, write_yolo_folder
-from mammo.errors import NoBoxes, SettingsInvalid
+from mammo.detection.yolo_files import load_yolo, save_yolo
+from mammo.errors import NoBoxes, SettingsInvalid, WeightsInvalid
 
 SIZE = 128, 64
 NOTHING = np.zeros((0, 4))
@@ -148,10 +148,37 @@ def test_detector_learns_and_its_weights_are_kept_without_pickle(untrained, tmp_
         assert (np.diff(table[:, 4]) <= 0).all()
         assert (table[:, :2] >= 0).all()
         assert (table[:, 2:4] <= [SIZE[1], SIZE[0]]).all()
-    save_file(detector.weights(), tmp_path / "weights.safetensors")
-    again = build_yolo(name, SIZE, seed=9)
-    again.load_weights(load_file(tmp_path / "weights.safetensors"))
-    assert again.detect(images) == found
+    save_yolo(detector, tmp_path)
+    assert load_yolo(tmp_path).detect(images) == found
+
+
+def changed_weights(folder):
+    path = folder / "weights.safetensors"
+    spoilt = bytearray(path.read_bytes())
+    spoilt[-1] ^= 1
+    path.write_bytes(spoilt)
+
+
+def other_network(folder):
+    manifest = folder / "detector.json"
+    manifest.write_text(manifest.read_text().replace("yolov8n", "yolov5n"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (changed_weights, "SHA-256 differs"),
+        (other_network, "holds no yolov5n"),
+        (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors not in"),
+        (lambda folder: (folder / "detector.json").write_text("[1"), "cannot be read"),
+        (lambda folder: (folder / "detector.json").write_text('{"name": "ssd"}'), "names no"),
+    ],
+)
+def test_spoilt_folders_are_refused(untrained, tmp_path, spoil, reason):
+    save_yolo(untrained, tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(WeightsInvalid, match=reason):
+        load_yolo(tmp_path)
 
 
 @pytest.mark.slow
