@@ -39,11 +39,13 @@ from mammo.detection.boxes import boxes_of, to_original, to_prepared
 from mammo.detection.yolo import YOLO_NAMES, build_yolo
 from mammo.dicom.phantom import write_phantoms
 from mammo.geometry import Geometry, PreprocessConfig
+from mammo.models.imagenet import imagenet_tensors
 from mammo.settings import Settings
 
 DOCS_PICTURES = Path(__file__).parents[1] / "docs/pictures"
 RESULTS = Path(__file__).with_name("detectors.json")
 PHANTOM_SCANNERS = ("aurora", "borealis")
+DETECTORS = (*YOLO_NAMES, "faster_rcnn", "ssd")
 VIEWS_TIMED = 15
 LEAST_SIDE = 1.0
 """Boxes that are narrower in prepared pixels after the crop are not trained on."""
@@ -61,7 +63,7 @@ class Study:
     phantom_epochs: int = 16
     mias_epochs: int = 16
     mias_folds: int = 3
-    detectors: tuple[str, ...] = YOLO_NAMES
+    detectors: tuple[str, ...] = DETECTORS
 
     @property
     def preprocess(self) -> PreprocessConfig:
@@ -89,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path)
-    parser.add_argument("--detectors", nargs="+", default=list(YOLO_NAMES))
+    parser.add_argument("--detectors", nargs="+", default=list(DETECTORS))
     parser.add_argument("--exams", type=int, default=Study.exams)
     parser.add_argument("--epochs", type=int, default=Study.phantom_epochs)
     parser.add_argument("--write", action="store_true")
@@ -176,7 +178,7 @@ def run_detector(name: str, study: Study, phantoms: ImageSet, mias: ImageSet) ->
     """Train and detect on both sets; found boxes are in original pixels, by image."""
     began = time.perf_counter()
     size = study.height, study.width
-    detector = build_yolo(name, size, seed=study.seed)
+    detector = build(name, size, study.seed)
     half = _folds(phantoms, 2, study.seed, "cancer")
     known, held = phantoms.part(half == 0), phantoms.part(half == 1)
     detector.fit(known.images, known.boxes, epochs=study.phantom_epochs, seed=study.seed)
@@ -193,6 +195,20 @@ def run_detector(name: str, study: Study, phantoms: ImageSet, mias: ImageSet) ->
         "size_mb": sum(one.nbytes for one in detector.weights().values()) / 1e6,
         "view_ms": 1e3 * _view_seconds(detector, mias.images),
     }  # fmt: skip
+
+
+def build(name: str, size: tuple[int, int], seed: int) -> Any:
+    """Return a detector: a YOLO untrained, torchvision's with ImageNet's backbone."""
+    if name in YOLO_NAMES:
+        return build_yolo(name, size, seed=seed)
+    import timm
+
+    from mammo.detection.torchvision_detectors import BACKBONE, build_torchvision
+
+    detector = build_torchvision(name, size, seed=seed)
+    tensors, _ = imagenet_tensors(BACKBONE, timm.create_model(BACKBONE, num_classes=0))
+    detector.start_from(tensors)
+    return detector
 
 
 def detections(detector: Any, held: ImageSet) -> Iterator[tuple[str, list[list[float]]]]:
