@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from flows.cli_audit import add_audit_commands
+from flows.cli_card import add_card_command
 from flows.cli_changes import add_changes_commands
 from flows.cli_compare import add_compare_command
 from flows.cli_data import add_data_commands
 from flows.cli_deidentify import add_deidentify_command
+from flows.cli_detect import add_detect_commands
 from flows.cli_episodes import add_episode_commands
 from flows.cli_evaluate import add_evaluate_command
 from flows.cli_explain import add_explain_command
@@ -24,6 +26,7 @@ from flows.cli_shortcuts import add_shortcuts_command
 from flows.cli_stack import add_stack_commands
 from flows.cli_studies import add_studies_command
 from flows.cli_token import add_token_commands
+from flows.cli_tune import add_tune_command
 
 app = typer.Typer(
     name="mammo",
@@ -38,11 +41,14 @@ app = typer.Typer(
 add_stack_commands(app)
 add_data_commands(app)
 add_deidentify_command(app)
+add_detect_commands(app)
 add_model_commands(app)
 add_export_command(app)
+add_tune_command(app)
 add_models_command(app)
 add_evaluate_command(app)
 add_compare_command(app)
+add_card_command(app)
 add_explain_command(app)
 add_shortcuts_command(app)
 add_token_commands(app)

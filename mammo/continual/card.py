@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mammo import INTENDED_USE
+from mammo.continual import card_words as say
 from mammo.release import Release
 
 LIMITS = (
@@ -23,7 +24,7 @@ def write_card(path: Path, release: Release) -> None:
 def card_text(release: Release) -> str:
     """Return the card as Markdown."""
     rows = [
-        f"| {name.replace('_', ' ')} | {_number(value)} |"
+        f"| {name.replace('_', ' ')} | {told_number(value)} |"
         for name, value in sorted(release.metrics.items())
         if name.endswith(("_auc", "_rate", "_sensitivity", "_specificity", "_ece"))
     ]
@@ -56,7 +57,19 @@ def card_text(release: Release) -> str:
             *points,
             "",
             *_exports(release.metrics.get("exports")),
+            "## Not intended",
+            "",
+            *(f"- {one}" for one in say.NOT_INTENDED),
+            "",
+            "## Ethical notes",
+            "",
+            *(f"- {one}" for one in say.ETHICS),
+            "",
             f"**Limits.** {LIMITS}",
+            *(["", f"**{say.PHANTOMS}**"] if say.of_phantoms(release.trained_on) else []),
+            "",
+            "Numbers by subgroup, the gate's verdict and what is not known: "
+            f"`mammo card {release.id}`.",
             "",
         ]
     )
@@ -96,12 +109,13 @@ def _export_row(one: dict[str, Any]) -> str:
     )
 
 
-def _number(value: Any) -> str:
+def told_number(value: Any) -> str:
+    """Return a measure in words: its interval and patients where it has them."""
     if isinstance(value, dict) and "low" in value:
         return (
             f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f}), "
             f"{value['n_patients']} patients, {value['n_positive']} positive"
         )
     if isinstance(value, dict):
-        return "; ".join(f"{name}: {_number(one)}" for name, one in value.items())
+        return "; ".join(f"{name}: {told_number(one)}" for name, one in value.items())
     return f"{value:.3f}"
