@@ -96,6 +96,7 @@
     ├── TrainingError                    a training run
     │   ├── TrainingDiverged        409  TRAINING_DIVERGED
     │   ├── TrainingRunning         409  TRAINING_RUNNING
+    │   ├── StudyConflict           409  STUDY_CONFLICT
     │   └── CheckpointForeign       409  CHECKPOINT_FOREIGN
     ├── ReleaseError                     a release or its place in service
     │   ├── ReleaseNotFound         404  RELEASE_NOT_FOUND
@@ -790,6 +791,12 @@ class TrainingRunning(TrainingError):
     """Another process trains the same configuration on the same data."""
 
     code = "TRAINING_RUNNING"
+
+
+class StudyConflict(TrainingError):
+    """A tuning study of that name searches something else."""
+
+    code = "STUDY_CONFLICT"
 
 
 class CheckpointForeign(TrainingError):
