@@ -1,0 +1,137 @@
+"""What every detector of findings can do, and how one is kept on disk.
+
+A kept detector is a folder of two files: ``weights.safetensors`` and
+``detector.json``, which says what it is, on what it was trained and the digest
+of the weights. Nothing is a pickle: loading runs no code from the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mammo.detection.boxes import Boxes, has_size, to_original
+from mammo.errors import DigestMismatch, ReleaseNotFound, SourceInvalid
+from mammo.exam import Finding
+from mammo.geometry import Geometry, PreprocessConfig
+
+WEIGHTS, MANIFEST = "weights.safetensors", "detector.json"
+Images = NDArray[np.uint16]
+Raw = list[tuple[float, float, float, float, float]]
+"""Of one image: x0, y0, x1, y1 in prepared pixels and the score in [0, 1]."""
+Progress = Callable[[str, int, int], None]
+
+
+class Detector(Protocol):
+    """A network that marks findings on prepared images of one size.
+
+    ``size`` is (height, width) in prepared pixels.
+    """
+
+    name: str
+    size: tuple[int, int]
+
+    def fit(
+        self,
+        images: Images,
+        boxes: Sequence[Boxes],
+        *,
+        epochs: int,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
+        """Train on from the present weights; boxes (M, 4) of each image, none of a negative."""
+
+    def detect(self, images: Images) -> list[Raw]:
+        """Return what is found in images (N, H, W) uint16 as prepared, best first."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the tensors by name."""
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Take over `weights`; RuntimeError where they are of another network."""
+
+
+@dataclass(frozen=True)
+class DetectorManifest:
+    """What a kept detector is.
+
+    ``patients`` are the pseudonyms that it was trained on, so that it is never
+    measured on them; ``training`` holds epochs, seed and the like.
+    """
+
+    name: str
+    preprocess: dict[str, Any]
+    data_version: str
+    patients: tuple[str, ...]
+    training: dict[str, Any]
+    weights_sha256: str = ""
+
+    @property
+    def config(self) -> PreprocessConfig:
+        """How its images are prepared."""
+        return PreprocessConfig.from_dict(self.preprocess)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the manifest; ReleaseNotFound without one, SourceInvalid for another file."""
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise ReleaseNotFound(
+                f"{folder.name} has no {MANIFEST}: give a folder that `mammo detect train` wrote"
+            )
+        try:
+            values = json.loads(path.read_text())
+            return cls(**values | {"patients": tuple(values["patients"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise SourceInvalid(f"{MANIFEST} of {folder.name} is none: {error}") from error
+
+
+def findings_of(raw: Raw, geometry: Geometry, *, kind: str = "detected") -> tuple[Finding, ...]:
+    """Return what was found as findings in original pixels, in the order given.
+
+    Boxes are clipped to the original; those that lie outside of it are left out.
+    """
+    rows = np.asarray(raw, np.float64).reshape(-1, 5)
+    boxes = to_original(rows[:, :4], geometry)
+    kept = has_size(boxes)
+    return tuple(
+        Finding(x_min, y_min, x_max, y_max, kind, score)
+        for (x_min, y_min, x_max, y_max), score in zip(
+            boxes[kept].tolist(), rows[kept, 4].tolist(), strict=True
+        )
+    )
+
+
+def save_detector(detector: Detector, manifest: DetectorManifest, folder: Path) -> Path:
+    """Write a detector to a folder, the manifest last; return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: one.contiguous() for name, one in detector.weights().items()},
+              folder / WEIGHTS)  # fmt: skip
+    values = asdict(manifest) | {"weights_sha256": _digest(folder / WEIGHTS)}
+    (folder / MANIFEST).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+    return folder
+
+
+def read_weights(folder: Path, manifest: DetectorManifest) -> dict[str, Tensor]:
+    """Return the weights; DigestMismatch where they are not those of the manifest."""
+    path = folder / WEIGHTS
+    if not path.is_file() or _digest(path) != manifest.weights_sha256:
+        raise DigestMismatch(
+            f"{WEIGHTS} of {folder.name} is not the file that {MANIFEST} states: "
+            "copy the folder anew, or train again"
+        )
+    return load_file(path)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
