@@ -112,10 +112,10 @@ def _export_row(one: dict[str, Any]) -> str:
 def told_number(value: Any) -> str:
     """Return a measure in words: its interval and patients where it has them."""
     if isinstance(value, dict) and "low" in value:
-        return (
-            f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f}), "
-            f"{value['n_patients']} patients, {value['n_positive']} positive"
-        )
+        told = f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+        if "n_patients" not in value:
+            return told
+        return f"{told}, {value['n_patients']} patients, {value['n_positive']} positive"
     if isinstance(value, dict):
         return "; ".join(f"{name}: {told_number(one)}" for name, one in value.items())
     return f"{value:.3f}"
