@@ -73,7 +73,7 @@ def open_study(storage: str, name: str, space: Space, facts: dict[str, Any]) -> 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     again = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=2)
     store = optuna.storages.RDBStorage(
-        storage, heartbeat_interval=HEARTBEAT_S, failed_trial_callback=again
+        storage, heartbeat_interval=HEARTBEAT_S, heartbeat_stale_trial_callback=again
     )
     study = optuna.create_study(
         storage=store, study_name=name, direction="maximize", load_if_exists=True,

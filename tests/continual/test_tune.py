@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ SPACE = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
         ({"epochs": 3}, "allowed is"),
     ],
 )
-def test_a_space_that_cannot_be_searched_is_refused(space: dict, told: str) -> None:
+def test_a_space_that_cannot_be_searched_is_refused(space: dict[str, Any], told: str) -> None:
     with pytest.raises(SourceInvalid, match=told):
         check_space(space)
 
@@ -37,7 +38,7 @@ def test_the_space_in_the_repository_is_sound() -> None:
 def test_a_study_goes_on_to_its_total(tmp_path: Path) -> None:
     url, ran = f"sqlite:///{tmp_path / 's.db'}", []
 
-    def objective(params: dict) -> float:
+    def objective(params: dict[str, Any]) -> float:
         ran.append(params)
         if len(ran) == 3:
             raise KeyboardInterrupt
