@@ -1,0 +1,133 @@
+"""Train a detector on the index's findings; patients held out are never trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mammo.data.index import read_index
+from mammo.data.shards import ShardReader
+from mammo.data.store import read_store_config, store_lock
+from mammo.data.version_files import present_version
+from mammo.detection.boxes import Boxes, boxes_of, check_boxes, has_size, require_boxes, to_prepared
+from mammo.detection.detector import (
+    Detector,
+    DetectorManifest,
+    Images,
+    Progress,
+    findings_of,
+    save_detector,
+)
+from mammo.detection.matching import ImageDetections
+from mammo.detection.registry import build_detector
+from mammo.errors import NoBoxes
+from mammo.exam import Finding
+from mammo.geometry import Geometry, PreprocessConfig
+from mammo.settings import Settings
+
+HELD_OUT = 5
+"""One patient in so many is held out, by a hash of her pseudonym."""
+BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class BoxedImages:
+    """Prepared images (N, H, W) uint16, boxes (M, 4) of each in their pixels, and their rows."""
+
+    images: Images
+    boxes: list[Boxes]
+    rows: pd.DataFrame
+
+
+def is_held_out(patient_id: str) -> bool:
+    """True for the patients that no detector is trained on; the same for ever."""
+    return int(hashlib.sha256(f"detector:{patient_id}".encode()).hexdigest(), 16) % HELD_OUT == 0
+
+
+def fit_detector(
+    settings: Settings,
+    name: str,
+    folder: Path,
+    *,
+    epochs: int,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> DetectorManifest:
+    """Train a detector on the index's images as the store prepared them; keep it in ``folder``.
+
+    Images without findings are negatives. Raises IndexMissing, BoxInvalid, NoBoxes,
+    and what `build_detector` does.
+    """
+    with store_lock(settings):
+        version, index = present_version(settings), read_index(settings.index_path)
+        config = read_store_config(settings) or PreprocessConfig()
+    detector = build_detector(name, (config.height, config.width), seed=seed)
+    rows = index[~index["patient_id"].map(is_held_out).astype(bool)]
+    boxed = boxed_images(settings, rows, config)
+    detector.fit(boxed.images, boxed.boxes, epochs=epochs, seed=seed, progress=progress)
+    patients = tuple(sorted(set(boxed.rows["patient_id"])))
+    training = {
+        "epochs": epochs, "seed": seed, "images": len(boxed.images),
+        "findings": sum(map(len, boxed.boxes)),
+    }  # fmt: skip
+    manifest = DetectorManifest(name, config.to_dict(), version, patients, training)
+    save_detector(detector, manifest, folder)
+    return DetectorManifest.read(folder)
+
+
+def boxed_images(settings: Settings, rows: pd.DataFrame, config: PreprocessConfig) -> BoxedImages:
+    """Return the prepared images of rows of the index and their boxes.
+
+    Raises BoxInvalid for a box outside its original, NoBoxes where none has any.
+    """
+    rows = rows.sort_values("image_id", ignore_index=True)
+    boxes = [_prepared_boxes(row, config) for _, row in rows.iterrows()]
+    require_boxes([len(one) for one in boxes])
+    reader = ShardReader(settings.shards_dir)
+    places = zip(rows["shard"], rows["shard_row"].astype(int), strict=True)
+    images = np.stack([reader.row(shard, place) for shard, place in places])
+    return BoxedImages(images, boxes, rows)
+
+
+def detections_held_out(
+    settings: Settings, detector: Detector, manifest: DetectorManifest
+) -> list[ImageDetections]:
+    """Return truth and detections on every image of patients the detector was not trained on.
+
+    Raises IndexMissing, NoBoxes.
+    """
+    index = read_index(settings.index_path)
+    rows = index[~index["patient_id"].isin(manifest.patients)]
+    if rows.empty:
+        raise NoBoxes("every patient of the index was trained on: ingest others to measure with")
+    boxed = boxed_images(settings, rows, manifest.config)
+    found = [
+        one
+        for start in range(0, len(boxed.images), BATCH)
+        for one in detector.detect(boxed.images[start : start + BATCH])
+    ]
+    return [
+        ImageDetections(
+            str(row["image_id"]), str(row["patient_id"]), row_findings(row),
+            findings_of(raw, Geometry.from_dict(json.loads(row["geometry"]))),
+        )
+        for (_, row), raw in zip(boxed.rows.iterrows(), found, strict=True)
+    ]  # fmt: skip
+
+
+def row_findings(row: pd.Series) -> tuple[Finding, ...]:
+    """Return the findings of a row of the index, in original pixels."""
+    return tuple(Finding(**one) for one in json.loads(row["findings"] or "[]"))
+
+
+def _prepared_boxes(row: pd.Series, config: PreprocessConfig) -> Boxes:
+    findings = row_findings(row)
+    check_boxes(findings, int(row["rows"]), int(row["columns"]))
+    geometry = Geometry.from_dict(json.loads(row["geometry"]))
+    boxes = to_prepared(boxes_of(findings), geometry, config.height, config.width)
+    return boxes[has_size(boxes)]
