@@ -39,7 +39,6 @@ from mammo.detection.boxes import boxes_of, to_original, to_prepared
 from mammo.detection.yolo import YOLO_NAMES, build_yolo
 from mammo.dicom.phantom import write_phantoms
 from mammo.geometry import Geometry, PreprocessConfig
-from mammo.models.imagenet import imagenet_tensors
 from mammo.settings import Settings
 
 DOCS_PICTURES = Path(__file__).parents[1] / "docs/pictures"
@@ -198,17 +197,12 @@ def run_detector(name: str, study: Study, phantoms: ImageSet, mias: ImageSet) ->
 
 
 def build(name: str, size: tuple[int, int], seed: int) -> Any:
-    """Return a detector: a YOLO untrained, torchvision's with ImageNet's backbone."""
+    """Return an untrained detector of one of the two families."""
     if name in YOLO_NAMES:
         return build_yolo(name, size, seed=seed)
-    import timm
+    from mammo.detection.torchvision_detectors import build_torchvision
 
-    from mammo.detection.torchvision_detectors import BACKBONE, build_torchvision
-
-    detector = build_torchvision(name, size, seed=seed)
-    tensors, _ = imagenet_tensors(BACKBONE, timm.create_model(BACKBONE, num_classes=0))
-    detector.start_from(tensors)
-    return detector
+    return build_torchvision(name, size, seed=seed)
 
 
 def detections(detector: Any, held: ImageSet) -> Iterator[tuple[str, list[list[float]]]]:
