@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from benchmarks.written import markdown_table, write_between
 from mammo.appraisal.detection import DetectionSummary
-from mammo.appraisal.explain import parse_findings
 from mammo.detection.matching import ImageDetections
-from mammo.exam import Finding
+from mammo.exam import Finding, parse_findings
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "detectors.md"

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_terminal import Json, reported, settings_from_environment, show, stage_bars
+from flows.cli_model import list_files
+from flows.cli_terminal import (
+    Json,
+    reported,
+    say,
+    settings_from_environment,
+    show,
+    show_rows,
+    stage_bars,
+)
 
-commands = typer.Typer(help="Detectors of findings: train one, measure it.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from mammo.appraisal.detection import DetectionSummary
+
+commands = typer.Typer(
+    help="Detectors of findings: train one, measure it, look for findings in files.",
+    no_args_is_help=True,
+)
 
 
 def add_detect_commands(app: typer.Typer) -> None:
-    """Add `mammo detect train` and `mammo detect evaluate`."""
+    """Add `mammo detect train`, `evaluate` and `files`."""
     app.add_typer(commands, name="detect")
 
 
@@ -36,10 +51,13 @@ def train(
     show(told | {"patients": len(manifest.patients)} | manifest.training, as_json=as_json)
 
 
-@commands.command(epilog="Example: mammo detect evaluate detectors/ssd --json")
+@commands.command(epilog="Example: mammo detect evaluate detectors/ssd --to froc.png")
 @reported
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="A folder that `mammo detect train` wrote.")],
+    to: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Draw the FROC curve, a PNG.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a detector on patients it was not trained on: mAP, overlap, FROC, 95% intervals."""
@@ -50,4 +68,50 @@ def evaluate(
     settings = settings_from_environment()
     detector, manifest = load_detector(folder)
     summary = summarise_detections(detections_held_out(settings, detector, manifest))
-    show({"detector": manifest.name, **summary.to_dict()}, as_json=as_json)
+    if to is not None:
+        from mammo.appraisal.detection_plots import draw_froc
+
+        draw_froc(to, {manifest.name: summary})
+    if as_json:
+        show({"detector": manifest.name, "picture": to, **summary.to_dict()}, as_json=True)
+        return
+    counts = (f"{summary.findings} findings, {summary.images} images", summary.patients)
+    show_rows(_rows(summary), ("measure", "value"), f"{counts[0]}, {counts[1]} patients held out")
+    if to is not None:
+        say(f"drawn: {to}")
+
+
+def _rows(summary: DetectionSummary) -> list[dict[str, Any]]:
+    """Return the measures with their intervals, for people."""
+    froc = {
+        f"found at {marks:g} false marks an image": one
+        for marks, one in summary.froc["centre"].items()
+    }
+    names = {"mAP@50": summary.map50, "mAP@50-95": summary.map50_95}
+    measures = names | {"overlap of hits": summary.mean_iou} | froc
+    return [{"measure": name, "value": str(one)} for name, one in measures.items()]
+
+
+@commands.command(epilog="Example: mammo detect files exam/*.dcm --detector detectors/ssd")
+@reported
+def files(
+    paths: Annotated[list[Path], typer.Argument(help="DICOM files, or folders of them.")],
+    detector: Annotated[Path, typer.Option(help="A folder that `mammo detect train` wrote.")],
+    least_score: Annotated[float, typer.Option(min=0, max=1, help="Leave out below it.")] = 0.1,
+    as_json: Json = False,
+) -> None:
+    """Look for findings in DICOM files; places are in pixels of the original."""
+    from mammo.appraisal.detector_files import detect_files
+
+    settings = settings_from_environment()
+    named = [(path.name, path.read_bytes()) for path in list_files(paths)]
+    views, refused = detect_files(settings, detector, named, least_score=least_score)
+    if as_json:
+        told = [one.to_dict() for one in views]
+        show({"views": told, "refused": [one.code for one in refused]}, as_json=True)
+        return
+    rows = [row for one in views for row in one.rows()]
+    columns = ("view", "score", "x", "y", "width", "height")
+    show_rows(rows, columns, f"{detector.name}: findings in pixels of the original")
+    for error in refused:
+        say(f"refused: {error.code}: {error.message}")

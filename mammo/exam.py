@@ -7,6 +7,7 @@ a DICOM Study) > Breast (exam + laterality; the unit of prediction) > Mammogram
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime
@@ -97,6 +98,11 @@ class Finding:
     score: float = 1.0
     malignant: bool | None = None
     birads: int | None = None
+
+
+def parse_findings(text: str | None) -> tuple[Finding, ...]:
+    """Return the findings of a row of the index: JSON, a list of their fields."""
+    return tuple(Finding(**one) for one in json.loads(text or "[]"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,14 +47,20 @@ class DetectionSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers; the curves stay out."""
-        measures = {name: getattr(self, name).to_dict() for name in ("map50", "map50_95")}
+        measures = {name: _plain(getattr(self, name)) for name in ("map50", "map50_95")}
         counts = {name: getattr(self, name) for name in ("images", "patients", "findings")}
         froc = {
-            rule: {str(marks): one.to_dict() for marks, one in rates.items()}
+            rule: {str(marks): _plain(one) for marks, one in rates.items()}
             for rule, rates in self.froc.items()
         }
-        told = {"mean_iou": self.mean_iou.to_dict(), "froc": froc}
+        told = {"mean_iou": _plain(self.mean_iou), "froc": froc}
         return counts | {"detections": self.detections} | measures | told
+
+
+def _plain(interval: Interval) -> dict[str, Any]:
+    """Return an interval's numbers; None where it is not defined, since JSON has no NaN."""
+    told = interval.to_dict()
+    return {name: one if np.isfinite(one) else None for name, one in told.items()}
 
 
 def summarise_detections(

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammo.errors import IndexMissing, NothingReadable, ReadError
-from mammo.exam import Finding, Mammogram
+from mammo.exam import Finding, Mammogram, parse_findings
 from mammo.heat_map import Grid, HeatMap, Place
 from mammo.heat_picture import HeatRow, ShownView, read_shown
 from mammo.preprocess import to_tensor
@@ -142,13 +142,6 @@ def known_findings(settings: Settings, images: Sequence[str]) -> dict[str, tuple
         return {}
     pairs = zip(rows["image_id"].astype(str), rows["findings"], strict=True)
     return {image: parse_findings(text) for image, text in pairs}
-
-
-def parse_findings(text: str | None) -> tuple[Finding, ...]:
-    """Return the findings of a row of the index."""
-    import json
-
-    return tuple(Finding(**one) for one in json.loads(text or "[]"))
 
 
 def heat_row(view: ExplainedView) -> HeatRow:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammo.appraisal.explain import Explainer, parse_findings
+from mammo.appraisal.explain import Explainer
 from mammo.breast_region import find_region
 from mammo.errors import TooFewLabels
 from mammo.evaluation.localisation import (
@@ -35,7 +35,7 @@ from mammo.evaluation.sanity import (
     structural_similarity,
     summarise_sanity,
 )
-from mammo.exam import Finding
+from mammo.exam import Finding, parse_findings
 from mammo.geometry import Geometry, PreprocessConfig
 from mammo.heat_map import Grid, spread
 from mammo.preprocess import to_tensor

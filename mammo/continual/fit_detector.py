@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo.data.index import read_index
+from mammo.continual.fit import labelled_index
 from mammo.data.shards import ShardReader
 from mammo.data.store import read_store_config, store_lock
 from mammo.data.version_files import present_version
@@ -26,7 +26,7 @@ from mammo.detection.detector import (
 from mammo.detection.matching import ImageDetections
 from mammo.detection.registry import build_detector
 from mammo.errors import NoBoxes
-from mammo.exam import Finding
+from mammo.exam import parse_findings
 from mammo.geometry import Geometry, PreprocessConfig
 from mammo.settings import Settings
 
@@ -64,7 +64,8 @@ def fit_detector(
     and what `build_detector` does.
     """
     with store_lock(settings):
-        version, index = present_version(settings), read_index(settings.index_path)
+        version = present_version(settings)
+        index = placed_index(settings)
         config = read_store_config(settings) or PreprocessConfig()
     detector = build_detector(name, (config.height, config.width), seed=seed)
     rows = index[~index["patient_id"].map(is_held_out).astype(bool)]
@@ -78,6 +79,18 @@ def fit_detector(
     manifest = DetectorManifest(name, config.to_dict(), version, patients, training)
     save_detector(detector, manifest, folder)
     return DetectorManifest.read(folder)
+
+
+def placed_index(settings: Settings) -> pd.DataFrame:
+    """Return the labelled rows that say where their findings lie, or that have none.
+
+    An image of which it is known that there is something, but not where, would teach
+    that there is nothing. Raises IndexMissing.
+    """
+    index = labelled_index(settings)
+    placed = np.array([bool(parse_findings(text)) for text in index["findings"]])
+    ill = [index[name].fillna(0).astype(int) == 1 for name in ("cancer", "abnormal")]
+    return index[placed | ~(ill[0] | ill[1]).to_numpy()].reset_index(drop=True)
 
 
 def boxed_images(settings: Settings, rows: pd.DataFrame, config: PreprocessConfig) -> BoxedImages:
@@ -101,7 +114,7 @@ def detections_held_out(
 
     Raises IndexMissing, NoBoxes.
     """
-    index = read_index(settings.index_path)
+    index = placed_index(settings)
     rows = index[~index["patient_id"].isin(manifest.patients)]
     if rows.empty:
         raise NoBoxes("every patient of the index was trained on: ingest others to measure with")
@@ -113,20 +126,15 @@ def detections_held_out(
     ]
     return [
         ImageDetections(
-            str(row["image_id"]), str(row["patient_id"]), row_findings(row),
+            str(row["image_id"]), str(row["patient_id"]), parse_findings(row["findings"]),
             findings_of(raw, Geometry.from_dict(json.loads(row["geometry"]))),
         )
         for (_, row), raw in zip(boxed.rows.iterrows(), found, strict=True)
     ]  # fmt: skip
 
 
-def row_findings(row: pd.Series) -> tuple[Finding, ...]:
-    """Return the findings of a row of the index, in original pixels."""
-    return tuple(Finding(**one) for one in json.loads(row["findings"] or "[]"))
-
-
 def _prepared_boxes(row: pd.Series, config: PreprocessConfig) -> Boxes:
-    findings = row_findings(row)
+    findings = parse_findings(row["findings"])
     check_boxes(findings, int(row["rows"]), int(row["columns"]))
     geometry = Geometry.from_dict(json.loads(row["geometry"]))
     boxes = to_prepared(boxes_of(findings), geometry, config.height, config.width)

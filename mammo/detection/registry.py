@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from mammo.detection.detector import Detector, DetectorManifest, read_weights
-from mammo.errors import SourceInvalid, SourceNotFound
+from mammo.errors import SettingsInvalid, SourceInvalid, SourceNotFound
 
 TORCHVISION = ("faster_rcnn", "ssd")
 YOLO = ("yolov8n", "yolov5n")
@@ -23,8 +23,15 @@ def build_detector(name: str, size: tuple[int, int], *, seed: int = 0) -> Detect
     SourceNotFound
         No such detector; the nearest name is suggested.
     SettingsInvalid
-        A YOLO without the extra ``yolo``.
+        A YOLO without the extra ``yolo``, or a size that is no multiple of 32.
     """
+    try:
+        return _build(name, size, seed)
+    except ValueError as error:
+        raise SettingsInvalid(str(error)) from error
+
+
+def _build(name: str, size: tuple[int, int], seed: int) -> Detector:
     if name in TORCHVISION:
         from mammo.detection.torchvision_detectors import build_torchvision
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mammo.detection.boxes import overlaps
 from mammo.detection.detector import WEIGHTS, DetectorManifest, findings_of, save_detector
 from mammo.detection.registry import build_detector, load_detector
 from mammo.detection.torchvision_detectors import flipped
@@ -69,3 +70,30 @@ def test_boxes_are_mirrored(
     width: int | None, height: int | None, expected: tuple[int, ...]
 ) -> None:
     assert tuple(flipped(BOX, width, height)[0]) == expected
+
+
+@pytest.mark.slow
+def test_an_ssd_learns_where_bright_squares_are() -> None:
+    def squares(count: int, seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        rng = np.random.default_rng(seed)
+        images = rng.normal(15000, 1000, (count, *SIZE))
+        boxes = []
+        for number in range(count):
+            x, y, side = (int(rng.integers(*span)) for span in ((0, 40), (0, 100), (18, 24)))
+            images[number, y : y + side, x : x + side] += 30000
+            boxes.append(np.array([[x, y, x + side, y + side]], np.float64))
+        return images.clip(0, 65535).astype(np.uint16), boxes
+
+    detector = build_detector("ssd", SIZE, seed=1)
+    images, truth = squares(12, seed=2)
+
+    def near() -> int:
+        best = [
+            overlaps(np.array(found[:1]).reshape(-1, 5)[:, :4], real).max(initial=0.0)
+            for found, real in zip(detector.detect(images), truth, strict=True)
+        ]
+        return int(np.sum(np.array(best) > 0.2))
+
+    assert near() <= 3
+    detector.fit(*squares(64, seed=1), epochs=20, seed=1)
+    assert near() >= 8

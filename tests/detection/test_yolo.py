@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from mammo.detection.detector import DetectorManifest, save_detector
+from mammo.detection.registry import load_detector
 from mammo.detection.yolo import YOLO_NAMES, YoloDetector, build_yolo
 from mammo.detection.yolo_data import label_lines, to_gray, write_yolo_folder
-from mammo.detection.yolo_files import load_yolo, save_yolo
-from mammo.errors import NoBoxes, SettingsInvalid, WeightsInvalid
+from mammo.errors import MammoError, NoBoxes, SettingsInvalid
+from mammo.geometry import PreprocessConfig
 
 SIZE = 128, 64
 NOTHING = np.zeros((0, 4))
+PREPARED = PreprocessConfig(height=SIZE[0], width=SIZE[1]).to_dict()
+MANIFEST_OF = {name: DetectorManifest(name, PREPARED, "v1", (), {}) for name in YOLO_NAMES}
 
 
 def bright_boxes(count: int, seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -148,8 +152,9 @@ def test_detector_learns_and_its_weights_are_kept_without_pickle(untrained, tmp_
         assert (np.diff(table[:, 4]) <= 0).all()
         assert (table[:, :2] >= 0).all()
         assert (table[:, 2:4] <= [SIZE[1], SIZE[0]]).all()
-    save_yolo(detector, tmp_path)
-    assert load_yolo(tmp_path).detect(images) == found
+    kept = save_detector(detector, MANIFEST_OF[name], tmp_path)
+    assert load_detector(kept)[0].detect(images) == found
+    assert sorted(one.name for one in kept.iterdir()) == ["detector.json", "weights.safetensors"]
 
 
 def changed_weights(folder):
@@ -167,18 +172,19 @@ def other_network(folder):
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (changed_weights, "SHA-256 differs"),
-        (other_network, "holds no yolov5n"),
-        (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors not in"),
-        (lambda folder: (folder / "detector.json").write_text("[1"), "cannot be read"),
-        (lambda folder: (folder / "detector.json").write_text('{"name": "ssd"}'), "names no"),
+        (changed_weights, "is not the file"),
+        (other_network, "are no yolov5n's"),
+        (lambda folder: (folder / "weights.safetensors").unlink(), "is not the file"),
+        (lambda folder: (folder / "detector.json").unlink(), "has no detector.json"),
+        (lambda folder: (folder / "detector.json").write_text("[1"), "is none"),
+        (lambda folder: (folder / "detector.json").write_text('{"name": "ssd"}'), "is none"),
     ],
 )
 def test_spoilt_folders_are_refused(untrained, tmp_path, spoil, reason):
-    save_yolo(untrained, tmp_path)
+    save_detector(untrained, MANIFEST_OF["yolov8n"], tmp_path)
     spoil(tmp_path)
-    with pytest.raises(WeightsInvalid, match=reason):
-        load_yolo(tmp_path)
+    with pytest.raises(MammoError, match=reason):
+        load_detector(tmp_path)
 
 
 @pytest.mark.slow

@@ -1,0 +1,74 @@
+"""A detector on files: read and prepared as for every score, findings in original pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mammo.detection.detector import findings_of
+from mammo.detection.registry import load_detector
+from mammo.errors import EmptyRequest, ReadError
+from mammo.exam import Finding, View
+from mammo.reading import ReadView, ViewReader
+from mammo.settings import Settings
+
+
+@dataclass(frozen=True)
+class DetectedView:
+    """What a detector found in one file, best first; ``image_id`` is a pseudonym."""
+
+    image_id: str
+    view: View
+    findings: tuple[Finding, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-able data."""
+        told = [asdict(one) for one in self.findings]
+        return {"image": self.image_id, "view": str(self.view), "findings": told}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a table row a finding; one without a place where there is none."""
+        return [
+            {
+                "view": str(self.view), "score": f"{one.score:.2f}",
+                "x": f"{one.x_min:.0f}", "y": f"{one.y_min:.0f}",
+                "width": f"{one.x_max - one.x_min:.0f}", "height": f"{one.y_max - one.y_min:.0f}",
+            }
+            for one in self.findings
+        ] or [{"view": str(self.view), "score": "none"}]  # fmt: skip
+
+
+def detect_files(
+    settings: Settings,
+    folder: Path,
+    files: Sequence[tuple[str, bytes]],
+    *,
+    least_score: float = 0.0,
+) -> tuple[list[DetectedView], list[ReadError]]:
+    """Return what was found in each file that could be read, and why others could not.
+
+    Raises EmptyRequest without a file, ReleaseNotFound and DigestMismatch.
+    """
+    if not files:
+        raise EmptyRequest("no file was given; name DICOM files, or folders of them")
+    detector, facts = load_detector(folder)
+    key = settings.pseudonym_key()
+    contents = [data for _, data in files]
+    read = ViewReader.of(settings).read(contents, key, settings.site, facts.config)
+    views = [one for one in read if isinstance(one, ReadView)]
+    refused = [one for one in read if isinstance(one, ReadError)]
+    if not views:
+        return [], refused
+    found = detector.detect(np.stack([one.prepared.pixels for one in views]))
+    return [
+        DetectedView(
+            one.mammogram.image_id,
+            one.mammogram.view,
+            findings_of([box for box in boxes if box[4] >= least_score], one.prepared.geometry),
+        )
+        for one, boxes in zip(views, found, strict=True)
+    ], refused

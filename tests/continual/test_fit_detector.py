@@ -1,0 +1,117 @@
+"""`mammo detect` on an installation of phantoms: whose images, which boxes, what comes back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from mammo.appraisal.detector_files import detect_files
+from mammo.continual.fit_detector import (
+    detections_held_out,
+    fit_detector,
+    is_held_out,
+    placed_index,
+)
+from mammo.data.index import read_index
+from mammo.detection.registry import load_detector
+from mammo.errors import BoxInvalid, EmptyRequest, NoBoxes
+from mammo.exam import parse_findings
+from mammo.settings import Settings
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def detector(installation: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an SSD that went once over the phantoms."""
+    folder = tmp_path_factory.mktemp("detectors") / "ssd"
+    fit_detector(installation, "ssd", folder, epochs=1, seed=1)
+    return folder
+
+
+def test_nobody_is_trained_on_and_measured(installation: Settings, detector: Path) -> None:
+    network, manifest = load_detector(detector)
+    index = read_index(installation.index_path)
+    held = {one for one in index["patient_id"] if is_held_out(one)}
+    assert held and not held & set(manifest.patients)
+    assert held | set(manifest.patients) == set(index["patient_id"])
+    images = detections_held_out(installation, network, manifest)
+    assert {one.patient_id for one in images} == held
+    sizes = index.set_index("image_id")[["rows", "columns"]]
+    for one in images:
+        rows, columns = sizes.loc[one.image_id]
+        assert one.truth == parse_findings(
+            index.loc[index["image_id"] == one.image_id, "findings"].item()
+        )
+        assert all(0 <= it.x_min < it.x_max <= columns for it in one.found)
+        assert all(0 <= it.y_min < it.y_max <= rows for it in one.found)
+
+
+def test_the_command_measures_and_draws(
+    installation: Settings, detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAMMO_HOME", str(installation.home))
+    picture = tmp_path / "froc.png"
+    asked = ["detect", "evaluate", str(detector), "--to", str(picture), "--json"]
+    answer = CliRunner().invoke(app, asked)
+    assert answer.exit_code == 0, answer.output
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    told = json.loads(answer.stdout, parse_constant=refuse)
+    assert told["findings"] > 0
+    assert 0 <= told["froc"]["centre"]["1.0"]["value"] <= 1
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_files_give_findings_in_the_original(
+    installation: Settings, detector: Path, exam_files: list[tuple[str, bytes]]
+) -> None:
+    bad = [*exam_files, ("bad.dcm", b"no DICOM")]
+    views, refused = detect_files(installation, detector, bad)
+    assert [one.code for one in refused] == ["NOT_DICOM"]
+    assert len(views) == len(exam_files)
+    index = read_index(installation.index_path).set_index("image_id")
+    for one in views:
+        assert one.image_id in index.index
+        assert all(it.x_max <= index.loc[one.image_id, "columns"] for it in one.findings)
+    strong, _ = detect_files(installation, detector, bad, least_score=0.5)
+    assert all(it.score >= 0.5 for one in strong for it in one.findings)
+    with pytest.raises(EmptyRequest):
+        detect_files(installation, detector, [])
+
+
+def broken(index: pd.DataFrame, findings: str) -> pd.DataFrame:
+    return index.assign(findings=findings)
+
+
+OUTSIDE = json.dumps([{"x_min": -5, "y_min": 0, "x_max": 9, "y_max": 9, "kind": "mass"}])
+
+
+@pytest.mark.parametrize(
+    ("findings", "error"), [("[]", NoBoxes), (OUTSIDE, BoxInvalid)], ids=["none", "outside"]
+)
+def test_sets_that_teach_nothing_are_refused(
+    installation: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    findings: str, error: type[Exception],
+) -> None:  # fmt: skip
+    index = broken(placed_index(installation), findings)
+    monkeypatch.setattr("mammo.continual.fit_detector.labelled_index", lambda settings: index)
+    with pytest.raises(error):
+        fit_detector(installation, "ssd", tmp_path / "ssd", epochs=1)
+    assert not (tmp_path / "ssd").exists()
+
+
+def test_what_has_no_place_is_no_negative(
+    installation: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = placed_index(installation).assign(findings="[]", cancer=0, abnormal=0)
+    index.loc[:9, "cancer"] = 1
+    monkeypatch.setattr("mammo.continual.fit_detector.labelled_index", lambda settings: index)
+    assert len(placed_index(installation)) == len(index) - 10
