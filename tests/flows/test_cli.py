@@ -22,7 +22,8 @@ COMMANDS = (
     "deploy", "predict", "monitor", "retrain", "inspect", "deidentify", "compare", "evaluate",
     "explain", "export", "models", "shortcuts", "sign", "episodes", "close",
     "token add", "token list", "token revoke",
-    "data get cbis-sample", "data get phantoms",
+    "data get cbis-sample", "data get phantoms", "tune", "card",
+    "detect train", "detect evaluate", "detect files",
 )  # fmt: skip
 HEAVY = ("torch", "prefect", "mlflow", "pandas", "numpy", "bentoml", "evidently", "pydantic")
 
