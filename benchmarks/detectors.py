@@ -30,14 +30,15 @@ from numpy.typing import NDArray
 from benchmarks.detectors_picture import contact_sheet
 from benchmarks.detectors_report import Measured, image_detections, write_page
 from mammo.appraisal.detection import summarise_detections
-from mammo.appraisal.explain import parse_findings
 from mammo.data.index import read_index
 from mammo.data.ingest import ingest
 from mammo.data.shards import ShardReader
 from mammo.data.split import split_patients
 from mammo.detection.boxes import boxes_of, to_original, to_prepared
-from mammo.detection.yolo import YOLO_NAMES, build_yolo
+from mammo.detection.registry import build_detector
+from mammo.detection.yolo import YOLO_NAMES
 from mammo.dicom.phantom import write_phantoms
+from mammo.exam import parse_findings
 from mammo.geometry import Geometry, PreprocessConfig
 from mammo.settings import Settings
 
@@ -177,7 +178,7 @@ def run_detector(name: str, study: Study, phantoms: ImageSet, mias: ImageSet) ->
     """Train and detect on both sets; found boxes are in original pixels, by image."""
     began = time.perf_counter()
     size = study.height, study.width
-    detector = build(name, size, study.seed)
+    detector = build_detector(name, size, seed=study.seed)
     half = _folds(phantoms, 2, study.seed, "cancer")
     known, held = phantoms.part(half == 0), phantoms.part(half == 1)
     detector.fit(known.images, known.boxes, epochs=study.phantom_epochs, seed=study.seed)
@@ -194,15 +195,6 @@ def run_detector(name: str, study: Study, phantoms: ImageSet, mias: ImageSet) ->
         "size_mb": sum(one.nbytes for one in detector.weights().values()) / 1e6,
         "view_ms": 1e3 * _view_seconds(detector, mias.images),
     }  # fmt: skip
-
-
-def build(name: str, size: tuple[int, int], seed: int) -> Any:
-    """Return an untrained detector of one of the two families."""
-    if name in YOLO_NAMES:
-        return build_yolo(name, size, seed=seed)
-    from mammo.detection.torchvision_detectors import build_torchvision
-
-    return build_torchvision(name, size, seed=seed)
 
 
 def detections(detector: Any, held: ImageSet) -> Iterator[tuple[str, list[list[float]]]]:
@@ -243,7 +235,6 @@ def _home(home: Path) -> Settings:
 
 
 def _place(work: Path, name: str, study: Study) -> Path:
-
     return work / f"found-{name}-{study.exams}-{study.phantom_epochs}-{study.height}.json"
 
 

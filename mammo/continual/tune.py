@@ -17,16 +17,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mammo.continual.fit import labelled_index, settle_config
 from mammo.continual.folds import cross_validate
+from mammo.continual.measure import out_of_fold_metrics
 from mammo.continual.split import Parts, split_index
 from mammo.continual.tune_space import Space, suggest
-from mammo.data.index import target_values
 from mammo.errors import SourceInvalid, StudyConflict
-from mammo.evaluation.metrics import auc_interval
 from mammo.models.config import TrainConfig
 from mammo.settings import TELEMETRY_OFF, Settings
 
@@ -113,25 +111,11 @@ def training_only(parts: Parts) -> Parts:
 
 
 def out_of_fold_auc(config: TrainConfig, parts: Parts, shards: Path) -> float:
-    """Return the AUC of breasts (mean of views' logits), out of fold, first shuffle."""
+    """Return the AUC of breasts out of fold, as a release's own is measured."""
     estimate = cross_validate(config, parts, shards)
     if estimate is None:
         raise SourceInvalid("folds is 1; allowed for tuning are 2 and more")
-    rows = estimate.rows
-    breasts = (
-        pd.DataFrame(
-            {
-                "exam": rows["exam_id"], "side": rows["laterality"],
-                "patient": rows["patient_id"], "logit": estimate.logits[0],
-                "label": target_values(rows, config.target).astype(float),
-            }
-        )
-        .groupby(["exam", "side"], observed=True)
-        .agg(patient=("patient", "first"), logit=("logit", "mean"), label=("label", "max"))
-    )  # fmt: skip
-    labels = breasts["label"].to_numpy().astype(int)
-    found = auc_interval(labels, breasts["logit"].to_numpy(), breasts["patient"].to_numpy())
-    return float(np.asarray(found.value))
+    return float(out_of_fold_metrics(estimate, config)["out_of_fold_auc"]["breast"]["value"])
 
 
 def tune(

@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from mammo.detection.boxes import Boxes, has_size, to_original
 from mammo.errors import DigestMismatch, ReleaseNotFound, SourceInvalid
@@ -55,10 +55,29 @@ class Detector(Protocol):
         """Return what is found in images (N, H, W) uint16 as prepared, best first."""
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the tensors by name."""
+        """Return the tensors by name, contiguous."""
 
     def load_weights(self, weights: dict[str, Tensor]) -> None:
         """Take over `weights`; RuntimeError where they are of another network."""
+
+
+class NetworkDetector:
+    """The part that detectors share: one network of torch, its name and the size it sees.
+
+    ``size`` is (height, width) in prepared pixels.
+    """
+
+    def __init__(self, name: str, size: tuple[int, int], network: nn.Module) -> None:
+        self.name, self.size, self.network = name, size, network
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the network's tensors by name, contiguous, for safetensors."""
+        return {name: one.contiguous() for name, one in self.network.state_dict().items()}
+
+    def load_weights(self, weights: dict[str, Tensor]) -> None:
+        """Take over `weights`; RuntimeError where they are of another network."""
+        self.network.load_state_dict(weights)
+        self.network.eval()
 
 
 @dataclass(frozen=True)
@@ -115,8 +134,7 @@ def findings_of(raw: Raw, geometry: Geometry, *, kind: str = "detected") -> tupl
 def save_detector(detector: Detector, manifest: DetectorManifest, folder: Path) -> Path:
     """Write a detector to a folder, the manifest last; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: one.contiguous() for name, one in detector.weights().items()},
-              folder / WEIGHTS)  # fmt: skip
+    save_file(detector.weights(), folder / WEIGHTS)
     values = asdict(manifest) | {"weights_sha256": _digest(folder / WEIGHTS)}
     (folder / MANIFEST).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
     return folder

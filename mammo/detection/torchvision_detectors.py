@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mammo.detection.boxes import Boxes, has_size, require_boxes
-from mammo.detection.detector import Images, Progress, Raw
+from mammo.detection.detector import Images, NetworkDetector, Progress, Raw
 
 BACKBONE = "tf_efficientnet_lite0"
 STAGES = (2, 3, 4)
@@ -49,11 +49,8 @@ class PyramidBackbone(nn.Module):
         return found
 
 
-class TorchvisionDetector:
+class TorchvisionDetector(NetworkDetector):
     """A detector of torchvision for prepared images of one size (height, width)."""
-
-    def __init__(self, name: str, size: tuple[int, int], network: nn.Module) -> None:
-        self.name, self.size, self.network = name, size, network
 
     def fit(
         self,
@@ -117,15 +114,6 @@ class TorchvisionDetector:
         self._require_size(images)
         self.network.eval()
         return [_raw(self.network(list(_tensor(one[None])))[0]) for one in images]
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return the network's tensors by name, contiguous, for safetensors."""
-        return {name: one.contiguous() for name, one in self.network.state_dict().items()}
-
-    def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """Take over `weights`; RuntimeError where they are of another network."""
-        self.network.load_state_dict(weights)
-        self.network.eval()
 
     def _require_size(self, images: Images) -> None:
         if images.dtype != np.uint16 or images.shape[1:] != self.size:

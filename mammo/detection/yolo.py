@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from importlib import import_module
@@ -25,11 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mammo.detection.boxes import require_boxes
+from mammo.detection.boxes import Boxes, require_boxes
+from mammo.detection.detector import Images, NetworkDetector, Progress, Raw
 from mammo.detection.yolo_data import (
     CLASS_NAMES,
-    Boxes,
-    Images,
     check_images,
     check_size,
     checked_boxes,
@@ -48,18 +47,13 @@ CANDIDATES, MOST_FOUND = 200, 50
 """Boxes an image that suppression looks at, and those that it returns at most."""
 BATCH = 8
 LEARNING_RATE = 0.002
-Found = list[tuple[float, float, float, float, float]]
-Progress = Callable[[str, int, int], None]
 
 
-class YoloDetector:
+class YoloDetector(NetworkDetector):
     """A YOLO for prepared images of one size.
 
     ``name`` is one of `YOLO_NAMES`, ``size`` (height, width) in prepared pixels.
     """
-
-    def __init__(self, name: str, size: tuple[int, int], network: nn.Module) -> None:
-        self.name, self.size, self.network = name, size, network
 
     def fit(
         self,
@@ -88,7 +82,7 @@ class YoloDetector:
         self.load_weights(weights)
 
     @torch.inference_mode()
-    def detect(self, images: Images) -> list[Found]:
+    def detect(self, images: Images) -> list[Raw]:
         """Return (x0, y0, x1, y1, score) in prepared pixels, best first, of each image.
 
         ``images`` are uint16 (N, H, W). Boxes are clipped to the image; scores
@@ -96,22 +90,13 @@ class YoloDetector:
         """
         self._require_size(images)
         self.network.eval()
-        found: list[Found] = []
+        found: list[Raw] = []
         for start in range(0, len(images), BATCH):
             batch = torch.from_numpy(to_gray(images[start : start + BATCH]))
             predicted = self.network(batch[:, None].float() / 255)
             predicted = predicted[0] if isinstance(predicted, tuple) else predicted
             found += [_kept(one, self.size) for one in predicted]
         return found
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return the network's tensors by name, contiguous, for safetensors."""
-        return {name: one.contiguous() for name, one in self.network.state_dict().items()}
-
-    def load_weights(self, weights: dict[str, Tensor]) -> None:
-        """Take over `weights`; RuntimeError where they are of another network."""
-        self.network.load_state_dict(weights)
-        self.network.eval()
 
     def _require_size(self, images: Images) -> None:
         check_images(images)
@@ -138,7 +123,7 @@ def build_yolo(name: str, size: tuple[int, int], *, seed: int = 0) -> YoloDetect
     return YoloDetector(name, size, network.eval())
 
 
-def _kept(predicted: Tensor, size: tuple[int, int]) -> Found:
+def _kept(predicted: Tensor, size: tuple[int, int]) -> Raw:
     """Return the boxes of one image, best first, from (5, places): centre, size, score."""
     from torchvision.ops import box_convert, clip_boxes_to_image, nms
 

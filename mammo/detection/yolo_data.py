@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Images = NDArray[np.uint16]
-Boxes = NDArray[np.float64]
+from mammo.detection.boxes import Boxes
+from mammo.detection.detector import Images
+
 CLASS_NAMES = {0: "finding"}
 STRIDE = 32
 """The coarsest grid of the networks in pixels: sizes are multiples of it."""
