@@ -17,9 +17,16 @@ from mammo.detection.average_precision import average_precision, mean_overlap
 from mammo.detection.boxes import require_boxes
 from mammo.detection.froc import FALSE_MARKS, froc_curve, sensitivity_at
 from mammo.detection.matching import CENTRE, IOU_STEPS, ImageDetections, Matches, match_images
-from mammo.evaluation.bootstrap import Interval, patient_bootstrap
+from mammo.evaluation.bootstrap import (
+    Interval,
+    bootstrap_draws,
+    logit_bounds,
+    patient_counts,
+    percentile_bounds,
+)
 
 RESAMPLES = 1000
+LEVEL = 0.95
 CELLS = 4_000_000
 """Weights of detections held at once, in float64: 32 MB an array."""
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -87,7 +94,7 @@ def summarise_detections(
         map50_95=told(average_precision, *by_iou.values()),
         mean_iou=told(mean_overlap, by_iou[0.5]),
         froc={
-            rule: {marks: told(_at(marks), matches) for marks in FALSE_MARKS}
+            rule: {marks: _not_certain(told(_at(marks), matches)) for marks in FALSE_MARKS}
             for rule, matches in rules.items()
         },
         curves={rule: froc_curve(matches) for rule, matches in rules.items()},
@@ -115,7 +122,23 @@ def _interval(
         means = [np.mean([measure(one, part) for one in matches], axis=0) for part in parts]
         return np.concatenate(means)
 
-    if not np.isfinite(statistic(np.ones((1, len(images))))[0]):
-        nothing = float("nan")
-        return Interval(nothing, nothing, nothing, len(set(patients)), int(positive.sum()))
-    return patient_bootstrap(patients, statistic, labels=positive, resamples=resamples, seed=seed)
+    value = float(statistic(np.ones((1, len(images))))[0])
+    counts = patient_counts(patients, positive)
+    if not np.isfinite(value):
+        return Interval(value, value, value, *counts)
+    draws = bootstrap_draws(patients, statistic, labels=positive, resamples=resamples, seed=seed)
+    # What is found rests on the patients with a finding: a set of few others, or of none, is
+    # not a small one.
+    return Interval(value, *percentile_bounds(draws, counts[1], LEVEL), *counts)
+
+
+def _not_certain(rate: Interval) -> Interval:
+    """Return a share of findings, with an exact bound where no resample could differ.
+
+    None found, or all, has no spread to resample: the other bound is that of as many
+    patients with a finding.
+    """
+    if rate.value not in (0.0, 1.0):
+        return rate
+    low, high = logit_bounds(rate.value, 0.0, rate.n_positive, LEVEL)
+    return Interval(rate.value, low, high, rate.n_patients, rate.n_positive)

@@ -122,6 +122,7 @@ TAKEN = [
     ("too far by overlap", [T], [finding(130, 100, 50, 50, 0.9)], 0.5, [None]),
     ("a small box inside, by overlap", [T], [finding(120, 120, 8, 8, 0.9)], 0.5, [None]),
     ("a small box inside, by its middle", [T], [finding(120, 120, 8, 8, 0.9)], CENTRE, [0]),
+    ("the middle on the lower edge", [T], [finding(120, 145, 10, 10, 0.9)], CENTRE, [None]),
     ("the middle beside it", [T], [finding(140, 100, 50, 50, 0.9)], CENTRE, [None]),
     ("nothing marked", [T], [], 0.5, []),
     ("nothing there", [], [finding(1, 1, 5, 5, 0.9)], CENTRE, [None]),
@@ -172,6 +173,53 @@ def test_a_detector_that_finds_nothing_has_zeros_and_no_overlap() -> None:
     told = summarise_detections([image("a", [T], []), image("b", [], [])], resamples=20)
     assert told.map50.value == told.froc[CENTRE][1.0].value == 0.0
     assert np.isnan(told.mean_iou.value)
+    assert told.to_dict()["mean_iou"]["value"] is None
+
+
+@pytest.mark.parametrize(("with_finding", "bound"), [(21, 0.161), (1, 0.975)])
+def test_nothing_found_is_not_certain(with_finding: int, bound: float) -> None:
+    images = [image(str(number), [T], []) for number in range(with_finding)]
+    told = summarise_detections([*images, image("b", [], [])], resamples=20).froc[CENTRE][1.0]
+    assert (told.low, told.high) == (0.0, pytest.approx(bound, abs=1e-3))
+
+
+@pytest.mark.parametrize("without", [0, 1, 100])
+def test_few_patients_without_a_finding_do_not_widen_the_interval(without: int) -> None:
+    """60 of 100 findings are marked: a binomial's interval is 0.50 to 0.70."""
+    hit = [finding(100, 100, 50, 50, 0.9)]
+    images = [image(str(number), [T], hit if number < 60 else []) for number in range(100)]
+    others = [image(f"n{number}", [], []) for number in range(without)]
+    told = summarise_detections(images + others, resamples=1000).froc[CENTRE][1.0]
+    assert told.value == 0.6
+    assert (told.low, told.high) == pytest.approx((0.505, 0.695), abs=0.02)
+
+
+def test_copies_of_a_patients_images_do_not_narrow_the_interval() -> None:
+    once = drawn(5, images=40)
+    copies = [
+        ImageDetections(f"{one.image_id}-{copy}", one.patient_id, one.truth, one.found)
+        for one in once for copy in range(4)
+    ]  # fmt: skip
+    least, most = (summarise_detections(one, resamples=400) for one in (once, copies))
+    for left, right in zip(least.froc[CENTRE].values(), most.froc[CENTRE].values(), strict=True):
+        assert right.high - right.low == pytest.approx(left.high - left.low, rel=0.15)
+
+
+def test_false_marks_are_counted_on_images_without_a_finding_too() -> None:
+    images = [
+        image("a", [T], [finding(100, 100, 50, 50, 0.5)]),
+        image("b", [], [finding(1, 1, 5, 5, 0.9)]),
+    ]
+    told = [sensitivity_at(match_images(images, CENTRE), np.ones((1, 2)), at)[0]
+            for at in (0.49, 0.5)]  # fmt: skip
+    assert told == [0.0, 1.0]
+
+
+def test_resamples_in_parts_are_those_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = drawn(4, images=30)
+    whole = summarise_detections(images, resamples=50).to_dict()
+    monkeypatch.setattr("mammo.appraisal.detection.CELLS", 7 * 50)
+    assert summarise_detections(images, resamples=50).to_dict() == whole
 
 
 def test_a_set_without_boxes_is_refused() -> None:
@@ -230,6 +278,11 @@ def test_boxes_go_to_the_prepared_image_and_back() -> None:
 def test_a_box_that_the_crop_left_out_has_no_size() -> None:
     boxes = boxes_of([finding(0, 0, 60, 20), finding(200, 300, 40, 80)])
     assert has_size(to_prepared(boxes, GEOMETRY, height=512, width=256)).tolist() == [False, True]
+
+
+def test_a_box_beyond_the_breast_ends_at_the_original_edge() -> None:
+    beyond = np.array([[-50.0, -50.0, 1000.0, 1000.0]])
+    assert to_original(beyond, GEOMETRY).tolist() == [[0, 0, 1300, 2100]]
 
 
 def test_overlap_of_every_pair() -> None:
