@@ -88,6 +88,11 @@
     │   ├── DiskFull                507  DISK_FULL
     │   ├── StoreReadOnly           500  STORE_READ_ONLY
     │   ├── AuditKeyMissing         500  AUDIT_KEY_MISSING
+    │   ├── BackupExists            409  BACKUP_EXISTS
+    │   ├── BackupInvalid           422  BACKUP_INVALID
+    │   ├── BackupForeign           409  BACKUP_FOREIGN
+    │   ├── HomeNotEmpty            409  HOME_NOT_EMPTY
+    │   ├── DumpFailed              503  DUMP_FAILED
     │   ├── EpisodeUnknown          404  EPISODE_UNKNOWN
     │   ├── RecordInvalid           422  RECORD_INVALID
     │   ├── ChangeUnknown           404  CHANGE_UNKNOWN
@@ -97,6 +102,7 @@
     │   ├── TrainingDiverged        409  TRAINING_DIVERGED
     │   ├── TrainingRunning         409  TRAINING_RUNNING
     │   ├── StudyConflict           409  STUDY_CONFLICT
+    │   ├── TuningStopped           500  TUNING_STOPPED
     │   └── CheckpointForeign       409  CHECKPOINT_FOREIGN
     ├── ReleaseError                     a release or its place in service
     │   ├── ReleaseNotFound         404  RELEASE_NOT_FOUND
@@ -774,6 +780,40 @@ class ValidationFailed(DataError):
     code = "VALIDATION_FAILED"
 
 
+class BackupExists(DataError):
+    """Where the backup should go is something already."""
+
+    code = "BACKUP_EXISTS"
+    http_status = 409
+
+
+class BackupInvalid(DataError):
+    """A backup is unfinished or damaged, or what was to be copied is."""
+
+    code = "BACKUP_INVALID"
+
+
+class BackupForeign(DataError):
+    """A backup keeps a database otherwise than this installation: SQLite and PostgreSQL."""
+
+    code = "BACKUP_FOREIGN"
+    http_status = 409
+
+
+class HomeNotEmpty(DataError):
+    """There is state where a backup should be restored to."""
+
+    code = "HOME_NOT_EMPTY"
+    http_status = 409
+
+
+class DumpFailed(DataError):
+    """pg_dump or pg_restore is not there, or failed; the database is as it was."""
+
+    code = "DUMP_FAILED"
+    http_status = 503
+
+
 class TrainingError(MammoError):
     """A training run that had begun."""
 
@@ -797,6 +837,13 @@ class StudyConflict(TrainingError):
     """A tuning study of that name searches something else."""
 
     code = "STUDY_CONFLICT"
+
+
+class TuningStopped(TrainingError):
+    """Every worker of a tuning study ended before the study had its trials."""
+
+    code = "TUNING_STOPPED"
+    http_status = 500
 
 
 class CheckpointForeign(TrainingError):
