@@ -8,13 +8,13 @@ TORCH  := torch==2.13.0
 BENCH  := .venv-bench
 SETUP  := deploy/setup/mend_torchvision.py deploy/setup/torchvision_cpu_operators.py
 DEMO   := train,flows,serve,gateway,monitor,checks,samples
-DEV    := tune,yolo,dask,kaggle,postgres,sheets,s3,blob,dev
+DEV    := docs,tune,yolo,dask,kaggle,postgres,sheets,s3,blob,dev
 
 # a first import of the stack without cached bytecode takes a minute more
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick bench bench-models bench-service bench-drift bench-gateway chaos soak viewer fuzz check format lock clean
+.PHONY: docs help setup demo test test-quick bench bench-models bench-service bench-drift bench-gateway chaos soak viewer fuzz check format lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -85,6 +85,10 @@ viewer: $(VENV)/.dev  ## build the viewer's bundle anew (Node and npm come from 
 
 fuzz: $(VENV)/.dev  ## a million broken files through the reader (half an hour, one core)
 	$(BIN)/python -m tests.fuzz.fuzz_reader --cases 1000000 --log runs/fuzz.log
+
+docs: $(VENV)/.dev  ## build the site strictly, report and slides as HTML and PDF (build/site)
+	$(BIN)/python -m benchmarks.paper --check --to build/paper
+	$(BIN)/python -m benchmarks.site
 
 check: $(VENV)/.dev  ## ruff, mypy (strict in mammo/), import-linter: what CI runs
 	$(BIN)/ruff check .

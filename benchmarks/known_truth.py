@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.report import name_run
 from mammo.continual.known_truth import (
     FieldStore,
     config_for,
@@ -141,6 +142,7 @@ def main() -> None:
                 work = options.home / f"{model}-{size}"
                 config = config_of(model, size, options.draws)
                 results["runs"].append(run(config, size, train, test, work))
+                results["run"] = name_run("python -m benchmarks.known_truth")
                 RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.report import name_run
 from mammo.continual.other_breast import fit_comparison
 from mammo.continual.places import fit_places
 from mammo.continual.start import start_network
@@ -57,6 +58,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         results = measure(given.data, given.home or Path(folder))
+    results["run"] = name_run("python -m benchmarks.mini_mias --data DIR")
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     from benchmarks.mini_mias_report import write
 

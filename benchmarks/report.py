@@ -43,6 +43,12 @@ def describe_run(image: str, turns: int) -> dict[str, Any]:
     }
 
 
+def name_run(command: str) -> dict[str, str]:
+    """Return what each results file says of itself: command, commit, day and machine."""
+    run = describe_run("", 0)
+    return {"command": command} | {name: run[name] for name in ("commit", "date", "machine")}
+
+
 def format_table(rows: Sequence[Row], run: dict[str, Any]) -> str:
     """Return the Markdown table, and below it where it was measured."""
     lines = [

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import name_run
 from benchmarks.shortcut_phantoms import measure_cause
 from benchmarks.written import markdown_table, write_between
 from mammo.appraisal.shortcut_page import (
@@ -174,6 +175,7 @@ def main() -> None:
         found = study_cause()
     # read only now: another part may have been written meanwhile
     kept = (json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}) | found
+    kept["run"] = name_run("python -m benchmarks.shortcuts")
     RESULTS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
     write_docs(kept)
 

@@ -29,6 +29,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from benchmarks.report import name_run
 from benchmarks.strategies_figures import Chain, figures
 from benchmarks.strategies_page import write_page
 from mammo.continual.lesson import Lesson, plan_lesson
@@ -255,6 +256,7 @@ def main() -> None:
     result["frozen_stages"] = given.frozen
     print(json.dumps(result["strategies"], indent=1))
     if given.write:
+        result["run"] = name_run("python -m benchmarks.strategies --write")
         RESULTS.write_text(json.dumps(result, indent=1) + "\n")
         write_page(result)
 

@@ -1,0 +1,36 @@
+"""The pages in the repository that are made of results: the report, and the README's table."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from benchmarks.paper.render import fill
+from benchmarks.paper.results import ROOT
+from benchmarks.written import write_between
+
+REPORT = Path("docs/report.md")
+README = Path("README.md")
+
+
+def write_committed(root: Path = ROOT) -> None:
+    """Write both pages anew."""
+    (root / REPORT).write_text(fill("report.md"))
+    write_between(root / README, "results", fill("results.md").strip())
+
+
+def stale_pages(root: Path = ROOT) -> list[str]:
+    """Return the pages that say something else than the results files do now."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder)
+        (made / REPORT).parent.mkdir()
+        shutil.copy(root / README, made / README)
+        write_committed(made)
+        return [
+            str(one) for one in (REPORT, README) if (made / one).read_text() != _text(root / one)
+        ]
+
+
+def _text(page: Path) -> str:
+    return page.read_text() if page.is_file() else ""
