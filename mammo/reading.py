@@ -38,12 +38,14 @@ class ReadView:
 
     ``original_ids`` is whose and which image it is (:mod:`mammo.dicom.original_ids`),
     where that was asked for: it names the patient, and is for the report in her own
-    study alone.
+    study alone. ``decode_seconds`` and ``prepare_seconds`` are what the child took for it.
     """
 
     mammogram: Mammogram
     prepared: Prepared
     original_ids: dict[str, Any] | None = field(default=None, repr=False)
+    decode_seconds: float = 0.0
+    prepare_seconds: float = 0.0
 
 
 def read_limits(settings: Settings) -> Limits:
@@ -66,14 +68,17 @@ def read_view(
     ReadError
         See :func:`mammo.dicom.read.read_mammogram` and :func:`mammo.preprocess.prepare`.
     """
+    began = time.perf_counter()
     mammogram, stored = read_mammogram(
         data, key=key, site=site, max_bytes=max_bytes, reduce=config.jpeg2000_reduce
     )
+    decoded = time.perf_counter()
     prepared = prepare(stored, config)
+    took = (decoded - began, time.perf_counter() - decoded)
     # as in a row of the index: which view is preferred is decided by all codes, here and there
     quality = tuple(dict.fromkeys((*mammogram.quality, *prepared.quality)))
     ids = read_original_ids(data) if identity else None
-    return ReadView(replace(mammogram, quality=quality), prepared, ids)
+    return ReadView(replace(mammogram, quality=quality), prepared, ids, *took)
 
 
 class ViewReader:

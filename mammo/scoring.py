@@ -31,7 +31,8 @@ class Scoring:
 
     ``views`` are those of ``report.views``, in that order; ``heat`` (N, h, w)
     float32 in logits a cell, None where the release's graph does not tell it.
-    ``grid`` says where its cells look. ``role`` is that of the log.
+    ``grid`` says where its cells look. ``role`` is that of the log. ``network_seconds``
+    is what the networks took for all views together.
     """
 
     report: ExamReport
@@ -39,6 +40,7 @@ class Scoring:
     heat: np.ndarray | None
     grid: Grid | None
     role: str = "champion"
+    network_seconds: float = 0.0
 
     def heat_map(self, place: int) -> HeatMap | None:
         """Return the heat of a view, in pixels of its original."""

@@ -244,10 +244,12 @@ class Screener:
         """
         pixels = np.stack([view.prepared.pixels for view in read.views])
         tensors = to_tensor(pixels, self.release.preprocess)
+        began = time.perf_counter()
         found = self.infer_views(tensors, heat=True, patience=patience, side_by_side=side_by_side)
+        took = time.perf_counter() - began
         require_finite(self.release.id, **found._asdict())
         grid = self._grid(found.heat)
-        return Scoring(self._report(read, found, grid), read.views, found.heat, grid, role)
+        return Scoring(self._report(read, found, grid), read.views, found.heat, grid, role, took)
 
     def _grid(self, heat: np.ndarray | None) -> Grid | None:
         if heat is None:

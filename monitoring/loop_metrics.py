@@ -15,9 +15,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from mammo.pointer import read_pointer
-from mammo.prediction_log.tables import EPISODES, OUTCOMES, PREDICTIONS, WATERMARKS
+from mammo.prediction_log.tables import OUTCOMES, PREDICTIONS, WATERMARKS
 from mammo.settings import Settings
 from monitoring.config import WATERMARK
+from monitoring.episode_metrics import episode_metrics, gate_metrics
+from monitoring.exam_counts import ExamCounts
 
 MATURE = ("auc", "sensitivity", "recall_rate", "ppv", "detection_rate")
 STATES = ("learning", "in_control", "alert", "confirmed")
@@ -30,6 +32,7 @@ class LoopCollector(Collector):
         self._settings = settings
         # only reads, a few times a minute, from any thread: no connection is worth keeping
         self._engine = sa.create_engine(settings.log_url, poolclass=sa.pool.NullPool)
+        self._exams = ExamCounts()
 
     def collect(self) -> Iterable[Metric]:
         """Yield every metric; a log that cannot be read yields ``mammo_log_up 0``."""
@@ -42,47 +45,27 @@ class LoopCollector(Collector):
         yield serving
         try:
             with self._engine.connect() as connection:
-                metrics = [*_predictions(connection), *_outcomes(connection)]
-                metrics += [*_episodes(connection), *_control(connection)]
+                self._exams.read_on(connection)
+                metrics = [*self._exams.collect(), *_outcomes(connection)]
+                metrics += [*episode_metrics(connection), *gate_metrics(connection)]
+                metrics += _control(connection)
         except sa.exc.SQLAlchemyError:
             metrics = []
         yield GaugeMetricFamily("mammo_log_up", "1 when the log can be read.", int(bool(metrics)))
         yield from metrics
 
 
-def _predictions(connection: sa.Connection) -> Iterator[Metric]:
-    table = PREDICTIONS.c
-    labels = ("release", "scanner", "role")
-    query = (
-        sa.select(
-            table.release_id,
-            table.scanner,
-            table.role,
-            sa.func.count().label("exams"),
-            sa.func.sum(sa.cast(table.recall, sa.Integer)).label("recalled"),
-            sa.func.max(table.scored_at).label("last"),
-        )
-        .where(table.level == "exam")
-        .group_by(table.release_id, table.scanner, table.role)
-    )
-    exams = CounterMetricFamily("mammo_exams", "Exams scored.", labels=labels)
-    recalled = CounterMetricFamily("mammo_exams_recalled", "Exams recalled.", labels=labels)
-    last: datetime | None = None
-    for row in connection.execute(query):
-        key = (row.release_id, row.scanner, row.role)
-        exams.add_metric(key, row.exams)
-        recalled.add_metric(key, row.recalled or 0)
-        last = max(filter(None, (last, row.last)), default=None)
-    yield from (exams, recalled)
+def _outcomes(connection: sa.Connection) -> Iterator[Metric]:
+    received, last = connection.execute(
+        sa.select(sa.func.count(), sa.func.max(OUTCOMES.c.received_at)).select_from(OUTCOMES)
+    ).one()
+    yield CounterMetricFamily("mammo_outcomes_received", "Outcomes received.", received)
     if last is not None:
         yield GaugeMetricFamily(
-            "mammo_last_exam_timestamp_seconds", "When the last exam was scored.", last.timestamp()
+            "mammo_last_outcome_timestamp_seconds",
+            "When the last outcome was received.",
+            last.timestamp(),
         )
-
-
-def _outcomes(connection: sa.Connection) -> Iterator[Metric]:
-    received = connection.execute(sa.select(sa.func.count()).select_from(OUTCOMES)).scalar_one()
-    yield CounterMetricFamily("mammo_outcomes_received", "Outcomes received.", received)
     table = PREDICTIONS.c
     with_outcome = sa.select(OUTCOMES.c.exam_id)
     query = (
@@ -96,18 +79,6 @@ def _outcomes(connection: sa.Connection) -> Iterator[Metric]:
     for release, count in connection.execute(query):
         joined.add_metric((release,), count)
     yield joined
-
-
-def _episodes(connection: sa.Connection) -> Iterator[Metric]:
-    table = EPISODES.c
-    query = sa.select(table.cause, table.action, table.status, sa.func.count()).group_by(
-        table.cause, table.action, table.status
-    )
-    labels = ("cause", "action", "status")
-    episodes = GaugeMetricFamily("mammo_episodes", "Drift episodes.", labels=labels)
-    for *key, count in connection.execute(query):
-        episodes.add_metric(key, count)
-    yield episodes
 
 
 def _control(connection: sa.Connection) -> Iterator[Metric]:

@@ -2,7 +2,7 @@
 
     /            links to what is there
     /…           files under the reports folder: Data Docs, drift reports, plots
-    /metrics     what Prometheus scrapes: the log, the control, the episodes
+    /metrics     what Prometheus scrapes: the log, the control, the episodes, the disk, the flows
     /healthz     200 while the process answers
 
 The standard library's server: static files and one page need no framework.
@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -26,28 +24,22 @@ from urllib.parse import urlsplit
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from mammo.settings import Settings, read_settings
+from mammo.spared import Spared
+from monitoring.flow_metrics import FlowCollector
+from monitoring.home_metrics import HomeCollector
 from monitoring.loop_metrics import LoopCollector
 from monitoring.page import page
 
-KEEP_SECONDS = 2.0
-
 
 class Scrape:
-    """The exposition text, kept for a few seconds so that scrapes cannot load the log."""
+    """The exposition text, kept so long that scrapes take a twentieth of the time at most."""
 
     def __init__(self, settings: Settings) -> None:
-        self._registry = CollectorRegistry()
-        self._registry.register(LoopCollector(settings))
-        self._lock = threading.Lock()
-        self._text, self._until = b"", 0.0
-
-    def text(self) -> bytes:
-        """Return the metrics in Prometheus's text format."""
-        with self._lock:
-            if time.monotonic() >= self._until:
-                self._text = generate_latest(self._registry)
-                self._until = time.monotonic() + KEEP_SECONDS
-            return self._text
+        self.registry = CollectorRegistry()
+        for collector in (LoopCollector, HomeCollector, FlowCollector):
+            self.registry.register(collector(settings))
+        self.text: Callable[[], bytes] = Spared(lambda: generate_latest(self.registry))
+        """Returns the metrics in Prometheus's text format."""
 
 
 class ReportsHandler(SimpleHTTPRequestHandler):

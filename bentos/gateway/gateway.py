@@ -89,7 +89,7 @@ class Gateway:
             if dead or not self.receiver.is_alive:
                 _log.error("ended: %s", ", ".join(dead) or "the receiver")
                 raise SystemExit(1)
-            beat(self.settings)
+            beat(self.settings, self.receiver.associations)
 
     def stop(self, *_: object) -> None:
         """Let `run` end (also the handler of SIGTERM and SIGINT)."""

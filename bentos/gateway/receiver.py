@@ -89,6 +89,11 @@ class Receiver:
         """True while connections are accepted."""
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def associations(self) -> int:
+        """Number of associations that are open now."""
+        return 0 if self._server is None else len(self._server.active_associations)
+
     def start(self) -> None:
         """Listen, in a thread of its own."""
         settings = self._settings

@@ -174,6 +174,7 @@ class Answering:
             self._keep(order, scored.scoring, body)
         self._audit(order, report.exam_id, report.release_id, body["decision"], 200)
         self.metrics.count_report(report)
+        self.metrics.count_seconds(scored.scoring)
         self._trying.offer_shadow(order, scored)
         self.keeper.offer(order.request_id, report.exam_id, [one.data for one in order.files])
         return Answered(body)

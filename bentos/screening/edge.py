@@ -43,8 +43,7 @@ def add_errors(app: FastAPI, rollout: Rollout, metrics: Metrics) -> None:
             problem["refused"] = refusal.to_dict()
         elif refused := getattr(error, "refused", ()):
             problem["refused"] = schema.name_refused(refused, request.state.file_names)
-            for one in refused:
-                metrics.refusals.labels(one.code).inc()
+            metrics.count_refused(refused)
         return answer(problem, come_again(error))
 
     async def refuse_fields(request: Request, error: Exception) -> Response:
@@ -137,6 +136,7 @@ class Watch:
     def _note(self, scope: Scope, status: int, milliseconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
         self._metrics.requests.labels(scope["method"], route, status).inc()
+        self._metrics.request_seconds.labels(route).observe(milliseconds / 1000)
         level = logging.DEBUG if route in QUIET_PATHS else logging.INFO
         _log.log(level, "%s %s %d %.0f ms", scope["method"], route, status, milliseconds)
 

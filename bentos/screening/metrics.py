@@ -14,94 +14,90 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 
 from bentos.screening.admission import Admission
-from bentos.screening.rollout import InService, Rollout
+from bentos.screening.release_metrics import QueueCollector, ReleaseCollector
+from bentos.screening.rollout import Rollout
+from mammo import errors
+from mammo.audit import AuditLog
+from mammo.exam_report import Refused
 from mammo.prediction_log.durable import DurableLog
+from mammo.scoring import Scoring
 from mammo.screening import ExamReport
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+SCORES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""Upper bounds of the buckets of calibrated scores: a programme's scores crowd near zero."""
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+MOST_SCANNERS = 50
+OTHER, UNKNOWN = "other", "unknown"
+DECODING = frozenset(
+    one.code
+    for one in (
+        errors.ReadError,
+        errors.DicomTruncated,
+        errors.UnsupportedSyntax,
+        errors.PixelsUnreadable,
+        errors.DecoderCrashed,
+        errors.DecoderTimeout,
+        errors.DecoderMemory,
+    )
+)
+"""Codes of files whose pixels could not be had; other refusals are about what they show."""
 
 
-class ReleaseCollector(Collector):
-    """Tells, when asked, which release is in service, and which is tried beside it."""
+class FewNames:
+    """A label's values as they come, up to ``most`` of them; further ones are ``other``.
 
-    def __init__(self, rollout: Rollout) -> None:
-        self._rollout = rollout
+    A scanner's name is in the header of a file, and whoever sends files could make up
+    one for each: Prometheus keeps a series for every value that it ever saw.
+    """
 
-    def collect(self) -> Iterable[Metric]:
-        """Yield readiness, the releases and the swaps so far."""
-        current, challenger = self._rollout.current, self._rollout.challenger
-        refused = self._rollout.refused or self._rollout.challenger_refused
-        yield GaugeMetricFamily("mammo_service_up", "1 while the service answers.", 1)
-        yield GaugeMetricFamily(
-            "mammo_service_ready", "1 when a release is in service.", int(current is not None)
-        )
-        yield GaugeMetricFamily(
-            "mammo_release_refused", "1 while the wanted release is refused.", int(bool(refused))
-        )
-        yield CounterMetricFamily(
-            "mammo_release_swaps", "Releases put into service.", self._rollout.swaps
-        )
-        yield _release_info("mammo_release_info", "The release in service.", current)
-        yield _release_info("mammo_challenger_info", "The release tried beside it.", challenger)
+    def __init__(self, most: int = MOST_SCANNERS) -> None:
+        self._most, self._known = most, set[str]()
 
-
-def _release_info(name: str, text: str, release: InService | None) -> Metric:
-    info = GaugeMetricFamily(name, text, labels=("release", "bento", "data_version", "kind"))
-    if release is not None:
-        made, bento = release.release, release.bento_tag or "embedded"
-        info.add_metric((made.id, bento, made.data_version, made.kind), 1)
-    return info
-
-
-class QueueCollector(Collector):
-    """Tells, when asked, how full the queue and the spool are."""
-
-    def __init__(self, admission: Admission, durable: DurableLog) -> None:
-        self._admission, self._durable = admission, durable
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield the exams inside, those that wait, those turned away, and the spool."""
-        admission = self._admission
-        yield GaugeMetricFamily(
-            "mammo_uploads", "Requests with exams that are open.", admission.uploads
-        )
-        yield GaugeMetricFamily(
-            "mammo_exams_inside", "Exams that wait or are scored.", admission.inside
-        )
-        yield GaugeMetricFamily("mammo_exams_waiting", "Those that wait.", admission.in_queue)
-        yield CounterMetricFamily(
-            "mammo_exams_turned_away", "Exams told to come again.", admission.refused
-        )
-        yield GaugeMetricFamily(
-            "mammo_spool_waiting",
-            "Predictions that wait for the database of the log.",
-            self._durable.waiting,
-        )
+    def __call__(self, name: str) -> str:
+        """Return the name, or ``other`` where too many were there before."""
+        if name in self._known or len(self._known) < self._most:
+            self._known.add(name)
+            return name
+        return OTHER
 
 
 class Metrics:
     """The service's counters, in a registry of their own."""
 
-    def __init__(self, rollout: Rollout, admission: Admission, durable: DurableLog) -> None:
+    def __init__(
+        self, rollout: Rollout, admission: Admission, durable: DurableLog, audit: AuditLog
+    ) -> None:
         self.own = CollectorRegistry()
         self.own.register(ReleaseCollector(rollout))
-        self.own.register(QueueCollector(admission, durable))
+        self.own.register(QueueCollector(admission, durable, audit))
         self.registry = CollectorRegistry()
+        self._few = FewNames()
+        self._count_requests()
+        self._count_exams()
+        self._count_trials()
+
+    def _count_requests(self) -> None:
         self.requests = Counter(
             "mammo_requests",
             "Requests answered, by route template and status.",
             ("method", "route", "status"),
             registry=self.registry,
         )
+        self.request_seconds = Histogram(
+            "mammo_request_duration_seconds",
+            "Time from a request's first byte to its answer, by route template.",
+            ("route",),
+            buckets=SECONDS,
+            registry=self.registry,
+        )
         self.seconds = Histogram(
             "mammo_stage_seconds",
-            "Time in one stage of scoring: receive, read, score, log, keep.",
+            "Time in one stage of an exam: receive, read, score, network, log, keep; "
+            "decode and prepare are of one view.",
             ("stage",),
             buckets=SECONDS,
             registry=self.registry,
@@ -112,12 +108,45 @@ class Metrics:
             ("code",),
             registry=self.registry,
         )
+        self.decode_failures = Counter(
+            "mammo_decode_failures",
+            "Files whose pixels could not be had; scanner unknown where no file of the exam could.",
+            ("scanner", "code"),
+            registry=self.registry,
+        )
+        self.outcomes = Counter(
+            "mammo_outcomes",
+            "Outcomes received: new, repeated, and of exams never scored here.",
+            ("kind",),
+            registry=self.registry,
+        )
+
+    def _count_exams(self) -> None:
         self.predictions = Counter(
             "mammo_predictions",
             "Exams scored, logged and answered.",
             ("release", "scanner", "decision"),
             registry=self.registry,
         )
+        self.scores = Histogram(
+            "mammo_exam_score",
+            "Calibrated scores of exams that were answered, 0 to 1.",
+            ("release", "scanner"),
+            buckets=SCORES,
+            registry=self.registry,
+        )
+        self.images_lost = Counter(
+            "mammo_images_lost",
+            "Answered exams without images for a viewer: the disk refused, or too many waited.",
+            registry=self.registry,
+        )
+        self.results_lost = Counter(
+            "mammo_results_lost",
+            "Answers without heat map and report: the disk refused.",
+            registry=self.registry,
+        )
+
+    def _count_trials(self) -> None:
         self.shadow = Counter(
             "mammo_shadow",
             "Exams offered to the challenger in the shadow: scored, dropped, failed.",
@@ -136,22 +165,6 @@ class Metrics:
             ("release", "role"),
             registry=self.registry,
         )
-        self.images_lost = Counter(
-            "mammo_images_lost",
-            "Answered exams without images for a viewer: the disk refused, or too many waited.",
-            registry=self.registry,
-        )
-        self.results_lost = Counter(
-            "mammo_results_lost",
-            "Answers without heat map and report: the disk refused.",
-            registry=self.registry,
-        )
-        self.outcomes = Counter(
-            "mammo_outcomes",
-            "Outcomes received: new, repeated, and of exams never scored here.",
-            ("kind",),
-            registry=self.registry,
-        )
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -165,9 +178,24 @@ class Metrics:
     def count_report(self, report: ExamReport) -> None:
         """Count a logged prediction and the files refused with it."""
         decision = "recall" if report.recall else "no recall"
-        self.predictions.labels(report.release_id, report.scanner.key, decision).inc()
-        for refused in report.refused:
-            self.refusals.labels(refused.code).inc()
+        scanner = self._few(report.scanner.key)
+        self.predictions.labels(report.release_id, scanner, decision).inc()
+        self.scores.labels(report.release_id, scanner).observe(report.probability)
+        self.count_refused(report.refused, scanner)
+
+    def count_refused(self, refused: Iterable[Refused], scanner: str = UNKNOWN) -> None:
+        """Count files that were refused, and by scanner those that could not be decoded."""
+        for one in refused:
+            self.refusals.labels(one.code).inc()
+            if one.code in DECODING:
+                self.decode_failures.labels(scanner, one.code).inc()
+
+    def count_seconds(self, scoring: Scoring) -> None:
+        """Note what decoding and preparing each view took, and the networks for all of them."""
+        for view in scoring.views:
+            self.seconds.labels("decode").observe(view.decode_seconds)
+            self.seconds.labels("prepare").observe(view.prepare_seconds)
+        self.seconds.labels("network").observe(scoring.network_seconds)
 
     def count_shadow(self, fate: str) -> None:
         """Count what became of an exam offered to the challenger."""

@@ -51,7 +51,7 @@ class Service:
             settings.pointer_path, load or VerifiedLoad(settings, self.reader, embedded), embedded
         )
         self.admission = Admission(settings.exams_at_once, settings.queue_exams, settings.queue_mb)
-        self.metrics = Metrics(self.rollout, self.admission, self.durable)
+        self.metrics = Metrics(self.rollout, self.admission, self.durable, self.audit)
         self.shadow = ShadowScorer(_call, count=self.metrics.count_shadow)
         self.images = ImageStore(settings.images_dir, settings.kept_image_days, settings.image_mb)
         self.keeper = ImageKeeper(settings, self.images, self.metrics.images_lost.inc)

@@ -132,7 +132,11 @@ class FakeScreener:
 def _view(exam: str) -> Any:
     prepared = Prepared(np.zeros((8, 4), np.uint16), Geometry(0, 0, 4, 8, 1.0, 0, 0, 8, 4), {}, ())
     return SimpleNamespace(
-        mammogram=SimpleNamespace(exam_id=exam), prepared=prepared, original_ids=None
+        mammogram=SimpleNamespace(exam_id=exam),
+        prepared=prepared,
+        original_ids=None,
+        decode_seconds=0.02,
+        prepare_seconds=0.01,
     )
 
 

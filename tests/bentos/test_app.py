@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from bentos.screening.app import create_app
+from bentos.screening.metrics import FewNames
 from mammo.errors import DiskFull
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
@@ -254,10 +255,33 @@ def test_metrics_count_without_names(client: TestClient) -> None:
         'mammo_predictions_total{decision="recall",release="r-1",scanner="Phantom/A1"} 1.0',
         "mammo_service_ready 1.0",
         'mammo_stage_seconds_count{stage="log"} 1.0',
+        'mammo_stage_seconds_count{stage="network"} 1.0',
+        'mammo_stage_seconds_count{stage="decode"} 1.0',
+        'mammo_request_duration_seconds_count{route="/v1/exams"} 2.0',
+        'mammo_exam_score_bucket{le="0.7",release="r-1",scanner="Phantom/A1"} 1.0',
+        'mammo_exam_score_bucket{le="0.6",release="r-1",scanner="Phantom/A1"} 0.0',
+        'mammo_recall_target_ratio{release="r-1",scanner="*"} ',
+        "mammo_audit_up 1.0",
     ):
         assert line in text
     assert 'mammo_release_info{bento="screening:r-1",data_version="d1"' in text
     assert "Doe" not in text
+
+
+def test_files_that_cannot_be_decoded_are_counted_by_scanner(client: TestClient) -> None:
+    post(client, *FOUR[:1], b"refuse:PIXELS_UNREADABLE")
+    post(client, b"refuse:DECODER_CRASHED", b"refuse:FOR_PROCESSING")
+    told = client.get("/metrics").text
+    kept = [one for one in told.splitlines() if one.startswith("mammo_decode_failures_total")]
+    assert kept == [
+        'mammo_decode_failures_total{code="PIXELS_UNREADABLE",scanner="Phantom/A1"} 1.0',
+        'mammo_decode_failures_total{code="DECODER_CRASHED",scanner="unknown"} 1.0',
+    ]
+
+
+def test_a_sender_cannot_make_up_scanners_without_end() -> None:
+    few = FewNames(2)
+    assert [few(name) for name in "abcbd"] == ["a", "b", "other", "b", "other"]
 
 
 def test_no_name_reaches_the_log(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:

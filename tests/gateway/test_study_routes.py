@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from bentos.gateway import inbox as inbox_module
+from bentos.gateway.alive import beat
 from bentos.gateway.book import Book
 from bentos.gateway.inbox import Inbox
 from bentos.screening.app import create_app
@@ -164,13 +165,20 @@ def test_studies_are_paged_filtered_and_name_nobody(client: TestClient) -> None:
     assert not [one for one in (STUDY, PATIENT, "secret-id") if one in whole.text]
 
 
-def test_metrics_tell_of_the_gateway(client: TestClient) -> None:
+def test_metrics_tell_of_the_gateway(client: TestClient, settings: Settings) -> None:
     assert "mammo_gateway" not in client.get("/metrics").text
     stow(client, [image(), image(BitsStored=11)])
     told = client.get("/metrics").text
     assert 'mammo_gateway_studies{state="receiving"} 1.0' in told
     assert "mammo_gateway_incidents 1.0" in told
     assert "mammo_gateway_up 0.0" in told
+    assert "mammo_gateway_associations 0.0" in told
+    assert 'mammo_gateway_incidents_by_code_total{code="SAME_UID_OTHER_BYTES"} 1.0' in told
+    assert 'mammo_gateway_images_total{code="none"} 1.0' in told
+    assert "mammo_gateway_last_received_timestamp_seconds 1." in told
+    beat(settings, 3)
+    told = client.get("/metrics").text
+    assert "mammo_gateway_up 1.0" in told and "mammo_gateway_associations 3.0" in told
 
 
 def test_roles(settings: Settings) -> None:
