@@ -9,6 +9,7 @@ What cannot be right is refused by name, not clipped in silence.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,27 @@ the breast: a table is right or wrong as a whole."""
 LEAST_TO_TELL = 5
 
 
-def boxes_of(findings: Iterable[Finding]) -> Boxes:
+class Boxed(Protocol):
+    """What has the box of a finding."""
+
+    @property
+    def x_min(self) -> float:
+        """Left edge in pixels."""
+
+    @property
+    def y_min(self) -> float:
+        """Upper edge in pixels."""
+
+    @property
+    def x_max(self) -> float:
+        """Right edge in pixels, outside."""
+
+    @property
+    def y_max(self) -> float:
+        """Lower edge in pixels, outside."""
+
+
+def boxes_of(findings: Iterable[Boxed]) -> Boxes:
     """Return the boxes of findings, (N, 4)."""
     rows = [(one.x_min, one.y_min, one.x_max, one.y_max) for one in findings]
     return np.asarray(rows, np.float64).reshape(-1, 4)
@@ -125,3 +146,32 @@ def overlaps(first: Boxes, second: Boxes) -> NDArray[np.float64]:
     areas = [(one[:, 2:] - one[:, :2]).prod(axis=1) for one in (first, second)]
     union = areas[0][:, None] + areas[1][None, :] - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def centres_in(first: Boxes, second: Boxes) -> NDArray[np.bool_]:
+    """Return (N, M) whether the centre of each first box lies in each second one."""
+    x, y = first[:, [0, 2]].mean(axis=1)[:, None], first[:, [1, 3]].mean(axis=1)[:, None]
+    across = (second[:, 0] <= x) & (x < second[:, 2])
+    return np.asarray(across & (second[:, 1] <= y) & (y < second[:, 3]))
+
+
+def findings_of(
+    raw: Sequence[Sequence[float]] | NDArray[np.floating],
+    geometry: Geometry,
+    *,
+    kind: str = "detected",
+) -> tuple[Finding, ...]:
+    """Return what was found as findings in original pixels, in the order given.
+
+    ``raw`` holds x0, y0, x1, y1 in prepared pixels and the score, (N, 5). Boxes are
+    clipped to the original; those that lie outside of it are left out.
+    """
+    rows = np.asarray(raw, np.float64).reshape(-1, 5)
+    boxes = to_original(rows[:, :4], geometry)
+    kept = has_size(boxes)
+    return tuple(
+        Finding(x_min, y_min, x_max, y_max, kind, score)
+        for (x_min, y_min, x_max, y_max), score in zip(
+            boxes[kept].tolist(), rows[kept, 4].tolist(), strict=True
+        )
+    )

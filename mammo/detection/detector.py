@@ -19,16 +19,24 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mammo.detection.boxes import Boxes, has_size, to_original
+from mammo.detection.boxes import Boxes, findings_of
 from mammo.errors import DigestMismatch, ReleaseNotFound, SourceInvalid
-from mammo.exam import Finding
-from mammo.geometry import Geometry, PreprocessConfig
+from mammo.geometry import PreprocessConfig
 
 WEIGHTS, MANIFEST = "weights.safetensors", "detector.json"
 Images = NDArray[np.uint16]
 Raw = list[tuple[float, float, float, float, float]]
 """Of one image: x0, y0, x1, y1 in prepared pixels and the score in [0, 1]."""
 Progress = Callable[[str, int, int], None]
+
+__all__ = [
+    "Detector",
+    "DetectorManifest",
+    "NetworkDetector",
+    "findings_of",
+    "read_weights",
+    "save_detector",
+]
 
 
 class Detector(Protocol):
@@ -85,7 +93,9 @@ class DetectorManifest:
     """What a kept detector is.
 
     ``patients`` are the pseudonyms that it was trained on, so that it is never
-    measured on them; ``training`` holds epochs, seed and the like.
+    measured on them; ``left_out`` are those that a release keeps for itself (its
+    holdout and the sealed golden set), neither trained on nor measured in passing;
+    ``training`` holds epochs, seed and the like.
     """
 
     name: str
@@ -94,6 +104,7 @@ class DetectorManifest:
     patients: tuple[str, ...]
     training: dict[str, Any]
     weights_sha256: str = ""
+    left_out: tuple[str, ...] = ()
 
     @property
     def config(self) -> PreprocessConfig:
@@ -110,25 +121,10 @@ class DetectorManifest:
             )
         try:
             values = json.loads(path.read_text())
-            return cls(**values | {"patients": tuple(values["patients"])})
+            lists = {key: tuple(values.get(key, ())) for key in ("patients", "left_out")}
+            return cls(**values | lists)
         except (ValueError, TypeError, KeyError) as error:
             raise SourceInvalid(f"{MANIFEST} of {folder.name} is none: {error}") from error
-
-
-def findings_of(raw: Raw, geometry: Geometry, *, kind: str = "detected") -> tuple[Finding, ...]:
-    """Return what was found as findings in original pixels, in the order given.
-
-    Boxes are clipped to the original; those that lie outside of it are left out.
-    """
-    rows = np.asarray(raw, np.float64).reshape(-1, 5)
-    boxes = to_original(rows[:, :4], geometry)
-    kept = has_size(boxes)
-    return tuple(
-        Finding(x_min, y_min, x_max, y_max, kind, score)
-        for (x_min, y_min, x_max, y_max), score in zip(
-            boxes[kept].tolist(), rows[kept, 4].tolist(), strict=True
-        )
-    )
 
 
 def save_detector(detector: Detector, manifest: DetectorManifest, folder: Path) -> Path:

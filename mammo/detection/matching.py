@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo.detection.boxes import Boxes, boxes_of, overlaps
+from mammo.detection.boxes import boxes_of, centres_in, overlaps
 from mammo.errors import BoxInvalid
 from mammo.exam import Finding
 
@@ -43,74 +43,121 @@ class ImageDetections:
 class Matches:
     """All detections of a set by score, the highest first; arrays of (D,).
 
-    ``image`` is the place of the detection's image, ``hit`` that it took a finding,
-    ``again`` that it took none but fits one that was taken, and ``overlap`` its
-    intersection over union with the finding taken, 0 without one. ``findings`` (I,)
-    are the readers' findings of each image.
+    ``image`` is the place of the detection's image, ``hit`` that it took a finding and
+    ``finding`` which of the set's, -1 without one; ``again`` that it took none but fits
+    one that was taken, and ``overlap`` its intersection over union with the finding
+    taken, 0 without one. ``findings`` (I,) are how many the readers have in each image,
+    ``owner`` (findings,) the image of each.
     """
 
     score: NDArray[np.float64]
     image: NDArray[np.int64]
     hit: NDArray[np.bool_]
+    finding: NDArray[np.int64]
     again: NDArray[np.bool_]
     overlap: NDArray[np.float64]
     findings: NDArray[np.int64]
+    owner: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Detections of an image by score, the highest first, against its findings.
+
+    ``order`` (F,) are their places in ``found``; ``shared`` and ``centred`` (F, T) the
+    overlap of each pair, and whether the middle of the one lies in the other.
+    """
+
+    order: NDArray[np.int64]
+    shared: NDArray[np.float64]
+    centred: NDArray[np.bool_]
+
+    def fits(self, rule: Rule) -> NDArray[np.bool_]:
+        """Return (F, T) which pairs may match."""
+        if rule == CENTRE:
+            return self.centred
+        return np.asarray(self.shared >= min(float(rule), 1 - 1e-10))
 
 
 def match_images(images: Sequence[ImageDetections], rule: Rule) -> Matches:
     """Match the detections of every image by one rule."""
-    parts = [_match(one, rule) for one in images]
-    score = np.concatenate([part[0] for part in parts]) if parts else np.zeros(0)
-    image = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
-    hit, again, overlap = (
-        np.concatenate([part[place] for part in parts]) if parts else np.zeros(0)
-        for place in (1, 2, 3)
-    )
+    return match_rules(images, (rule,))[rule]
+
+
+def match_rules(images: Sequence[ImageDetections], rules: Sequence[Rule]) -> dict[Rule, Matches]:
+    """Match the detections of every image by each rule; the order of detections is one."""
+    scores = [np.array([one.score for one in image.found], np.float64) for image in images]
+    pairs = [_pairs(image, score) for image, score in zip(images, scores, strict=True)]
+    falling = [own[one.order] for own, one in zip(scores, pairs, strict=True)]
+    score = np.concatenate([np.zeros(0), *falling])
     order = np.argsort(-score, kind="stable")
-    findings = np.array([len(one.truth) for one in images], np.int64)
-    return Matches(
-        score[order], image[order], hit[order].astype(bool), again[order].astype(bool),
-        overlap[order], findings,
-    )  # fmt: skip
+    return {rule: _matches(pairs, rule, score, order) for rule in rules}
 
 
 def match_image(image: ImageDetections, rule: Rule) -> list[int | None]:
     """Return for each of ``found`` the place in ``truth`` that it takes, or None."""
-    fits, quality = _fits(image, rule)
-    free = np.ones(len(image.truth), bool)
+    pairs = _pairs(image, np.array([one.score for one in image.found], np.float64))
     taken: list[int | None] = [None] * len(image.found)
-    for row in np.argsort([-one.score for one in image.found], kind="stable"):
-        candidates = np.where(fits[row] & free, quality[row], -np.inf)
-        if candidates.size and np.isfinite(best := candidates.max()):
-            taken[row] = int(len(candidates) - 1 - np.argmax(candidates[::-1] == best))
-            free[taken[row]] = False
+    for place, finding in zip(pairs.order, _taken(pairs, rule), strict=True):
+        taken[place] = int(finding) if finding >= 0 else None
     return taken
 
 
-def _fits(image: ImageDetections, rule: Rule) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return (F, T) which pairs may match, and how well they do."""
-    found, truth = boxes_of(image.found), boxes_of(image.truth)
-    shared = overlaps(found, truth)
-    if rule == CENTRE:
-        return _centres_in(found, truth), shared
-    return shared >= min(float(rule), 1 - 1e-10), shared
+def second_marks(image: ImageDetections, rule: Rule) -> list[bool]:
+    """Return for each of ``found`` that it takes no finding but fits one: not a false mark."""
+    pairs = _pairs(image, np.array([one.score for one in image.found], np.float64))
+    told = [False] * len(image.found)
+    again = pairs.fits(rule).any(axis=1) & (_taken(pairs, rule) < 0)
+    for place, one in zip(pairs.order, again, strict=True):
+        told[place] = bool(one)
+    return told
 
 
-def _centres_in(found: Boxes, truth: Boxes) -> NDArray[np.bool_]:
-    x, y = found[:, [0, 2]].mean(axis=1)[:, None], found[:, [1, 3]].mean(axis=1)[:, None]
-    across = (truth[:, 0] <= x) & (x < truth[:, 2])
-    return np.asarray(across & (truth[:, 1] <= y) & (y < truth[:, 3]))
-
-
-def _match(
-    image: ImageDetections, rule: Rule
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64]]:
-    scores = np.array([one.score for one in image.found], np.float64)
-    taken = match_image(image, rule)
-    fits, quality = _fits(image, rule)
-    hit = np.array([one is not None for one in taken], bool)
-    again = ~hit & fits.any(axis=1) if len(scores) else hit
-    overlap = np.array(
-        [0.0 if one is None else quality[row, one] for row, one in enumerate(taken)], np.float64
+def _matches(
+    pairs: Sequence[_Pairs], rule: Rule, score: NDArray[np.float64], order: NDArray[np.int64]
+) -> Matches:
+    findings = np.array([one.shared.shape[1] for one in pairs], np.int64)
+    marks = [len(one.order) for one in pairs]
+    first = np.repeat(np.cumsum(findings) - findings, marks)
+    each = [_taken(one, rule) for one in pairs]
+    taken = np.concatenate([np.zeros(0, np.int64), *each])
+    fits = np.concatenate([np.zeros(0, bool), *(one.fits(rule).any(axis=1) for one in pairs)])
+    overlap = np.concatenate([np.zeros(0), *map(_overlap, pairs, each)])
+    hit = taken >= 0
+    return Matches(
+        score=score[order],
+        image=np.repeat(np.arange(len(pairs)), marks)[order],
+        hit=hit[order],
+        finding=np.where(hit, taken + first, -1)[order],
+        again=(fits & ~hit)[order],
+        overlap=overlap[order],
+        findings=findings,
+        owner=np.repeat(np.arange(len(pairs)), findings),
     )
-    return scores, hit, again, overlap
+
+
+def _pairs(image: ImageDetections, score: NDArray[np.float64]) -> _Pairs:
+    order = np.argsort(-score, kind="stable")
+    found, truth = boxes_of(image.found)[order], boxes_of(image.truth)
+    return _Pairs(order, overlaps(found, truth), centres_in(found, truth))
+
+
+def _taken(pairs: _Pairs, rule: Rule) -> NDArray[np.int64]:
+    """Return the finding (F,) that each takes, -1 for none; the last of equally good ones."""
+    fits = pairs.fits(rule)
+    taken = np.full(len(fits), -1, np.int64)
+    free = np.ones(fits.shape[1], bool)
+    for row in np.flatnonzero(fits.any(axis=1)):
+        candidates = np.where(fits[row] & free, pairs.shared[row], -np.inf)
+        best = len(candidates) - 1 - int(np.argmax(candidates[::-1]))
+        if np.isfinite(candidates[best]):
+            taken[row] = best
+            free[best] = False
+    return taken
+
+
+def _overlap(pairs: _Pairs, taken: NDArray[np.int64]) -> NDArray[np.float64]:
+    overlap = np.zeros(len(taken))
+    at = np.flatnonzero(taken >= 0)
+    overlap[at] = pairs.shared[at, taken[at]]
+    return overlap
