@@ -2,35 +2,40 @@
 
 summary = summarise_detections(images)
 summary.froc["centre"][0.25]      # sensitivity at a quarter false mark an image
+summary.by_kind["calcification"]  # how many of these, and how often they are marked
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo.detection.average_precision import average_precision, mean_overlap
+from mammo.appraisal.detection_draws import DetectionDraws
 from mammo.detection.boxes import require_boxes
-from mammo.detection.froc import FALSE_MARKS, froc_curve, sensitivity_at
-from mammo.detection.matching import CENTRE, IOU_STEPS, ImageDetections, Matches, match_images
-from mammo.evaluation.bootstrap import (
-    Interval,
-    bootstrap_draws,
-    logit_bounds,
-    patient_counts,
-    percentile_bounds,
-)
+from mammo.detection.finding_groups import by_kind, by_size
+from mammo.detection.froc import froc_curve
+from mammo.detection.matching import CENTRE, ImageDetections
+from mammo.evaluation.bootstrap import Interval
 
 RESAMPLES = 1000
-LEVEL = 0.95
-CELLS = 4_000_000
-"""Weights of detections held at once, in float64: 32 MB an array."""
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
-Measure = Callable[[Matches, NDArray[np.float64]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class FoundOf:
+    """How many findings a group has, and the share marked by false marks an image."""
+
+    findings: int
+    sensitivity: dict[float, Interval]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers."""
+        told = {str(marks): _plain(one) for marks, one in self.sensitivity.items()}
+        return {"findings": self.findings, "sensitivity": told}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +44,8 @@ class DetectionSummary:
 
     ``map50`` and ``map50_95`` by COCO's rule; ``mean_iou`` of the boxes that hit at 0.5.
     ``froc`` is by rule (``iou`` at 0.5, ``centre``) and by false marks an image.
-    ``curves`` are false marks an image and sensitivity, by rule.
+    ``curves`` are false marks an image and sensitivity, by rule. ``by_kind`` and
+    ``by_size`` are by the centre rule, at the threshold of all findings.
     """
 
     images: int
@@ -51,17 +57,21 @@ class DetectionSummary:
     mean_iou: Interval
     froc: dict[str, dict[float, Interval]]
     curves: dict[str, Curve]
+    by_kind: dict[str, FoundOf]
+    by_size: dict[str, FoundOf]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers; the curves stay out."""
-        measures = {name: _plain(getattr(self, name)) for name in ("map50", "map50_95")}
-        counts = {name: getattr(self, name) for name in ("images", "patients", "findings")}
-        froc = {
+        counts = ("images", "patients", "findings", "detections")
+        told: dict[str, Any] = {name: getattr(self, name) for name in counts}
+        told |= {name: _plain(getattr(self, name)) for name in ("map50", "map50_95", "mean_iou")}
+        told["froc"] = {
             rule: {str(marks): _plain(one) for marks, one in rates.items()}
             for rule, rates in self.froc.items()
         }
-        told = {"mean_iou": _plain(self.mean_iou), "froc": froc}
-        return counts | {"detections": self.detections} | measures | told
+        for name in ("by_kind", "by_size"):
+            told[name] = {group: one.to_dict() for group, one in getattr(self, name).items()}
+        return told
 
 
 def _plain(interval: Interval) -> dict[str, Any]:
@@ -79,66 +89,23 @@ def summarise_detections(
     Raises NoBoxes where no image has a finding: nothing can be found there.
     """
     require_boxes([len(one.truth) for one in images])
-    by_iou = {step: match_images(images, step) for step in IOU_STEPS}
-    rules = {"iou": by_iou[0.5], CENTRE: match_images(images, CENTRE)}
+    kinds, sizes = by_kind(images), by_size(images)
+    groups = {f"kind {name}": one for name, one in kinds.items()} | sizes
+    drawn = DetectionDraws.of(images, groups, resamples=resamples, seed=seed)
 
-    def told(measure: Measure, *matches: Matches) -> Interval:
-        return _interval(images, measure, matches, resamples, seed)
+    def found_of(name: str) -> FoundOf:
+        return FoundOf(int(groups[name].sum()), drawn.sensitivity(CENTRE, name))
 
     return DetectionSummary(
         images=len(images),
         patients=len({one.patient_id for one in images}),
         findings=sum(len(one.truth) for one in images),
         detections=sum(len(one.found) for one in images),
-        map50=told(average_precision, by_iou[0.5]),
-        map50_95=told(average_precision, *by_iou.values()),
-        mean_iou=told(mean_overlap, by_iou[0.5]),
-        froc={
-            rule: {marks: _not_certain(told(_at(marks), matches)) for marks in FALSE_MARKS}
-            for rule, matches in rules.items()
-        },
-        curves={rule: froc_curve(matches) for rule, matches in rules.items()},
+        map50=drawn.precision(0),
+        map50_95=drawn.precision(1),
+        mean_iou=drawn.overlap(),
+        froc={rule: drawn.sensitivity(rule) for rule in ("iou", CENTRE)},
+        curves={rule: froc_curve(drawn.matches[rule]) for rule in ("iou", CENTRE)},
+        by_kind={name: found_of(f"kind {name}") for name in kinds},
+        by_size={name: found_of(name) for name in sizes},
     )
-
-
-def _at(false_marks: float) -> Measure:
-    return lambda matches, weights: sensitivity_at(matches, weights, false_marks)
-
-
-def _interval(
-    images: Sequence[ImageDetections],
-    measure: Measure,
-    matches: Sequence[Matches],
-    resamples: int,
-    seed: int,
-) -> Interval:
-    """Return the mean of a measure over several matchings; NaN bounds where none is defined."""
-    patients = [one.patient_id for one in images]
-    positive = np.array([bool(one.truth) for one in images])
-
-    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        rows = max(1, CELLS // max(1, len(matches[0].score)))
-        parts = [weights[start : start + rows] for start in range(0, len(weights), rows)]
-        means = [np.mean([measure(one, part) for one in matches], axis=0) for part in parts]
-        return np.concatenate(means)
-
-    value = float(statistic(np.ones((1, len(images))))[0])
-    counts = patient_counts(patients, positive)
-    if not np.isfinite(value):
-        return Interval(value, value, value, *counts)
-    draws = bootstrap_draws(patients, statistic, labels=positive, resamples=resamples, seed=seed)
-    # What is found rests on the patients with a finding: a set of few others, or of none, is
-    # not a small one.
-    return Interval(value, *percentile_bounds(draws, counts[1], LEVEL), *counts)
-
-
-def _not_certain(rate: Interval) -> Interval:
-    """Return a share of findings, with an exact bound where no resample could differ.
-
-    None found, or all, has no spread to resample: the other bound is that of as many
-    patients with a finding.
-    """
-    if rate.value not in (0.0, 1.0):
-        return rate
-    low, high = logit_bounds(rate.value, 0.0, rate.n_positive, LEVEL)
-    return Interval(rate.value, low, high, rate.n_patients, rate.n_positive)

@@ -183,6 +183,58 @@ def test_nothing_found_is_not_certain(with_finding: int, bound: float) -> None:
     assert (told.low, told.high) == (0.0, pytest.approx(bound, abs=1e-3))
 
 
+def found_in(number: int, of: int, others: int = 20) -> list[ImageDetections]:
+    """Return images of as many patients: the first ``number`` findings are hit, shifted alike."""
+    hit = [finding(105, 100, 50, 50, 0.9)]
+    images = [image(str(place), [T], hit if place < number else []) for place in range(of)]
+    return images + [image(f"n{place}", [], []) for place in range(others)]
+
+
+@pytest.mark.parametrize(
+    ("number", "of", "bounds"),
+    [
+        (0, 10, (0.0, 0.308)), (1, 30, (0.0008, 0.172)), (10, 10, (0.692, 1.0)),
+        (20, 21, (0.762, 0.999)), (1, 1, (0.025, 1.0)), (60, 100, (0.497, 0.697)),
+    ],
+)  # fmt: skip
+def test_a_share_has_the_bounds_of_a_binomial(number, of, bounds) -> None:
+    """One finding a patient: Clopper and Pearson's bounds, by hand."""
+    told = summarise_detections(found_in(number, of), resamples=2000)
+    for rates in told.froc.values():
+        assert (rates[1.0].low, rates[1.0].high) == pytest.approx(bounds, abs=0.02)
+    kind = told.by_kind["mass"]
+    assert kind.findings == of
+    assert kind.sensitivity[1.0] == told.froc[CENTRE][1.0]
+
+
+@pytest.mark.parametrize(("number", "of"), [(0, 8), (1, 8), (8, 8), (1, 1), (2, 2)])
+def test_no_measure_is_certain(number: int, of: int) -> None:
+    told = summarise_detections(found_in(number, of), resamples=50)
+    assert told.map50.high - told.map50.low > 0.1
+    assert told.map50_95.high - told.map50_95.low > 0.1
+    assert told.map50.low <= told.map50.value <= told.map50.high
+    if number:
+        assert 0.5 <= told.mean_iou.low < told.mean_iou.value < told.mean_iou.high <= 1
+        assert told.mean_iou.high - told.mean_iou.low > 0.1
+        assert told.mean_iou.n_positive == number
+
+
+def test_groups_by_kind_and_size_share_the_threshold() -> None:
+    """A mass is hit above the one false mark, a calcification below it."""
+    small = Finding(300, 300, 310, 310, "calcification")
+    images = [
+        image("a", [T, small], [finding(100, 100, 50, 50, 0.9), finding(300, 300, 10, 10, 0.2)]),
+        image("b", [], [finding(1, 1, 5, 5, 0.5)]),
+    ]
+    told = summarise_detections(images, resamples=20)
+    rates = {kind: one.sensitivity for kind, one in told.by_kind.items()}
+    assert [rates["mass"][marks].value for marks in (0.1, 0.5)] == [1, 1]
+    assert [rates["calcification"][marks].value for marks in (0.1, 0.5)] == [0, 1]
+    assert list(told.by_size) == ["to 10 px", "over 10 px"]
+    assert told.by_size["to 10 px"].sensitivity == rates["calcification"]
+    assert told.to_dict()["by_kind"]["mass"]["findings"] == 1
+
+
 @pytest.mark.parametrize("without", [0, 1, 100])
 def test_few_patients_without_a_finding_do_not_widen_the_interval(without: int) -> None:
     """60 of 100 findings are marked: a binomial's interval is 0.50 to 0.70."""
@@ -218,7 +270,7 @@ def test_false_marks_are_counted_on_images_without_a_finding_too() -> None:
 def test_resamples_in_parts_are_those_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     images = drawn(4, images=30)
     whole = summarise_detections(images, resamples=50).to_dict()
-    monkeypatch.setattr("mammo.appraisal.detection.CELLS", 7 * 50)
+    monkeypatch.setattr("mammo.appraisal.detection_draws.CELLS", 7 * 50)
     assert summarise_detections(images, resamples=50).to_dict() == whole
 
 
