@@ -145,13 +145,13 @@ class FlowCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield what is known, and have it brought up to date for the next scrape."""
+        up, history = self._up, self._history
         self._ask_again()
-        if self._up is None:
+        if up is None:
             return
         yield GaugeMetricFamily(
-            "mammo_prefect_up", "1 when Prefect's API answered the last question.", int(self._up)
+            "mammo_prefect_up", "1 when Prefect's API answered the last question.", int(up)
         )
-        history = self._history
         yield from (*_ended(history), *_going(history))
 
     def _ask_again(self) -> None:
