@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +24,8 @@ from mammo.errors import NotReady, SourceNotFound
 
 if TYPE_CHECKING:
     from mammo.settings import Settings
+
+PART_FIGURES = ("auc", "recall_rate", "sensitivity", "specificity")
 
 
 def add_model_commands(app: typer.Typer) -> None:
@@ -66,7 +68,29 @@ def train(
 
     with stage_bars(quiet=as_json) as progress:
         trained = train_release(settings, config=config, progress=progress, **given)
-    show(trained.to_dict(), as_json=as_json, title="Release")
+    told = trained.to_dict()
+    if as_json:
+        show(told, as_json=True)
+        return
+    metrics = told.pop("metrics")
+    show(told, as_json=False, title="Release")
+    show_rows(_by_part(metrics), ("part", *PART_FIGURES), "Exams (95% intervals, by patient)")
+
+
+def _by_part(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return a row of figures for each part of the patients that was evaluated."""
+    parts = [name.removesuffix("_auc") for name in metrics if name.endswith("_auc")]
+    rows = ({"part": part} | _figures(metrics, part) for part in parts)
+    return [one for one in rows if len(one) > 1]
+
+
+def _figures(metrics: Mapping[str, Any], part: str) -> dict[str, str]:
+    found = {name: metrics.get(f"{part}_{name}") for name in PART_FIGURES}
+    return {
+        name: f"{one['value']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
+        for name, one in found.items()
+        if isinstance(one, dict)
+    }
 
 
 @reported
