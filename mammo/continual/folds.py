@@ -9,6 +9,7 @@ anew and says how much.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +71,25 @@ def cross_validate(
     With ``run`` a cross-validation that was killed goes on with the fold that
     it was at.
     """
+    last = deque(grow_out_of_fold(config, parts, shards_dir, report, run=run), maxlen=1)
+    return last[0] if last else None
+
+
+def grow_out_of_fold(
+    config: TrainConfig,
+    parts: Parts,
+    shards_dir: Path,
+    report: Report | None = None,
+    *,
+    run: RunFolder | None = None,
+) -> Iterator[OutOfFold]:
+    """Yield the estimate of `cross_validate` after each fold; NaN where no fold scored yet.
+
+    Who goes on asking decides whether the next fold is trained: a trial of
+    tuning stops here. With one fold there is nothing to yield.
+    """
     if config.folds < 2:
-        return None
+        return
     tell = report or (lambda stage, done, total: None)
     rows = parts.development
     maps = _development_maps(config, rows, shards_dir, tell)
@@ -84,7 +102,7 @@ def cross_validate(
                 None if run is None else run.part(f"fold-{shuffle}-{fold}"),
             )  # fmt: skip
             tell("folds", shuffle * config.folds + fold + 1, config.shuffles * config.folds)
-    return OutOfFold(rows, logits)
+            yield OutOfFold(rows, logits)
 
 
 def _score_fold(

@@ -51,9 +51,8 @@ def tracking_uri(settings: Settings) -> str:
         with urlopen(f"{settings.mlflow_url}/health", timeout=2):
             return settings.mlflow_url
     except (URLError, OSError):
-        folder = settings.home.resolve() / "mlflow"
-        folder.mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{folder / 'mlflow.db'}"
+        (settings.home.resolve() / "mlflow").mkdir(parents=True, exist_ok=True)
+        return settings.mlflow_url_of_store
 
 
 def mlflow_client(settings: Settings) -> Any:
@@ -81,7 +80,7 @@ def register_release(
     if place.is_file():
         return Registered(**json.loads(place.read_text()))
     client = mlflow_client(settings)
-    run = client.create_run(_experiment(client, settings), run_name=release.id)
+    run = client.create_run(experiment_id(client, settings), run_name=release.id)
     run_id = run.info.run_id
     _log(client, run_id, release, params, history)
     client.log_artifacts(run_id, str(directory), "release")
@@ -106,14 +105,15 @@ def tag_version(settings: Settings, version: str, tags: dict[str, str]) -> None:
         client.set_model_version_tag(MODEL_NAME, version, name, value[:5000])
 
 
-def _experiment(client: Any, settings: Settings) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
+def experiment_id(client: Any, settings: Settings, name: str = EXPERIMENT) -> str:
+    """Return the id of an experiment, which is made where there is none."""
+    found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
     location = None
     if not str(client.tracking_uri).startswith("http"):
         location = (settings.home.resolve() / "mlflow" / "artifacts").as_uri()
-    return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+    return str(client.create_experiment(name, artifact_location=location))
 
 
 def _log(
