@@ -22,6 +22,7 @@ from monitoring.episode_metrics import episode_metrics, gate_metrics
 from monitoring.exam_counts import ExamCounts
 
 MATURE = ("auc", "sensitivity", "recall_rate", "ppv", "detection_rate")
+MOST_NODES = 100
 STATES = ("learning", "in_control", "alert", "confirmed")
 
 
@@ -101,11 +102,19 @@ def _control(connection: sa.Connection) -> Iterator[Metric]:
             "When the monitor last finished.",
             datetime.fromisoformat(report["finished_at"]).timestamp(),
         )
-    yield from _nodes(report.get("strata") or {})
-    yield from _distances(report.get("distances") or {})
+    nodes = _largest(report.get("strata") or {})
+    distances = report.get("distances") or {}
+    yield from _nodes(nodes)
+    yield from _distances({name: one for name, one in distances.items() if name in nodes})
     yield from _codes(report.get("codes") or [])
     yield from _cohorts(report.get("outcomes") or {})
     yield from _performance(str(state.get("release_id", "")), report.get("performance") or {})
+
+
+def _largest(nodes: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the nodes with most exams; any scanner that a header names has one."""
+    ranked = sorted(nodes.items(), key=lambda item: -item[1]["exams"])
+    return dict(ranked[:MOST_NODES])
 
 
 def _nodes(nodes: dict[str, dict[str, Any]]) -> Iterator[Metric]:
