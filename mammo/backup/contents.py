@@ -1,0 +1,110 @@
+"""What of ``MAMMO_HOME`` is state, in which order it is copied, and what of it is secret.
+
+What refers is copied before what it refers to, and what is emptied into something
+else before that: a prediction leaves the spool for the log, so the spool is copied
+first and a prediction may be in both copies (its request is logged once) and never
+in neither. The gateway's book and the jobs go before the log for the same reason:
+an exam that is taken up again after a restore is scored under the same request.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+
+BEFORE = ("spool", "jobs", "gateway/gateway.sqlite", "pointer.json", "data/versions.json")
+DATABASES = ("log.db", "mlflow/mlflow.db", "prefect/prefect.db")
+"""Copied after `BEFORE`, in this order, and before everything else."""
+
+TRANSIENT = (
+    *("logs", "locks", "workers", "stack.json", "*.lock", "*.draft-*", ".draft-*", "*.pyc"),
+    *("*-wal", "*-shm", "*-journal", "gateway/alive", "gateway/drafts", "data/staging"),
+    *("data/.dvc/tmp", "data/.dvc/site", "bentoml/tmp", "bentoml/prometheus_multiproc_dir"),
+)
+"""Not state: output, locks, drafts, SQLite's journals (the copy holds what they held), caches."""
+
+SECRETS = ("pseudonym.key", "audit/audit.key", "keys/*.key", "keys/*private*", "peers.yaml")
+"""Keys and, in ``peers.yaml``, passwords. Of tokens there are only digests (``tokens.json``)."""
+
+SQLITE_HEADER = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file, link or folder of the home; ``path`` is relative, with slashes."""
+
+    path: str
+    kind: str
+    status: os.stat_result
+
+    @property
+    def mode(self) -> int:
+        """Permission bits."""
+        return stat.S_IMODE(self.status.st_mode)
+
+
+def matches(path: str, patterns: Sequence[str]) -> bool:
+    """True when the path, a folder above it, or its name is one of the patterns."""
+    pure = PurePosixPath(path)
+    whole = [str(pure), *(str(one) for one in pure.parents)]
+    return any(
+        fnmatch(pure.name, one) or any(fnmatch(each, one) for each in whole) for one in patterns
+    )
+
+
+def is_secret(path: str) -> bool:
+    """True for a key or a file with passwords."""
+    return any(fnmatch(path, one) for one in SECRETS)
+
+
+def is_sqlite(path: Path) -> bool:
+    """True for a file that begins as SQLite's do; an empty file is none."""
+    with path.open("rb") as stream:
+        return stream.read(len(SQLITE_HEADER)) == SQLITE_HEADER
+
+
+def find_contents(home: Path, without: Sequence[str] = ()) -> list[Found]:
+    """Return what of the home is state: folders, then files in the order to copy them in.
+
+    ``without`` has names of top-level folders or patterns to leave out besides.
+    Sockets, pipes and devices are no state.
+    """
+    return sorted(_walk(home, "", (*TRANSIENT, *without)), key=_place)
+
+
+def _place(found: Found) -> tuple[int, str]:
+    if found.kind == "folder":
+        return -1, found.path
+    first = (*BEFORE, *DATABASES)
+    under = (n for n, one in enumerate(first) if f"{found.path}/".startswith(f"{one}/"))
+    return next(under, len(first)), found.path
+
+
+def _walk(home: Path, below: str, without: Sequence[str]) -> Iterator[Found]:
+    with os.scandir(home / below) as entries:
+        named = sorted(entries, key=lambda one: one.name)
+    for entry in named:
+        path = f"{below}/{entry.name}".lstrip("/")
+        # a pattern for names leaves out files alone: a folder may be called anything
+        if matches(path, without):
+            continue
+        found = _found(entry, path)
+        if found is None:
+            continue
+        yield found
+        if found.kind == "folder":
+            yield from _walk(home, path, without)
+
+
+def _found(entry: os.DirEntry[str], path: str) -> Found | None:
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:  # a draft that was moved to its place meanwhile
+        return None
+    kinds = ((stat.S_ISLNK, "link"), (stat.S_ISDIR, "folder"), (stat.S_ISREG, "file"))
+    kind = next((name for is_one, name in kinds if is_one(status.st_mode)), None)
+    return Found(path, kind, status) if kind else None

@@ -1,0 +1,161 @@
+"""PostgreSQL in a backup: `pg_dump` of one snapshot, `pg_restore` in one transaction.
+
+The programs are PostgreSQL's own: they know every type, sequence, index and extension,
+which a copy of rows does not. The password goes to them in the environment, never on the
+command line, which every user of the machine may read.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from mammo.errors import DiskFull, DumpFailed
+from mammo.prediction_log.engine import log_url
+
+LOCK_SECONDS = 20
+"""How long a restore waits for a table that somebody still uses."""
+DEBIAN = Path("/usr/lib/postgresql")
+
+
+def is_postgres(url: str | None) -> bool:
+    """True for the URL of a PostgreSQL database."""
+    return bool(url) and sa.make_url(url or "").get_backend_name() == "postgresql"
+
+
+def dump_database(url: str, target: Path) -> tuple[dict[str, int], str]:
+    """Write a dump in `pg_dump`'s custom format; return the rows of each table and the version.
+
+    The rows are counted in the very snapshot that is dumped.
+
+    Raises
+    ------
+    DumpFailed
+        No `pg_dump`, one older than the server, or the server refuses.
+    DiskFull
+    """
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            snapshot = str(_scalar(connection, "SELECT pg_export_snapshot()"))
+            version = str(_scalar(connection, "SHOW server_version")).split()[0]
+            rows = _count_rows(connection)
+            options = ("--format=custom", "--no-owner", "--no-privileges")
+            _run("pg_dump", url, *options, f"--snapshot={snapshot}", f"--file={target}")
+    except sa.exc.DBAPIError as error:
+        raise DumpFailed(f"the database does not answer: {_first_line(error.orig)}") from error
+    finally:
+        engine.dispose()
+    target.chmod(0o600)
+    return rows, version
+
+
+def restore_database(url: str, source: Path) -> dict[str, int]:
+    """Replace what is in the database by a dump, in one transaction; return the rows.
+
+    Killed or failed, the database is as it was.
+
+    Raises
+    ------
+    DumpFailed
+    """
+    options = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--exit-on-error")
+    _run("pg_restore", url, *options, "--single-transaction", str(source), database=True)
+    return count_database(url)
+
+
+def count_database(url: str) -> dict[str, int]:
+    """Return the rows of each table of the schema ``public``; none for an empty database.
+
+    Raises
+    ------
+    DumpFailed
+        The server does not answer.
+    """
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            return _count_rows(connection)
+    except sa.exc.DBAPIError as error:
+        raise DumpFailed(f"the database does not answer: {_first_line(error.orig)}") from error
+    finally:
+        engine.dispose()
+
+
+def _engine(url: str) -> sa.Engine:
+    return sa.create_engine(log_url(url), poolclass=sa.pool.NullPool)
+
+
+def _scalar(connection: sa.Connection, query: str) -> Any:
+    return connection.execute(sa.text(query)).scalar_one()
+
+
+def _count_rows(connection: sa.Connection) -> dict[str, int]:
+    quote = connection.dialect.identifier_preparer.quote
+    names = sorted(sa.inspect(connection).get_table_names())
+    return {name: int(_scalar(connection, f"SELECT count(*) FROM {quote(name)}")) for name in names}
+
+
+def _run(program: str, url: str, *arguments: str, database: bool = False) -> None:
+    """Run a program of PostgreSQL against the database."""
+    given = sa.make_url(url)
+    # libpq's own variables: no name of a server or user shows in the list of processes either
+    named = {
+        "PGHOST": given.host or given.query.get("host"),
+        "PGPORT": given.port,
+        "PGUSER": given.username,
+        "PGPASSWORD": given.password,
+        "PGDATABASE": given.database,
+        "PGOPTIONS": f"-c lock_timeout={LOCK_SECONDS}s",
+        "PGCONNECT_TIMEOUT": "10",
+    }
+    variables = {name: str(value) for name, value in named.items() if value is not None}
+    # pg_restore writes a script where it is told no database
+    command = [find_program(program), *(["--dbname", ""] if database else []), *arguments]
+    if database:
+        command[2] = str(given.database)
+    done = subprocess.run(
+        command, env={**os.environ, **variables}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        _refuse(program, done.stderr, given.database or "")
+
+
+def _refuse(program: str, told: str, database: str) -> None:
+    line = next((one for one in told.splitlines() if "error" in one.lower()), told.strip())
+    if "No space left" in told:
+        raise DiskFull(f"{program}: no room for the dump: make room, then run it again")
+    hint = ""
+    if "server version mismatch" in told:
+        hint = f"; {told.strip().splitlines()[-1].strip()}: install the client of that version"
+    elif "lock timeout" in told:
+        hint = ": end what uses the database (`mammo down`), then again"
+    raise DumpFailed(f"{program} of database {database} failed: {line}{hint}")
+
+
+def find_program(name: str) -> str:
+    """Return the newest `pg_dump` or `pg_restore`: the newest reads every older server.
+
+    Raises
+    ------
+    DumpFailed
+        None is installed.
+    """
+    newest = sorted(DEBIAN.glob(f"*/bin/{name}"), key=lambda one: int(one.parts[-3]))
+    found = str(newest[-1]) if newest else shutil.which(name)
+    if found is None:
+        raise DumpFailed(
+            f"the state lies in PostgreSQL, and {name} is not installed: install PostgreSQL's "
+            "client programs (Debian: postgresql-client), at least as new as the server"
+        )
+    return found
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

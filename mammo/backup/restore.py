@@ -1,0 +1,317 @@
+"""Restoring a backup: all of it is checked and laid beside the home before anything is replaced.
+
+The order makes a restore that is killed repeatable:
+
+1. every file is copied to a folder beside the home and its SHA-256 compared on the way;
+2. a note of what was begun is left beside the home;
+3. each PostgreSQL database is replaced in one transaction;
+4. the home is moved aside and the new one to its place;
+5. the note is removed.
+
+Killed during 1, nothing has changed. Killed later, the note stands, which `pending` finds,
+and the same command does everything again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mammo.backup.contents import find_contents
+from mammo.backup.copying import BLOCK_BYTES
+from mammo.backup.databases import database_urls
+from mammo.backup.manifest import (
+    DATABASES,
+    HOME,
+    MANIFEST,
+    SEAL,
+    Entry,
+    Manifest,
+    read_manifest,
+    write_flushed,
+)
+from mammo.backup.postgres import count_database, dump_database, restore_database
+from mammo.data.durable import storing
+from mammo.durable_lines import locked
+from mammo.errors import (
+    BackupForeign,
+    BackupInvalid,
+    DiskFull,
+    HomeNotEmpty,
+    SettingsInvalid,
+    StackRunning,
+)
+from mammo.folder_entries import sync_folder
+from mammo.settings import Settings
+
+STAGED, NOTE = ".mammo-restore-", ".pending"
+SPARE_BYTES = 64 * 2**20
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage, and how much of its total is done (megabytes)."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore did; ``aside`` is where the state of before lies now, if there was any."""
+
+    manifest: Manifest
+    home: Path
+    aside: Path | None
+
+
+def restore_backup(
+    settings: Settings, folder: Path, *, replace: bool = False, progress: Progress | None = None
+) -> Restored:
+    """Make the installation what it was when the backup was taken.
+
+    Everything that uses the home and the databases must have ended. With ``replace`` what
+    is there is kept aside: the home beside itself, under its name and the time, and in it
+    a dump of each database.
+
+    Raises
+    ------
+    SourceNotFound, BackupInvalid
+        No backup, an unfinished one, or one that is not as it was written; nothing changed.
+    BackupForeign
+        A database was in SQLite and is configured as PostgreSQL here, or the other way.
+    HomeNotEmpty
+        There is state already, and ``replace`` was not asked for.
+    StackRunning
+        `mammo up` of this home runs.
+    SettingsInvalid
+        The home is a mount point, which cannot be replaced in one step.
+    DiskFull, StoreReadOnly, DumpFailed
+        The home is as it was; run the same command again.
+    """
+    home = settings.home.resolve()
+    manifest = read_manifest(folder)
+    urls = database_urls(settings)
+    with _alone(home):
+        _require_place(home)
+        _require_same_kinds(manifest, urls)
+        restore = _Restore(home, folder, manifest, urls)
+        if not replace and not restore.was_begun():
+            _require_empty(home, urls)
+        with storing(home.parent):
+            restore.stage(_mover(manifest, progress))
+            restore.commit()
+    return Restored(manifest, home, restore.aside)
+
+
+def pending(home: Path) -> bool:
+    """True when a restore of this home was begun, killed, and must be run again."""
+    return _staged(home.resolve()).with_suffix(NOTE).exists()
+
+
+def _staged(home: Path) -> Path:
+    return home.parent / f"{STAGED}{home.name}"
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Exclude another restore and the stack of this home."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with locked(_staged(home).with_suffix(".lock"), wait=False) as alone, _stack_is_down(home):
+        if not alone:
+            raise StackRunning("another `mammo restore` of this MAMMO_HOME runs")
+        yield
+    _staged(home).with_suffix(".lock").unlink(missing_ok=True)
+
+
+@contextmanager
+def _stack_is_down(home: Path) -> Iterator[None]:
+    lock = home / "stack.lock"
+    if not lock.exists():
+        yield
+        return
+    with lock.open("r") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StackRunning(
+                "the stack of this MAMMO_HOME is up and uses what would be replaced: "
+                "`mammo down`, then again"
+            ) from error
+        yield
+
+
+def _require_place(home: Path) -> None:
+    if home.is_mount():
+        raise SettingsInvalid(
+            "MAMMO_HOME is a mount point, which cannot be replaced in one step: set MAMMO_HOME to "
+            "a folder inside of it"
+        )
+
+
+def _require_same_kinds(manifest: Manifest, urls: dict[str, str]) -> None:
+    for name, found in manifest.databases.items():
+        here = "postgresql" if name in urls else "sqlite"
+        if found["kind"] != here:
+            variable = (
+                "MAMMO_DATABASE_URL" if name == "log" else f"MAMMO_{name.upper()}_DATABASE_URL"
+            )
+            raise BackupForeign(
+                f"the backup has the database {name} in {found['kind']}, and here it is kept in "
+                f"{here}: {'unset' if here == 'postgresql' else 'set'} {variable}, then again"
+            )
+    missing = set(urls) - set(manifest.databases)
+    if missing:
+        raise BackupForeign(
+            f"the backup has no database {', '.join(sorted(missing))}, which is kept in postgresql "
+            "here: unset its variable, then again"
+        )
+
+
+def _require_empty(home: Path, urls: dict[str, str]) -> None:
+    files = [one for one in find_contents(home) if one.kind != "folder"] if home.is_dir() else []
+    if files:
+        raise HomeNotEmpty(
+            f"MAMMO_HOME holds state already ({len(files):,} files): --replace keeps it aside and "
+            "restores, or set MAMMO_HOME to a new folder"
+        )
+    for name, url in urls.items():
+        if rows := sum(count_database(url).values()):
+            raise HomeNotEmpty(
+                f"the database {name} holds {rows:,} rows already: --replace keeps a dump of it "
+                "and restores, or name an empty database"
+            )
+
+
+def _mover(manifest: Manifest, progress: Progress | None) -> Callable[[int], None]:
+    total, done = max(1, manifest.total_bytes // 2**20), 0
+
+    def moved(size: int) -> None:
+        nonlocal done
+        done += size
+        if progress:
+            progress("checking and copying (MB)", min(total, done // 2**20), total)
+
+    return moved
+
+
+class _Restore:
+    def __init__(self, home: Path, folder: Path, manifest: Manifest, urls: dict[str, str]) -> None:
+        self.home, self.folder, self.manifest, self.urls = home, folder, manifest, urls
+        self.staged = _staged(home)
+        self.note = self.staged.with_suffix(NOTE)
+        self.aside: Path | None = None
+
+    def was_begun(self) -> bool:
+        """True when this very restore was killed after it had begun to replace."""
+        return self.note.is_file() and self.note.read_text().strip() == self.manifest.digest
+
+    def stage(self, moved: Callable[[int], None]) -> None:
+        """Lay the new home beside the old one, every byte of it checked."""
+        shutil.rmtree(self.staged, ignore_errors=True)
+        self._require_room()
+        self._require_nothing_else()
+        (self.staged / DATABASES).mkdir(parents=True, mode=0o700)
+        (self.staged / HOME).mkdir(mode=0o700)
+        try:
+            for entry in self.manifest.entries:
+                self._lay(entry, moved)
+            self._set_modes()
+        except BaseException:
+            shutil.rmtree(self.staged, ignore_errors=True)
+            raise
+
+    def _require_room(self) -> None:
+        free = shutil.disk_usage(self.home.parent).free
+        if self.manifest.total_bytes + SPARE_BYTES > free:
+            raise DiskFull(
+                f"the backup takes {self.manifest.total_bytes / 2**20:,.0f} MB, and "
+                f"{free / 2**20:,.0f} MB are free beside MAMMO_HOME: make room, then again; "
+                "nothing was changed"
+            )
+
+    def _require_nothing_else(self) -> None:
+        known = {one.path for one in self.manifest.entries} | {HOME, DATABASES, MANIFEST, SEAL}
+        for below, folders, files in os.walk(self.folder):
+            for name in (*folders, *files):
+                path = str((Path(below) / name).relative_to(self.folder))
+                if path not in known:
+                    raise BackupInvalid(f"{path} is in the backup's folder and not in its manifest")
+
+    def _lay(self, entry: Entry, moved: Callable[[int], None]) -> None:
+        target = self.staged / entry.path
+        if entry.kind == "folder":
+            target.mkdir(mode=0o700)
+        elif entry.kind == "link":
+            target.symlink_to(entry.target)
+        elif entry.kind == "hardlink":
+            target.hardlink_to(self.staged / entry.target)
+        else:
+            _copy_checked(self.folder / entry.path, target, entry, moved)
+            if entry.mtime_ns:
+                os.utime(target, ns=(entry.mtime_ns, entry.mtime_ns))
+
+    def _set_modes(self) -> None:
+        # inner folders first: one may be read-only in the end
+        for entry in sorted(self.manifest.entries, key=lambda one: one.path, reverse=True):
+            if entry.kind != "link":
+                (self.staged / entry.path).chmod(entry.mode)
+        os.sync()  # once: to flush each of thousands of files takes minutes
+
+    def commit(self) -> None:
+        """Put everything in its place; killed in here, the same command is run again."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        aside = self.home.with_name(f"{self.home.name}.before-{stamp}")
+        kept = self._keep_databases(aside)
+        write_flushed(self.note, f"{self.manifest.digest}\n".encode())
+        sync_folder(self.home.parent)
+        for name, url in self.urls.items():
+            rows = restore_database(url, self.staged / DATABASES / f"{name}.dump")
+            _require_rows(name, rows, self.manifest.rows[name])
+        if self.home.exists() and any(self.home.iterdir()):
+            self.home.rename(aside / HOME if kept else aside)
+            self.aside = aside
+        (self.staged / HOME).rename(self.home)
+        sync_folder(self.home.parent)
+        self.note.unlink()
+        shutil.rmtree(self.staged)
+
+    def _keep_databases(self, aside: Path) -> bool:
+        """Dump what the databases hold now, unless they are empty; True when one was dumped."""
+        full = {name: url for name, url in self.urls.items() if any(count_database(url).values())}
+        if full:
+            (aside / DATABASES).mkdir(parents=True, mode=0o700)
+            self.aside = aside
+        for name, url in full.items():
+            dump_database(url, aside / DATABASES / f"{name}.dump")
+        return bool(full)
+
+
+def _copy_checked(source: Path, target: Path, entry: Entry, moved: Callable[[int], None]) -> None:
+    digest = hashlib.sha256()
+    if source.is_symlink() or not source.is_file():
+        raise BackupInvalid(f"{entry.path} is in the manifest and not in the backup; nothing was "
+                            "changed: take another backup")  # fmt: skip
+    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with source.open("rb") as stream, os.fdopen(handle, "wb") as out:
+        while block := stream.read(BLOCK_BYTES):
+            digest.update(block)
+            out.write(block)
+            moved(len(block))
+    if digest.hexdigest() != entry.sha256:
+        raise BackupInvalid(
+            f"{entry.path} is not as it was written ({source.stat().st_size:,} bytes, "
+            f"{entry.size_bytes:,} were; its SHA-256 is another one); nothing was changed: take "
+            "another backup"
+        )
+
+
+def _require_rows(name: str, found: dict[str, int], wanted: dict[str, int]) -> None:
+    wrong = sorted(table for table, rows in wanted.items() if found.get(table) != rows)
+    if wrong:
+        raise BackupInvalid(
+            f"the database {name} has other rows than its backup, in {', '.join(wrong)}: end "
+            "what writes to it, then run the same command again"
+        )

@@ -1,0 +1,233 @@
+"""Taking a backup: into a draft beside its place, which gets its name when it is whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import mammo
+from mammo.backup.contents import Found, find_contents, is_secret, is_sqlite
+from mammo.backup.copying import copy_sqlite, copy_whole, file_sha256
+from mammo.backup.databases import database_urls, sqlite_names
+from mammo.backup.manifest import DATABASES, HOME, Entry, Manifest, seal_manifest
+from mammo.backup.postgres import dump_database, is_postgres
+from mammo.data.durable import storing
+from mammo.durable_lines import locked
+from mammo.errors import BackupExists, DiskFull, SourceNotFound
+from mammo.folder_entries import sync_folder
+from mammo.settings import Settings
+
+DRAFT = ".mammo-backup-"
+SPARE_BYTES = 64 * 2**20
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage, and how much of its total is done (megabytes)."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A finished backup: its folder and what is in it."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def take_backup(
+    settings: Settings,
+    folder: Path,
+    *,
+    secrets: bool = True,
+    without: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Taken:
+    """Copy all state into ``folder``, which must not be there yet; the installation may run.
+
+    Parameters
+    ----------
+    secrets
+        Copy the keys, too. Without them a restored installation cannot continue the audit
+        log, nor give a known patient the same pseudonym, unless they are put back by hand.
+    without
+        Patterns of paths to leave out besides, e.g. ``images`` or ``inbox``.
+
+    Raises
+    ------
+    SourceNotFound
+        There is no home.
+    BackupExists
+        The folder is there and not empty, or another backup writes to it now.
+    DiskFull, StoreReadOnly, BackupInvalid, DumpFailed
+        Nothing is left of the backup.
+    """
+    home, folder = settings.home.resolve(), folder.absolute()
+    if not home.is_dir():
+        raise SourceNotFound(f"there is no MAMMO_HOME {home.name}: nothing to back up")
+    if folder.resolve().is_relative_to(home):
+        raise BackupExists("the backup would lie inside of MAMMO_HOME, and hold itself: give "
+                           "another place, better on another disk")  # fmt: skip
+    _require_free_place(folder)
+    with storing(folder.parent), _draft(folder) as draft:
+        left_out = [*without, *(["secrets"] if not secrets else [])]
+        contents = find_contents(home, without)
+        kept = [one for one in contents if secrets or not is_secret(one.path)]
+        _require_room(folder.parent, kept)
+        copy = _Copy(settings, home, draft, _steps(kept, progress))
+        manifest = copy.take(kept, tuple(left_out))
+        seal_manifest(draft, manifest)
+        os.sync()  # once: to flush each of thousands of files takes minutes
+        draft.rename(folder)  # onto an empty folder, if there is one
+        sync_folder(folder.parent)
+    return Taken(folder, manifest)
+
+
+def _require_free_place(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BackupExists(
+            f"{folder.name} is there already and not empty: a backup never overwrites; name a new "
+            "folder, e.g. by the date"
+        )
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """Give the draft's folder under a lock; what a killed run left there is removed first."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder.parent)
+    draft = folder.parent / f"{DRAFT}{folder.name}"
+    with locked(draft.with_name(f"{draft.name}.lock"), wait=False) as alone:
+        if not alone:
+            raise BackupExists(f"another `mammo backup` writes {folder.name} now")
+        draft.mkdir(mode=0o700)
+        try:
+            yield draft
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.with_name(f"{draft.name}.lock").unlink(missing_ok=True)
+
+
+def _sweep(place: Path) -> None:
+    """Remove what killed runs left there; a lock that can be had has no owner any more."""
+    for lock in place.glob(f"{DRAFT}*.lock"):
+        with locked(lock, wait=False) as alone:
+            if alone:
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.unlink(missing_ok=True)
+
+
+def _require_room(place: Path, contents: Sequence[Found]) -> None:
+    inodes = {(one.status.st_dev, one.status.st_ino): one.status.st_size for one in contents}
+    needed, free = sum(inodes.values()), shutil.disk_usage(place).free
+    if needed + SPARE_BYTES > free:
+        raise DiskFull(
+            f"the state takes {needed / 2**20:,.0f} MB, and {free / 2**20:,.0f} MB are free where "
+            "the backup should go: make room, leave something out (--without images), or name "
+            "another disk"
+        )
+
+
+def _steps(contents: Sequence[Found], progress: Progress | None) -> Callable[[int], None]:
+    """Return a callable that is told the bytes copied and moves the bar."""
+    total = max(1, sum(one.status.st_size for one in contents) // 2**20)
+    done = 0
+
+    def moved(size: int) -> None:
+        nonlocal done
+        done += size
+        if progress:
+            progress("copying (MB)", min(total, done // 2**20), total)
+
+    return moved
+
+
+class _Copy:
+    """One run: from the home to the draft, in the order of `find_contents`."""
+
+    def __init__(
+        self, settings: Settings, home: Path, draft: Path, moved: Callable[[int], None]
+    ) -> None:
+        self.settings, self.home, self.draft, self.moved = settings, home, draft, moved
+        self.entries: list[Entry] = []
+        self.rows: dict[str, dict[str, int]] = {}
+        self.databases: dict[str, dict[str, str]] = {}
+        self._inodes: dict[tuple[int, int], str] = {}
+
+    def take(self, contents: Sequence[Found], left_out: tuple[str, ...]) -> Manifest:
+        """Copy everything and return the manifest."""
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        for name in (HOME, DATABASES):
+            (self.draft / name).mkdir(mode=0o700)
+        # the spool and the books that the log answers for go first; see `contents`
+        early = ("spool/", "jobs/", "gateway/")
+        first = [one for one in contents if one.kind == "folder" or one.path.startswith(early)]
+        for found in first:
+            self._copy(found)
+        self._dump_servers()
+        seen = {one.path for one in first}
+        for found in contents:
+            if found.path not in seen:
+                self._copy(found)
+        return Manifest(
+            created_at=started,
+            mammo_version=mammo.__version__,
+            site=self.settings.site,
+            entries=tuple(self.entries),
+            rows=self.rows,
+            databases=self.databases,
+            secrets=tuple(one.path for one in contents if is_secret(one.path)),
+            left_out=left_out,
+        )
+
+    def _dump_servers(self) -> None:
+        for name, url in database_urls(self.settings).items():
+            if not is_postgres(url):
+                continue
+            path = f"{DATABASES}/{name}.dump"
+            self.rows[name], version = dump_database(url, self.draft / path)
+            self.databases[name] = {"kind": "postgresql", "version": version}
+            size = (self.draft / path).stat().st_size
+            sha256 = file_sha256(self.draft / path)
+            self.entries.append(Entry(path, "dump", 0o600, size, sha256))
+
+    def _copy(self, found: Found) -> None:
+        try:
+            entry = getattr(self, f"_copy_{found.kind}")(found)
+        except FileNotFoundError:  # removed since it was found: as if copied a moment later
+            (self.draft / HOME / found.path).unlink(missing_ok=True)
+            return
+        if entry is not None:
+            self.entries.append(entry)
+
+    def _copy_folder(self, found: Found) -> Entry:
+        (self.draft / HOME / found.path).mkdir(mode=0o700)
+        return Entry(f"{HOME}/{found.path}", "folder", found.mode)
+
+    def _copy_link(self, found: Found) -> Entry:
+        target = str((self.home / found.path).readlink())
+        (self.draft / HOME / found.path).symlink_to(target)
+        return Entry(f"{HOME}/{found.path}", "link", found.mode, target=target)
+
+    def _copy_file(self, found: Found) -> Entry:
+        source, path = self.home / found.path, f"{HOME}/{found.path}"
+        inode = (found.status.st_dev, found.status.st_ino)
+        if found.status.st_nlink > 1 and inode in self._inodes:
+            return Entry(path, "hardlink", found.mode, target=self._inodes[inode])
+        if is_sqlite(source):
+            return self._copy_database(found, source, path)
+        lines = path.endswith(".jsonl")
+        sha256, size = copy_whole(source, self.draft / path, self.moved, lines=lines)
+        self._inodes[inode] = path
+        stamp = found.status.st_mtime_ns
+        return Entry(path, "file", found.mode, size, sha256, mtime_ns=stamp)
+
+    def _copy_database(self, found: Found, source: Path, path: str) -> Entry:
+        rows = copy_sqlite(source, self.draft / path)
+        name = sqlite_names(self.settings).get(found.path, found.path)
+        self.rows[name], self.databases[name] = rows, {"kind": "sqlite"}
+        size = (self.draft / path).stat().st_size
+        self.moved(size)
+        return Entry(path, "sqlite", found.mode, size, file_sha256(self.draft / path))
