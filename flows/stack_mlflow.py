@@ -1,4 +1,4 @@
-"""MLflow's tracking server in one process, on SQLite, serving its artifacts.
+"""MLflow's tracking server in one process, on SQLite or PostgreSQL, serving its artifacts.
 
 `mlflow server` loads all of MLflow twice, in the command and in the server that
 it starts, and adds seven job workers that nothing here uses: 8 s and 400 MB
@@ -18,7 +18,7 @@ def server_variables(settings: Settings) -> dict[str, str]:
     from mlflow.server import constants
 
     folder = settings.home.resolve() / "mlflow"
-    database = f"sqlite:///{folder / 'mlflow.db'}"
+    database = settings.mlflow_url_of_store
     return {
         constants.BACKEND_STORE_URI_ENV_VAR: database,
         constants.REGISTRY_STORE_URI_ENV_VAR: database,

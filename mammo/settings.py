@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from mammo.errors import SettingsInvalid
 from mammo.pseudonym_key import (
     FINGERPRINT_NAME,
     decode_key,
@@ -39,6 +40,56 @@ TELEMETRY_OFF = {
 }
 
 
+SECRET_FILES = {
+    "MAMMO_DATABASE_URL": "database_url",
+    "MAMMO_MLFLOW_DATABASE_URL": "mlflow_database_url",
+    "MAMMO_PREFECT_DATABASE_URL": "prefect_database_url",
+    "MAMMO_PSEUDONYM_KEY": "MAMMO_PSEUDONYM_KEY",
+    "MAMMO_TOKEN": "token",
+    "MAMMO_DICOMWEB_PASSWORD": "dicomweb_password",
+    "MAMMO_DICOMWEB_TOKEN": "dicomweb_token",
+}
+"""Variables with a secret -> fields; each may be a file, named by the variable and ``_FILE``."""
+
+
+def with_driver(url: str, driver: str) -> str:
+    """Return the URL of a PostgreSQL database with a driver, where it names none."""
+    return re.sub(r"^postgres(ql)?://", f"postgresql+{driver}://", url)
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Secrets from files, as container engines hand them in: ``MAMMO_TOKEN_FILE=/run/secrets/…``.
+
+    A variable that is set itself goes before its file.
+    """
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """Say nothing of single fields; `__call__` gives all of them."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, str]:
+        """Return what the files named in the environment hold, without surrounding space.
+
+        Raises
+        ------
+        SettingsInvalid
+            A file that is named cannot be read.
+        """
+        named = ((one, os.environ.get(f"{one}_FILE")) for one in SECRET_FILES)
+        return {SECRET_FILES[one]: _secret(one, Path(path)) for one, path in named if path}
+
+
+def _secret(variable: str, path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise SettingsInvalid(
+            f"{variable}_FILE names a file that cannot be read ({reason}): name one that this "
+            f"user may read, or set {variable}"
+        ) from error
+
+
 class Settings(BaseSettings):
     """Where this installation keeps its state and listens.
 
@@ -52,6 +103,8 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=lambda: Path.home() / ".mammo")
     database_url: SecretStr | None = Field(default=None, exclude=True)
+    mlflow_database_url: SecretStr | None = Field(default=None, exclude=True)
+    prefect_database_url: SecretStr | None = Field(default=None, exclude=True)
     given_key: SecretStr | None = Field(
         default=None, validation_alias="MAMMO_PSEUDONYM_KEY", exclude=True
     )
@@ -68,6 +121,10 @@ class Settings(BaseSettings):
     mlflow_port: int = 5000
     service_port: int = 3000
     reports_port: int = 3080
+    prefect_address: str | None = None
+    mlflow_address: str | None = None
+    service_address: str | None = None
+    reports_address: str | None = None
     dicom_port: int = 11112
     dicom_ae_title: str = Field(default="MAMMO", min_length=1, max_length=16)
     dicom_quiet_seconds: float = Field(default=60.0, ge=0)
@@ -102,6 +159,19 @@ class Settings(BaseSettings):
     def _no_empty_token(cls, given: Any) -> Any:
         return given or None  # a variable that compose sets to nothing
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read secrets from files as well: ``MAMMO_TOKEN_FILE`` for ``MAMMO_TOKEN``."""
+        files = SecretFiles(settings_cls)
+        return init_settings, env_settings, files, dotenv_settings, file_secret_settings
+
     @property
     def log_url(self) -> str:
         """SQLAlchemy URL of the prediction log; SQLite under ``home`` by default.
@@ -109,9 +179,15 @@ class Settings(BaseSettings):
         ``postgresql://`` names no driver, and means the one that is installed (pg8000).
         """
         if self.database_url:
-            given = self.database_url.get_secret_value()
-            return re.sub(r"^postgres(ql)?://", "postgresql+pg8000://", given)
+            return with_driver(self.database_url.get_secret_value(), "pg8000")
         return f"sqlite:///{self.home.resolve() / 'log.db'}"
+
+    @property
+    def mlflow_url_of_store(self) -> str:
+        """SQLAlchemy URL of MLflow's runs; SQLite under ``home`` by default."""
+        if self.mlflow_database_url:
+            return with_driver(self.mlflow_database_url.get_secret_value(), "pg8000")
+        return f"sqlite:///{self.home.resolve() / 'mlflow' / 'mlflow.db'}"
 
     @property
     def data_dir(self) -> Path:
@@ -220,30 +296,34 @@ class Settings(BaseSettings):
         """Digests and roles of the tokens that the service lets in."""
         return self.home / "tokens.json"
 
+    def _address(self, given: str | None, port: int) -> str:
+        """Return a server's address: the one given, where it runs elsewhere, or this host's."""
+        return (given or f"http://{self.host}:{port}").rstrip("/")
+
     @property
     def prefect_api_url(self) -> str:
         """Address of the Prefect API."""
-        return f"http://{self.host}:{self.prefect_port}/api"
+        return self._address(self.prefect_address, self.prefect_port) + "/api"
 
     @property
     def prefect_ui_url(self) -> str:
         """Address of the Prefect UI."""
-        return f"http://{self.host}:{self.prefect_port}"
+        return self._address(self.prefect_address, self.prefect_port)
 
     @property
     def mlflow_url(self) -> str:
         """Address of the MLflow server and UI."""
-        return f"http://{self.host}:{self.mlflow_port}"
+        return self._address(self.mlflow_address, self.mlflow_port)
 
     @property
     def service_url(self) -> str:
         """Address of the prediction service."""
-        return f"http://{self.host}:{self.service_port}"
+        return self._address(self.service_address, self.service_port)
 
     @property
     def reports_url(self) -> str:
         """Address under which ``reports_dir`` and the loop's metrics are served."""
-        return f"http://{self.host}:{self.reports_port}"
+        return self._address(self.reports_address, self.reports_port)
 
     def pseudonym_key(self) -> bytes:
         """Return the site's secret for pseudonyms: the one given, or one made on first use.
@@ -305,7 +385,14 @@ class Settings(BaseSettings):
             "PREFECT_API_URL": self.prefect_api_url,
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "BENTOML_HOME": str(self.bentoml_home.resolve()),
+            **self._prefect_database(),
         }
+
+    def _prefect_database(self) -> dict[str, str]:
+        if not self.prefect_database_url:
+            return {}
+        url = with_driver(self.prefect_database_url.get_secret_value(), "asyncpg")
+        return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}
 
     def _archive(self) -> dict[str, str]:
         given = {"URL": self.dicomweb_url, "USER": self.dicomweb_user}
@@ -315,6 +402,8 @@ class Settings(BaseSettings):
         """Return the secrets by variable; a child in another folder finds no `.env`."""
         given = {
             "DATABASE_URL": self.database_url,
+            "MLFLOW_DATABASE_URL": self.mlflow_database_url,
+            "PREFECT_DATABASE_URL": self.prefect_database_url,
             "PSEUDONYM_KEY": self.given_key,
             "DICOMWEB_PASSWORD": self.dicomweb_password,
             "DICOMWEB_TOKEN": self.dicomweb_token,

@@ -121,3 +121,36 @@ def test_children_inherit_the_secrets(tmp_path: Path) -> None:
         "sqlite:///x.db",
         KEY,
     )
+
+
+def test_a_secret_may_be_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As container engines hand secrets in; the variable itself goes before its file."""
+    (tmp_path / "url").write_text("postgresql://mammo:geheim@db/mammo\n")
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    monkeypatch.setenv("MAMMO_DATABASE_URL_FILE", str(tmp_path / "url"))
+    monkeypatch.setenv("MAMMO_PSEUDONYM_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.delenv("MAMMO_DATABASE_URL", raising=False)
+    settings = Settings(home=tmp_path / "home", _env_file=None)
+    assert settings.log_url == "postgresql+pg8000://mammo:geheim@db/mammo"
+    assert settings.own_key() == bytes.fromhex(KEY)
+    assert "geheim" not in repr(settings)
+    monkeypatch.setenv("MAMMO_DATABASE_URL", "postgresql://other@db/mammo")
+    assert "other@" in Settings(_env_file=None).log_url
+
+
+def test_a_secret_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAMMO_TOKEN_FILE", str(tmp_path / "absent"))
+    with pytest.raises(SettingsInvalid, match=r"^MAMMO_TOKEN_FILE names a file that cannot be"):
+        read_settings()
+
+
+def test_servers_on_other_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAMMO_MLFLOW_ADDRESS", "http://mlflow:5000/")
+    monkeypatch.setenv("MAMMO_PREFECT_ADDRESS", "http://prefect:4200")
+    monkeypatch.setenv("MAMMO_PREFECT_DATABASE_URL", "postgresql://p:q@db/prefect")
+    settings = Settings(home=tmp_path, _env_file=None)
+    assert settings.mlflow_url == "http://mlflow:5000"
+    assert settings.prefect_api_url == "http://prefect:4200/api"
+    assert settings.service_url == "http://127.0.0.1:3000"
+    given = settings.child_environment()["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
+    assert given == "postgresql+asyncpg://p:q@db/prefect"
