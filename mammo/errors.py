@@ -119,14 +119,25 @@
     │   ├── PackagingFailed         409  PACKAGING_FAILED
     │   ├── NoPreviousRelease       409  NO_PREVIOUS_RELEASE
     │   └── DeployFailed            409  DEPLOY_FAILED
-    └── StackError                       the services of `mammo up`, a Dask cluster
-        ├── PortTaken               409  PORT_TAKEN
-        ├── StackNotRunning         409  STACK_NOT_RUNNING
-        ├── StackRunning            409  STACK_RUNNING
-        ├── StackUnhealthy          503  STACK_UNHEALTHY
-        ├── ClusterUnreachable      503  CLUSTER_UNREACHABLE
-        ├── ClusterUnfit            409  CLUSTER_UNFIT
-        └── FlowRunFailed           500  FLOW_RUN_FAILED
+    ├── StackError                       the services of `mammo up`, a Dask cluster
+    │   ├── PortTaken               409  PORT_TAKEN
+    │   ├── StackNotRunning         409  STACK_NOT_RUNNING
+    │   ├── StackRunning            409  STACK_RUNNING
+    │   ├── StackUnhealthy          503  STACK_UNHEALTHY
+    │   ├── ClusterUnreachable      503  CLUSTER_UNREACHABLE
+    │   ├── ClusterUnfit            409  CLUSTER_UNFIT
+    │   └── FlowRunFailed           500  FLOW_RUN_FAILED
+    └── AzureError                  502  what Azure, or the way to it, answered
+        ├── AzureUnset              422  AZURE_UNSET
+        ├── AzureSpecInvalid        422  AZURE_SPEC_INVALID
+        ├── AzureSignedOut          401  AZURE_SIGNED_OUT
+        ├── AzureForbidden          403  AZURE_FORBIDDEN
+        ├── AzureNotFound           404  AZURE_NOT_FOUND
+        ├── AzureConflict           409  AZURE_CONFLICT
+        ├── AzureThrottled          429  AZURE_THROTTLED
+        ├── AzureUnreachable        503  AZURE_UNREACHABLE
+        ├── AzureJobFailed          500  AZURE_JOB_FAILED
+        └── AzureRolledBack         409  AZURE_ROLLED_BACK
 
 A message says what was found, what is allowed and what to do. It never holds a
 patient's name, birth date or original identifier, nor a path above the file's
@@ -658,6 +669,12 @@ class BoxInvalid(DataError):
     code = "BOX_INVALID"
 
 
+class BoxFrameSuspect(DataError):
+    """Boxes that seem to count y from the bottom edge: where they lie nothing is to be seen."""
+
+    code = "BOX_FRAME_SUSPECT"
+
+
 class NoBoxes(DataError):
     """A set that does not say where its findings lie: no detector can learn or be judged."""
 
@@ -996,3 +1013,80 @@ class FlowRunFailed(StackError):
 
     code = "FLOW_RUN_FAILED"
     http_status = 500
+
+
+class AzureError(MammoError):
+    """Azure refused for a reason that none of the others is, or could not be asked."""
+
+    code = "AZURE"
+    http_status = 502
+
+
+class AzureUnset(AzureError):
+    """Nobody said which subscription, resource group and workspace, or the extra is missing."""
+
+    code = "AZURE_UNSET"
+    http_status = 422
+
+
+class AzureSpecInvalid(AzureError):
+    """A file of deploy/azure, or an option, is none that Azure's own schema takes."""
+
+    code = "AZURE_SPEC_INVALID"
+    http_status = 422
+
+
+class AzureSignedOut(AzureError):
+    """No credential was found, or Azure does not accept it (401)."""
+
+    code = "AZURE_SIGNED_OUT"
+    http_status = 401
+
+
+class AzureForbidden(AzureError):
+    """The identity is known and may not do this (403)."""
+
+    code = "AZURE_FORBIDDEN"
+    http_status = 403
+
+
+class AzureNotFound(AzureError):
+    """The workspace, or what was asked for in it, does not exist (404)."""
+
+    code = "AZURE_NOT_FOUND"
+    http_status = 404
+
+
+class AzureConflict(AzureError):
+    """The same name exists with other contents, or is just being changed (409)."""
+
+    code = "AZURE_CONFLICT"
+    http_status = 409
+
+
+class AzureThrottled(AzureError):
+    """Azure asks to come again later (429), also after the waits that it asked for."""
+
+    code = "AZURE_THROTTLED"
+    http_status = 429
+
+
+class AzureUnreachable(AzureError):
+    """Azure's address does not answer."""
+
+    code = "AZURE_UNREACHABLE"
+    http_status = 503
+
+
+class AzureJobFailed(AzureError):
+    """A job that was waited for did not complete."""
+
+    code = "AZURE_JOB_FAILED"
+    http_status = 500
+
+
+class AzureRolledBack(AzureError):
+    """A new deployment was not well; every request goes to the old one again."""
+
+    code = "AZURE_ROLLED_BACK"
+    http_status = 409
