@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_audit import add_audit_commands
+from flows.cli_azure import add_azure_commands
 from flows.cli_backup import add_backup_commands
 from flows.cli_card import add_card_command
 from flows.cli_changes import add_changes_commands
@@ -54,6 +55,7 @@ add_explain_command(app)
 add_shortcuts_command(app)
 add_token_commands(app)
 add_audit_commands(app)
+add_azure_commands(app)
 add_backup_commands(app)
 add_episode_commands(app)
 add_changes_commands(app)

@@ -1,0 +1,112 @@
+"""Jobs, schedules and environments: hand them over, wait for them, tell how they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.azure_specs import FOLDER, kind_of, load_spec
+from flows.azure_workspace import told
+from mammo.errors import AzureJobFailed, AzureNotFound, AzureSpecInvalid
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+
+ENDED = ("Completed", "Failed", "Canceled", "NotResponding")
+POLL_SECONDS = 20.0
+SHOWN_JOBS = 10
+
+
+def submit(
+    client: MLClient, path: Path, *, image: str | None = None, tags: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Hand a job, a schedule or an environment over; return what Azure made of it.
+
+    A job's environment is registered first, where it is not there yet. ``image``
+    goes over the environment's own.
+
+    Raises
+    ------
+    AzureError
+        Or one of its children: Azure refused, or could not be asked.
+    AzureSpecInvalid
+        The file is an endpoint or a deployment, which `mammo azure deploy` is for.
+    """
+    kind = kind_of(path)
+    if kind in ("endpoint", "deployment"):
+        raise AzureSpecInvalid(f"{path.name} is of a service: use `mammo azure deploy`")
+    if kind == "environment":
+        return _register(client, path, image)
+    entity = load_spec(path)
+    environment = _register(client, FOLDER / "environment.yml", image)
+    if kind == "schedule":
+        with told(f"submit {path.name}"):
+            made = client.schedules.begin_create_or_update(entity).result()
+        return {"schedule": made.name, "enabled": made.is_enabled, **environment}
+    entity.tags = {**(entity.tags or {}), **(tags or {})}
+    with told(f"submit {path.name}"):
+        job = client.jobs.create_or_update(entity)
+    return {**tell_job(job), **environment}
+
+
+def _register(client: MLClient, path: Path, image: str | None) -> dict[str, Any]:
+    """Register the environment, unless this version is there with the same image."""
+    wanted = load_spec(path, **({"image": image} if image else {}))
+    name = f"{wanted.name}:{wanted.version}"
+    try:
+        with told(f"look for environment {name}"):
+            there = client.environments.get(wanted.name, wanted.version)
+    except AzureNotFound:
+        with told(f"register environment {name}"):
+            there = client.environments.create_or_update(wanted)
+    if there.image != wanted.image:
+        raise AzureSpecInvalid(
+            f"environment {name} is registered with {there.image}, not {wanted.image}: "
+            f"a version never changes, give {path.name} a new one"
+        )
+    return {"environment": name, "image": there.image}
+
+
+def tell_job(job: Any) -> dict[str, Any]:
+    """Return what is told of a job."""
+    told_of = {"job": job.name, "title": job.display_name, "status": job.status}
+    return told_of | {"studio": job.studio_url}
+
+
+def wait_for(
+    client: MLClient,
+    name: str,
+    advance: Callable[[str], None] = lambda _status: None,
+    poll_seconds: float = POLL_SECONDS,
+) -> dict[str, Any]:
+    """Follow a job to its end.
+
+    Raises
+    ------
+    AzureJobFailed
+        It ended without completing.
+    """
+    while True:
+        with told(f"look at job {name}"):
+            job = client.jobs.get(name)
+        advance(str(job.status))
+        if job.status in ENDED:
+            break
+        time.sleep(poll_seconds)
+    if job.status != "Completed":
+        raise AzureJobFailed(f"job {name} ended as {job.status}; its log is at {job.studio_url}")
+    return tell_job(job)
+
+
+def newest_jobs(client: MLClient, limit: int = SHOWN_JOBS) -> list[dict[str, Any]]:
+    """Return the newest jobs of the experiment `mammo`, newest first."""
+    found: list[dict[str, Any]] = []
+    with told("list jobs"):
+        for job in client.jobs.list():
+            if getattr(job, "experiment_name", None) == "mammo":
+                found.append(tell_job(job))
+            if len(found) == limit:
+                break
+    return found
