@@ -1,4 +1,4 @@
-"""The pages in the repository that are made of results: the report, and the README's table."""
+"""The pages in the repository that are made of results: report, list of benchmarks, README's table."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from benchmarks.paper.results import ROOT
 from benchmarks.written import write_between
 
 REPORT = Path("docs/report.md")
+BENCHMARKS = Path("docs/benchmarks.md")
 README = Path("README.md")
 
 
 def write_committed(root: Path = ROOT) -> None:
-    """Write both pages anew."""
-    (root / REPORT).write_text(fill("report.md"))
+    """Write all of them anew."""
+    for page in (REPORT, BENCHMARKS):
+        (root / page).write_text(fill(page.name))
     write_between(root / README, "results", fill("results.md").strip())
 
 
@@ -28,7 +30,9 @@ def stale_pages(root: Path = ROOT) -> list[str]:
         shutil.copy(root / README, made / README)
         write_committed(made)
         return [
-            str(one) for one in (REPORT, README) if (made / one).read_text() != _text(root / one)
+            str(one)
+            for one in (REPORT, BENCHMARKS, README)
+            if (made / one).read_text() != _text(root / one)
         ]
 
 

@@ -61,7 +61,7 @@ def test_a_figure_that_changes_shows(
 
 def test_a_page_changed_by_hand_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    for page in (committed.REPORT, committed.README):
+    for page in (committed.REPORT, committed.BENCHMARKS, committed.README):
         shutil.copy(results.ROOT / page, tmp_path / page)
     assert committed.stale_pages(tmp_path) == []
     page = tmp_path / committed.REPORT
