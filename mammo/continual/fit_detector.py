@@ -9,9 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mammo.continual.fit import labelled_index
+from mammo.continual.seal import RUN_CONFIG
+from mammo.continual.split import GOLDEN_SEED, known_parts
 from mammo.data.shards import ShardReader
+from mammo.data.split import golden_patients
 from mammo.data.store import read_store_config, store_lock
 from mammo.data.version_files import present_version
 from mammo.detection.boxes import Boxes, boxes_of, check_boxes, has_size, require_boxes, to_prepared
@@ -25,14 +29,17 @@ from mammo.detection.detector import (
 )
 from mammo.detection.matching import ImageDetections
 from mammo.detection.registry import build_detector
-from mammo.errors import NoBoxes
+from mammo.errors import NoBoxes, PatientLeak
 from mammo.exam import parse_findings
 from mammo.geometry import Geometry, PreprocessConfig
+from mammo.models.config import TrainConfig
 from mammo.settings import Settings
 
 HELD_OUT = 5
 """One patient in so many is held out, by a hash of her pseudonym."""
 BATCH = 32
+KEPT_PARTS = ("holdout", "golden")
+"""Parts of a release whose patients a detector that helps its score must not know."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +49,12 @@ class BoxedImages:
     images: Images
     boxes: list[Boxes]
     rows: pd.DataFrame
+
+    def part(self, chosen: NDArray[np.bool_]) -> BoxedImages:
+        """Return the images of a mask (N,)."""
+        places = np.flatnonzero(chosen)
+        rows = self.rows.iloc[places].reset_index(drop=True)
+        return BoxedImages(self.images[places], [self.boxes[place] for place in places], rows)
 
 
 def is_held_out(patient_id: str) -> bool:
@@ -56,19 +69,26 @@ def fit_detector(
     *,
     epochs: int,
     seed: int = 0,
+    release: Path | None = None,
     progress: Progress | None = None,
 ) -> DetectorManifest:
     """Train a detector on the index's images as the store prepared them; keep it in ``folder``.
 
-    Images without findings are negatives. Raises IndexMissing, BoxInvalid, NoBoxes,
-    and what `build_detector` does.
+    Images without findings are negatives. Not trained on are the patients that
+    `is_held_out` names, for `detections_held_out`. With ``release``, the folder of
+    one, nor are those of `patients_left_out`: then the detector may help its score,
+    knowing neither the patients that calibrate it nor those that the gate judges by.
+    Raises IndexMissing, BoxInvalid, NoBoxes, TrainingDiverged, and what
+    `build_detector` does.
     """
     with store_lock(settings):
         version = present_version(settings)
         index = placed_index(settings)
         config = read_store_config(settings) or PreprocessConfig()
     detector = build_detector(name, (config.height, config.width), seed=seed)
-    rows = index[~index["patient_id"].map(is_held_out).astype(bool)]
+    left_out = frozenset() if release is None else patients_left_out(index, release)
+    kept = index["patient_id"].map(is_held_out).astype(bool) | index["patient_id"].isin(left_out)
+    rows = index[~kept]
     boxed = boxed_images(settings, rows, config)
     detector.fit(boxed.images, boxed.boxes, epochs=epochs, seed=seed, progress=progress)
     patients = tuple(sorted(set(boxed.rows["patient_id"])))
@@ -76,9 +96,35 @@ def fit_detector(
         "epochs": epochs, "seed": seed, "images": len(boxed.images),
         "findings": sum(map(len, boxed.boxes)),
     }  # fmt: skip
-    manifest = DetectorManifest(name, config.to_dict(), version, patients, training)
+    manifest = DetectorManifest(
+        name, config.to_dict(), version, patients, training, left_out=tuple(sorted(left_out))
+    )
     save_detector(detector, manifest, folder)
     return DetectorManifest.read(folder)
+
+
+def patients_left_out(index: pd.DataFrame, release: Path) -> frozenset[str]:
+    """Return the patients that a detector must not know for a release to use it.
+
+    Those of the holdout and of the sealed golden set of ``release``, the folder of
+    one; of patients that it does not know, those that its training would seal.
+    """
+    known = known_parts(release)
+    config = TrainConfig.from_dict(json.loads((release / RUN_CONFIG).read_text()))
+    new = index[~index["patient_id"].isin(known)]
+    sealed = golden_patients(new, config.golden_fraction, GOLDEN_SEED)
+    return sealed | {one for one, part in known.items() if part in KEPT_PARTS}
+
+
+def require_strangers(manifest: DetectorManifest, release: Path) -> None:
+    """Raise PatientLeak where a detector was trained on holdout or golden patients of a release."""
+    known = known_parts(release)
+    seen = [one for one in manifest.patients if known.get(one) in KEPT_PARTS]
+    if seen:
+        raise PatientLeak(
+            f"{manifest.name} was trained on {len(seen)} patients that release {release.name} is "
+            "calibrated with or judged by: train the detector anew, beside this release"
+        )
 
 
 def placed_index(settings: Settings) -> pd.DataFrame:
@@ -112,12 +158,27 @@ def detections_held_out(
 ) -> list[ImageDetections]:
     """Return truth and detections on every image of patients the detector was not trained on.
 
-    Raises IndexMissing, NoBoxes.
+    Those that it left out for a release are not looked at: a look at the golden set
+    is the gate's, and is written down. Raises IndexMissing, NoBoxes.
     """
     index = placed_index(settings)
-    rows = index[~index["patient_id"].isin(manifest.patients)]
+    away = manifest.patients + manifest.left_out
+    rows = index[~index["patient_id"].isin(away)]
     if rows.empty:
-        raise NoBoxes("every patient of the index was trained on: ingest others to measure with")
+        raise NoBoxes(
+            "every patient of the index was trained on or is kept for a release: "
+            "ingest others to measure with"
+        )
+    return detections_on(settings, detector, manifest, rows)
+
+
+def detections_on(
+    settings: Settings, detector: Detector, manifest: DetectorManifest, rows: pd.DataFrame
+) -> list[ImageDetections]:
+    """Return truth and detections on the images of rows of the index, by image_id.
+
+    Raises BoxInvalid, and NoBoxes where none of them has a box.
+    """
     boxed = boxed_images(settings, rows, manifest.config)
     found = [
         one

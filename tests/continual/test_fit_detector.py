@@ -11,15 +11,20 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from mammo.appraisal.detector_files import detect_files
+from mammo.continual.fit import TrainedRelease
 from mammo.continual.fit_detector import (
     detections_held_out,
     fit_detector,
     is_held_out,
+    patients_left_out,
     placed_index,
+    require_strangers,
 )
+from mammo.continual.split import GOLDEN_SEED, known_parts
 from mammo.data.index import read_index
+from mammo.data.split import golden_patients
 from mammo.detection.registry import load_detector
-from mammo.errors import BoxInvalid, EmptyRequest, NoBoxes
+from mammo.errors import BoxInvalid, EmptyRequest, NoBoxes, PatientLeak
 from mammo.exam import parse_findings
 from mammo.settings import Settings
 
@@ -38,7 +43,7 @@ def test_nobody_is_trained_on_and_measured(installation: Settings, detector: Pat
     network, manifest = load_detector(detector)
     index = read_index(installation.index_path)
     held = {one for one in index["patient_id"] if is_held_out(one)}
-    assert held and not held & set(manifest.patients)
+    assert held and not held & set(manifest.patients) and not manifest.left_out
     assert held | set(manifest.patients) == set(index["patient_id"])
     images = detections_held_out(installation, network, manifest)
     assert {one.patient_id for one in images} == held
@@ -50,6 +55,33 @@ def test_nobody_is_trained_on_and_measured(installation: Settings, detector: Pat
         )
         assert all(0 <= it.x_min < it.x_max <= columns for it in one.found)
         assert all(0 <= it.y_min < it.y_max <= rows for it in one.found)
+
+
+def test_beside_a_release_its_own_patients_are_left_out(
+    installation: Settings, trained: TrainedRelease, detector: Path, tmp_path: Path
+) -> None:
+    manifest = fit_detector(
+        installation, "ssd", tmp_path / "ssd", epochs=1, release=trained.directory
+    )
+    parts = known_parts(trained.directory)
+    kept = {one for one, part in parts.items() if part in ("holdout", "golden")}
+    assert kept and set(manifest.left_out) == kept
+    assert manifest.patients
+    assert set(manifest.patients) <= {one for one, part in parts.items() if part == "train"}
+    index = placed_index(installation)
+    names = (str(one) for one in range(999))
+    stranger = next(
+        one
+        for one in names
+        if golden_patients(pd.DataFrame({"patient_id": [one]}), 0.01, GOLDEN_SEED)
+    )
+    more = pd.concat([index, index.iloc[:1].assign(patient_id=stranger)])
+    assert patients_left_out(more, trained.directory) == kept | {stranger}
+    require_strangers(manifest, trained.directory)
+    _, other = load_detector(detector)
+    assert kept & set(other.patients)
+    with pytest.raises(PatientLeak, match="anew"):
+        require_strangers(other, trained.directory)
 
 
 def test_the_command_measures_and_draws(
