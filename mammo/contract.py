@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PROBLEM",
+    "AgreementAnswer",
     "BreastAnswer",
     "ChallengerAnswer",
     "Decision",
@@ -84,19 +85,36 @@ class RefusedFile(BaseModel):
 
 
 class FindingAnswer(BaseModel):
-    """A region of one image: a half-open box in pixels of the original (x right, y down)."""
+    """A region of one image: a half-open box in pixels of the original (x right, y down).
+
+    From the heat of the classifier, from the detector of a release that carries one, or
+    named by both.
+    """
 
     x_min: float
     y_min: float
     x_max: float
     y_max: float
     kind: str = "region"
-    share: float = Field(
+    share: float | None = Field(
+        default=None,
         description="the region's part, in (0, 1], of all that speaks for cancer in this image: "
-        "where the evidence lies, not how likely cancer is"
+        "where the evidence lies, not how likely cancer is; null where only a detector names it",
     )
     logit: float | None = Field(default=None, description="what it adds to the image's logit")
-    source: str = Field(default="heat", description="heat: a peak of the heat map; no detector")
+    source: str = Field(
+        default="heat",
+        description="heat: a peak of the heat map; detector: a mark; heat+detector: both name it",
+    )
+    sources: list[Literal["heat", "detector"]] = Field(
+        default=["heat"], description="who names the place"
+    )
+    score: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="the detector's score of the mark, no probability; null where it names none",
+    )
 
 
 class ViewAnswer(BaseModel):
@@ -112,14 +130,36 @@ class ViewAnswer(BaseModel):
     findings: list[FindingAnswer] = []
 
 
+class AgreementAnswer(BaseModel):
+    """How far heat map and detector agree on the places of one breast."""
+
+    both: int = Field(ge=0, description="places that both name, in all pooled views")
+    heat_only: int = Field(ge=0)
+    detector_only: int = Field(ge=0)
+    share: float | None = Field(
+        default=None, ge=0, le=1, description="part of all places that both name; null without one"
+    )
+    top: bool | None = Field(
+        default=None,
+        description="in the view where the detector is surest, both first places are one; "
+        "null where one of the two names nothing in the breast",
+    )
+
+
 class BreastAnswer(BaseModel):
-    """One breast: the mean logit of its views, calibrated for the scanner."""
+    """One breast: the mean logit of its views, calibrated for the scanner.
+
+    Where the release joined a detector to the score, its best mark is part of the logit.
+    """
 
     laterality: str
     logit: float
     probability: Score
     scale: Scale = None
     recall: bool
+    agreement: AgreementAnswer | None = Field(
+        default=None, description="of heat map and detector; null without a detector"
+    )
 
 
 class OperatingPointAnswer(BaseModel):

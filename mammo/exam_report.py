@@ -10,6 +10,7 @@ import numpy as np
 
 from mammo import INTENDED_USE
 from mammo.exam import OperatingPoint, Scanner
+from mammo.findings import Agreement, SourcedFinding
 from mammo.heat_findings import HeatFinding
 
 
@@ -27,7 +28,8 @@ class ViewScore:
     """One image's raw logit; ``pooled`` is False where a preferred view stands for it.
 
     ``probability`` is what a breast of this view alone would have, calibrated, in
-    [0, 1]; ``findings`` are the regions that speak most for the target.
+    [0, 1]; ``findings`` are the regions that speak most for the target and, where the
+    release carries a detector, its marks in one list with them (:mod:`mammo.findings`).
     """
 
     image_id: str
@@ -37,7 +39,7 @@ class ViewScore:
     quality: tuple[str, ...]
     pooled: bool = True
     probability: float | None = None
-    findings: tuple[HeatFinding, ...] = ()
+    findings: tuple[HeatFinding | SourcedFinding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class ExamReport:
     (:mod:`mammo.scale`). ``abstention`` holds the codes for which the score should
     not be relied on (:mod:`mammo.abstention`); they are no part of ``quality``,
     which is logged and watched for drift. ``localised`` is False where the release does
-    not tell where a score comes from: then no findings mean nothing.
+    not tell where a score comes from: then no findings mean nothing. ``agreement`` says of
+    each breast how far heat and detector agree; empty without a detector.
     """
 
     exam_id: str
@@ -92,6 +95,7 @@ class ExamReport:
     data_version: str | None = None
     operating_point: OperatingPoint | None = None
     localised: bool | None = None
+    agreement: tuple[Agreement, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the answer of the service; no embedding, no identity."""
@@ -107,7 +111,7 @@ class ExamReport:
             "decision": "recall" if self.recall else "no recall",
             "threshold": self.threshold,
             "operating_point": _point_fields(self.operating_point),
-            "breasts": [asdict(breast) for breast in self.breasts],
+            "breasts": self._breast_fields(),
             "views": [_view_fields(view) for view in self.views],
             "quality": list(self.quality),
             "abstention": list(self.abstention),
@@ -117,6 +121,10 @@ class ExamReport:
             "localised": self.localised,
             "intended_use": INTENDED_USE,
         }
+
+    def _breast_fields(self) -> list[dict[str, Any]]:
+        agreed = {one.laterality: {"agreement": one.to_dict()} for one in self.agreement}
+        return [asdict(one) | agreed.get(one.laterality, {}) for one in self.breasts]
 
     def to_log_rows(self, role: str = "champion") -> list[dict[str, Any]]:
         """Return the rows of the prediction log: one a breast, one for the exam."""

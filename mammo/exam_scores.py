@@ -10,6 +10,7 @@ from mammo.breast_logits import aggregate_logits
 from mammo.errors import MixedExams, NothingReadable, ScoreNotFinite
 from mammo.exam import STANDARD_VIEWS, Laterality, OperatingPoint
 from mammo.exam_report import BreastScore, Refused, ViewScore
+from mammo.findings import SourcedFinding
 from mammo.heat_findings import HeatFinding
 from mammo.preferred import PART_VIEWS, suitable
 from mammo.reading import ReadView
@@ -34,9 +35,13 @@ def score_views(
     views: Sequence[ReadView],
     logits: np.ndarray,
     point: OperatingPoint,
-    findings: Sequence[tuple[HeatFinding, ...]],
+    findings: Sequence[tuple[HeatFinding | SourcedFinding, ...]],
+    alone: np.ndarray,
 ) -> tuple[ViewScore, ...]:
-    """Return each view's logit, and whether its breast's score pools it."""
+    """Return each view's logit, and whether its breast's score pools it.
+
+    ``alone`` (N,) are the logits that a breast of each view alone would have.
+    """
     chosen = {id(one) for one in suitable([view.mammogram for view in views])}
     return tuple(
         ViewScore(
@@ -46,10 +51,10 @@ def score_views(
             float(logit),
             one.mammogram.quality,
             id(one.mammogram) in chosen,
-            point.probability(float(logit)),
+            point.probability(float(breast)),
             regions,
         )
-        for one, logit, regions in zip(views, logits, findings, strict=True)
+        for one, logit, breast, regions in zip(views, logits, alone, findings, strict=True)
     )
 
 

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime
 
+from mammo.detection.carried import GRAPH, OUTPUTS, suppress
 from mammo.patience import Patience
 from mammo.release import HEAD
 
@@ -35,18 +36,23 @@ class ViewInference(NamedTuple):
 
     ``logits`` (N,), ``embeddings`` (N, 32) and, where the release has a head,
     ``features`` (N, F), all float32. ``heat`` (N, h, w) is what each place adds to
-    the logit, where it was asked for and the graph tells it.
+    the logit, where it was asked for and the graph tells it. ``marks`` (N, 50, 5) are the
+    boxes of the release's detector (`mammo.detection.carried.Marks`), None without one.
     """
 
     logits: np.ndarray
     embeddings: np.ndarray
     features: np.ndarray | None
     heat: np.ndarray | None = None
+    marks: np.ndarray | None = None
 
-    def of_breasts(self, views: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return logits and features of these views, for `Screener.breast_logits`."""
+    def of_breasts(
+        self, views: Sequence[int] | np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Return logits, features and marks of these views, for `Screener.breast_logits`."""
         features = None if self.features is None else self.features[views]
-        return self.logits[views], features
+        marks = None if self.marks is None else self.marks[views]
+        return self.logits[views], features, marks
 
 
 class Networks:
@@ -55,10 +61,13 @@ class Networks:
     ``threads`` is of one run; a service that has many exams is best off with 1.
     """
 
-    def __init__(self, directory: Path, *, threads: int, head: bool) -> None:
+    def __init__(
+        self, directory: Path, *, threads: int, head: bool, detector: bool = False
+    ) -> None:
         self._model = _session(directory / "model.onnx", threads)
         self._encoder = _session(directory / "encoder.onnx", threads)
         self._head = _session(directory / HEAD, threads) if head else None
+        self._detector = _session(directory / GRAPH, threads) if detector else None
         self.tells_heat = HEAT in {one.name for one in self._model.get_outputs()}
 
     @property
@@ -75,19 +84,19 @@ class Networks:
         patience: Patience | None = None,
         side_by_side: bool = True,
     ) -> ViewInference:
-        """Run both networks over tensors (N, 1, H, W) float32 in [0, 1].
+        """Run the networks over tensors (N, 1, H, W) float32 in [0, 1].
 
-        With features where there is a head to feed, or where they are asked for, and
-        heat where it is asked for and told. Not ``side_by_side``, all is done in the
-        caller's thread, at its priority. Raises DeadlineExceeded and RequestCancelled
-        when ``patience`` ends.
+        With features where there is a head to feed, or where they are asked for, heat
+        where it is asked for and told, and marks where there is a detector. Not
+        ``side_by_side``, all is done in the caller's thread, at its priority. Raises
+        DeadlineExceeded and RequestCancelled when ``patience`` ends.
         """
         if len(tensors) < 2:
             return self._infer(tensors, features, heat, patience)
         rows = np.split(tensors, len(tensors))
         each = partial(self._infer, features=features, heat=heat, patience=patience)
         found = list(_lanes().map(each, rows) if side_by_side else map(each, rows))
-        return _stack(found)
+        return stack_views(found)
 
     def _infer(
         self, tensors: np.ndarray, features: bool, heat: bool, patience: Patience | None
@@ -98,7 +107,17 @@ class Networks:
         found = _run(self._model, ["logit", *wanted], feed, patience)
         told = dict(zip(wanted, found[1:], strict=True))
         embeddings = _run(self._encoder, ["embedding"], feed, patience)[0]
-        return ViewInference(found[0], embeddings, told.get("features"), told.get(HEAT))
+        marks = self._marks(tensors, patience)
+        return ViewInference(found[0], embeddings, told.get("features"), told.get(HEAT), marks)
+
+    def _marks(self, tensors: np.ndarray, patience: Patience | None) -> np.ndarray | None:
+        """Return the marks of the detector (N, 50, 5); its graph takes one view at a time."""
+        if self._detector is None:
+            return None
+        names = list(OUTPUTS)
+        rows = np.split(tensors, len(tensors))
+        each = [_run(self._detector, names, {"image": row}, patience) for row in rows]
+        return np.stack([suppress(boxes[0], scores[0]) for boxes, scores in each])
 
     def join(self, feed: dict[str, np.ndarray]) -> np.ndarray:
         """Return the head's logits (B,) of what `mammo.breast_logits.head_feed` gives."""
@@ -112,7 +131,9 @@ def _lanes() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="view")
 
 
-def _stack(found: Sequence[ViewInference]) -> ViewInference:
+def stack_views(found: Sequence[ViewInference]) -> ViewInference:
+    """Return what was said of several batches as of one; at least one."""
+
     def column(name: str) -> Any:
         parts = [getattr(one, name) for one in found]
         return None if parts[0] is None else np.concatenate(parts)

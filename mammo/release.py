@@ -12,6 +12,9 @@
     scores.parquet      mammograms that were not trained on, with the network's raw logit
     export.json         which graph model.onnx is, and what else was tried, where more than one was
     head.onnx           features of a breast's views -> its logit, where a head was trained
+    detector.onnx       image -> boxes of findings and scores, where a detector was joined
+    detector.json       what its marks are used for; detector.safetensors are its weights and
+                        detector_training.json says on whom it was trained
     card.md             what it was trained on and how well it does, for people
     registry.json       where MLflow keeps it; written later, outside the digest
     signature.json      who made it: a signature over id and digest, outside the digest
@@ -43,10 +46,15 @@ OWN_FILES = (MANIFEST, REGISTRY, SIGNATURE, SIGNER, "gate.json", "change_record.
 
 HEAD = "head.onnx"
 EXPORT = "export.json"
+DETECTOR_FILES = ("detector.onnx", "detector.json")
+"""What serves of a detector that a release carries; see `mammo.detection.carried`."""
+DETECTOR_TRAINING = ("detector.safetensors", "detector_training.json")
 DEFAULT_SCANNER = "*"
 MEAN = "mean"
 DIGESTED = (
     "card.md",
+    *DETECTOR_FILES,
+    *DETECTOR_TRAINING,
     "encoder.onnx",
     EXPORT,
     "golden.npz",
@@ -59,11 +67,22 @@ DIGESTED = (
     "selection.parquet",
     "weights.safetensors",
 )
-MAY_LACK = frozenset((EXPORT, HEAD, "images.parquet", "scores.parquet", "selection.parquet"))
-"""What a release need not have: views may be averaged without a head, and releases made
-before the others were kept do not have them, nor do their children."""
+MAY_LACK = frozenset(
+    (
+        EXPORT,
+        HEAD,
+        *DETECTOR_FILES,
+        *DETECTOR_TRAINING,
+        "images.parquet",
+        "scores.parquet",
+        "selection.parquet",
+    )
+)
+"""What a release need not have: views may be averaged without a head, few carry a detector,
+and releases made before the others were kept do not have them, nor do their children."""
 FOR_TRAINING = frozenset(
     (
+        *DETECTOR_TRAINING,
         "images.parquet",
         "patients.parquet",
         "scores.parquet",
@@ -82,9 +101,10 @@ class Release:
 
     ``operating_points`` is by scanner key, with ``*`` for a scanner that the
     release has not met. ``kind`` is how it came: ``trained``, ``fine_tuned``,
-    ``recalibrated`` or ``exported``. ``metrics`` are at exam level on patients not trained on.
-    ``aggregation`` says how views become a breast: ``mean``, ``max``, or by
-    head.onnx as ``breast_head`` or ``exam_head``.
+    ``recalibrated``, ``exported`` or ``joined``. ``metrics`` are at exam level on patients
+    not trained on. ``aggregation`` says how views become a breast: ``mean``, ``max``, or by
+    head.onnx as ``breast_head`` or ``exam_head``. ``detector`` is the name of the detector
+    that it carries, None without one.
     """
 
     id: str
@@ -98,6 +118,7 @@ class Release:
     preprocess: PreprocessConfig
     operating_points: dict[str, OperatingPoint]
     aggregation: str = MEAN
+    detector: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     digest: str = ""
@@ -117,6 +138,8 @@ class Release:
         data = asdict(self) | own
         if self.aggregation == MEAN:
             del data["aggregation"]  # as before it existed: older digests stay right
+        if self.detector is None:
+            del data["detector"]
         return data
 
     @classmethod

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mammo import INTENDED_USE
 from mammo.errors import ResultUnknown
 from mammo.exam import Finding
+from mammo.findings import tell_sources
 from mammo.heat_map import HeatMap
 from mammo.heat_picture import HeatRow, draw_heat
 from mammo.kept_result import KeptResult, KeptView
@@ -66,7 +67,7 @@ def _row(result: KeptResult, view: KeptView, heat: HeatMap) -> HeatRow:
     boxes = [
         Finding(
             one["x_min"], one["y_min"], one["x_max"], one["y_max"],
-            f"{one['share']:.0%} of the evidence", one["share"],
+            tell_sources(one), one.get("share") or 0.0,
         )
         for one in facts["findings"]
     ]  # fmt: skip

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mammo.detection.carried import CarriedDetector
 from mammo.exam_report import ExamReport, Refused
+from mammo.findings import SourcedFinding, merge_findings
+from mammo.geometry import Geometry
 from mammo.heat_findings import HeatFinding, find_regions
 from mammo.heat_map import Grid, HeatMap
 from mammo.reading import ReadView
@@ -50,12 +53,25 @@ class Scoring:
 
 
 def find_in_views(
-    views: Sequence[ReadView], heat: np.ndarray | None, grid: Grid | None
+    geometries: Sequence[Geometry], heat: np.ndarray | None, grid: Grid | None
 ) -> list[tuple[HeatFinding, ...]]:
-    """Return the findings of each view; none where the graph tells no heat."""
+    """Return the findings of each view by its heat; none where the graph tells no heat."""
     if heat is None or grid is None:
-        return [()] * len(views)
+        return [()] * len(geometries)
     return [
-        find_regions(HeatMap(one, view.prepared.geometry, grid))
-        for one, view in zip(heat, views, strict=True)
+        find_regions(HeatMap(one, geometry, grid))
+        for one, geometry in zip(heat, geometries, strict=True)
+    ]
+
+
+def add_marks(
+    regions: Sequence[tuple[HeatFinding, ...]],
+    detector: CarriedDetector,
+    marks: np.ndarray,
+    geometries: Sequence[Geometry],
+) -> list[tuple[SourcedFinding, ...]]:
+    """Return the findings of each view by its heat and the detector's marks (N, 50, 5)."""
+    return [
+        merge_findings(of_view, detector.findings(one, geometry))
+        for of_view, one, geometry in zip(regions, marks, geometries, strict=True)
     ]

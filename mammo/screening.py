@@ -24,6 +24,7 @@ import numpy as np
 
 from mammo.abstention import abstention_codes
 from mammo.breast_logits import HEADS, aggregate_logits, head_feed
+from mammo.detection.carried import CarriedDetector, best_scores
 from mammo.errors import EmptyRequest, ParityError, ReadError
 from mammo.exam_features import header_features, header_numbers, image_features
 from mammo.exam_report import BreastScore, ExamReport, Refused, ViewScore
@@ -35,6 +36,9 @@ from mammo.exam_scores import (
     score_breasts,
     score_views,
 )
+from mammo.findings import Agreement, SourcedFinding, measure_agreement
+from mammo.geometry import Geometry
+from mammo.heat_findings import HeatFinding
 from mammo.heat_map import Grid
 from mammo.networks import Networks, ViewInference
 from mammo.patience import Patience
@@ -42,7 +46,7 @@ from mammo.preprocess import StoredImage, prepare, to_tensor
 from mammo.reading import ReadView, ViewReader, default_reader
 from mammo.reference_exams import ReferenceExams
 from mammo.release import Release
-from mammo.scoring import ReadExam, Scoring, find_in_views
+from mammo.scoring import ReadExam, Scoring, add_marks, find_in_views
 
 __all__ = [
     "BreastScore",
@@ -84,7 +88,13 @@ class Screener:
         self.release = release
         self.directory = directory
         self._reader = reader or default_reader()
-        self._networks = Networks(directory, threads=threads, head=release.aggregation in HEADS)
+        self.detector = None if release.detector is None else CarriedDetector.read(directory)
+        self._networks = Networks(
+            directory,
+            threads=threads,
+            head=release.aggregation in HEADS,
+            detector=self.detector is not None,
+        )
 
     @classmethod
     def load(
@@ -134,13 +144,26 @@ class Screener:
                 f"({int((tensor != golden['tensor']).sum())} of {tensor.size} values differ). "
                 "It was made by another version of the preprocessing: train or package it again."
             )
-        logit, stated = float(self.infer(tensor[np.newaxis])[0][0]), float(golden["logit"])
+        found = self.infer_views(tensor[np.newaxis])
+        logit, stated = float(found.logits[0]), float(golden["logit"])
         # an int8 graph states its own: a last bit may move a value by a whole rounding step
         allowed = float(golden["tolerance"]) if "tolerance" in golden else LOGIT_TOLERANCE
         if not abs(logit - stated) <= allowed:  # written so that no NaN, of either, passes
             raise ParityError(
                 f"Release {self.release.id}: the golden image scores {logit:.5f} here, "
                 f"{stated:.5f} where it was made; allowed is {allowed:.3g}."
+            )
+        self._check_golden_mark(found)
+
+    def _check_golden_mark(self, found: ViewInference) -> None:
+        """Raise ParityError where the detector sees something else in the golden image."""
+        if self.detector is None or found.marks is None:
+            return
+        best, stated = float(best_scores(found.marks)[0]), self.detector.golden_best
+        if not abs(best - stated) <= LOGIT_TOLERANCE:
+            raise ParityError(
+                f"Release {self.release.id}: its detector's best mark in the golden image scores "
+                f"{best:.5f} here, {stated:.5f} where it was made; allowed is {LOGIT_TOLERANCE:.3g}"
             )
 
     def infer(self, tensors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -157,30 +180,82 @@ class Screener:
         patience: Patience | None = None,
         side_by_side: bool = True,
     ) -> ViewInference:
-        """Run both networks over tensors (N, 1, H, W) float32 in [0, 1].
+        """Run the networks over tensors (N, 1, H, W) float32 in [0, 1].
 
-        With features where there is a head to feed, or where they are asked for. The
-        numbers may be NaN or infinite; `score_read` refuses those. Not ``side_by_side``,
-        the views are run one after the other in the caller's thread.
+        With the marks of the detector, where there is one, and features where there is a
+        head to feed, or where they are asked for. The numbers may be NaN or infinite;
+        `score_read` refuses those. Not ``side_by_side``, the views are run one after the
+        other in the caller's thread.
         """
         return self._networks.infer(
             tensors, features=features, heat=heat, patience=patience, side_by_side=side_by_side
         )
 
     def breast_logits(
-        self, lateralities: Sequence[str], logits: np.ndarray, features: np.ndarray | None
+        self,
+        lateralities: Sequence[str],
+        logits: np.ndarray,
+        features: np.ndarray | None,
+        marks: np.ndarray | None = None,
     ) -> dict[str, float]:
         """Return laterality -> logit from the pooled views of one exam.
 
-        ``logits`` is (V,), ``features`` (V, F) where there is a head. The only
-        place where views become breasts, in service and in evaluation.
+        ``logits`` is (V,), ``features`` (V, F) where there is a head, ``marks``
+        (V, 50, 5) where there is a detector. The only place where views become
+        breasts, in service and in evaluation.
         """
+        found = self._classifier_logits(lateralities, logits, features)
+        if self.detector is None:
+            return found
+        assert marks is not None  # `infer_views` gives them where there is a detector
+        return self.detector.breast_logits(found, lateralities, marks)
+
+    def _classifier_logits(
+        self, lateralities: Sequence[str], logits: np.ndarray, features: np.ndarray | None
+    ) -> dict[str, float]:
         if not self._networks.has_head:
             pairs = zip(lateralities, logits, strict=True)
             return aggregate_logits(pairs, self.release.aggregation)
         assert features is not None  # `infer_views` gives them where there is a head
         sides, feed = head_feed(lateralities, features)
         return dict(zip(sides, self._networks.join(feed).tolist(), strict=True))
+
+    def findings_of(
+        self, found: ViewInference, geometries: Sequence[Geometry]
+    ) -> Sequence[tuple[HeatFinding | SourcedFinding, ...]]:
+        """Return the findings of each view, of which ``found`` has the heat.
+
+        The heat's alone, or one list with the detector's marks; original pixels. Also
+        the only place, in service and in evaluation.
+        """
+        regions = find_in_views(geometries, found.heat, self._grid(found.heat))
+        if self.detector is None or found.marks is None:
+            return regions
+        return add_marks(regions, self.detector, found.marks, geometries)
+
+    def agreement_of(
+        self,
+        lateralities: Sequence[str],
+        findings: Sequence[tuple[HeatFinding | SourcedFinding, ...]],
+    ) -> tuple[Agreement, ...]:
+        """Return how far heat and detector agree on the breasts of one exam's pooled views.
+
+        Empty where one of the two is not there.
+        """
+        if self.detector is None or not self._networks.tells_heat:
+            return ()
+        told = list(zip(lateralities, findings, strict=True))
+        return tuple(
+            measure_agreement(
+                side,
+                [
+                    [one for one in of_view if isinstance(one, SourcedFinding)]
+                    for of, of_view in told
+                    if of == side
+                ],
+            )
+            for side in sorted(set(lateralities))
+        )
 
     def score_files(
         self,
@@ -249,7 +324,7 @@ class Screener:
         took = time.perf_counter() - began
         require_finite(self.release.id, **found._asdict())
         grid = self._grid(found.heat)
-        return Scoring(self._report(read, found, grid), read.views, found.heat, grid, role, took)
+        return Scoring(self._report(read, found), read.views, found.heat, grid, role, took)
 
     def _grid(self, heat: np.ndarray | None) -> Grid | None:
         if heat is None:
@@ -258,11 +333,12 @@ class Screener:
         even = Grid.even((config.height, config.width), (heat.shape[1], heat.shape[2]))
         return self._told_grid or even
 
-    def _report(self, read: ReadExam, found: ViewInference, grid: Grid | None) -> ExamReport:
+    def _report(self, read: ReadExam, found: ViewInference) -> ExamReport:
         views, refused, reference = read.views, read.refused, self.reference
         first = views[0].mammogram
         point = self.release.operating_point(first.scanner.key)
-        scores = score_views(views, found.logits, point, find_in_views(views, found.heat, grid))
+        findings = self.findings_of(found, [view.prepared.geometry for view in views])
+        scores = score_views(views, found.logits, point, findings, self._alone(found))
         pooled = [place for place, score in enumerate(scores) if score.pooled]
         sides = [scores[i].laterality for i in pooled]
         logits = self.breast_logits(sides, *found.of_breasts(pooled))
@@ -299,5 +375,12 @@ class Screener:
             abstention=abstention_codes(scores, refused, quality, foreign=foreign),
             data_version=self.release.data_version,
             operating_point=point,
-            localised=grid is not None,
+            localised=found.heat is not None,
+            agreement=self.agreement_of(sides, [findings[i] for i in pooled]),
         )
+
+    def _alone(self, found: ViewInference) -> np.ndarray:
+        """Return (N,) the logits that a breast of each view alone would have."""
+        if self.detector is None or found.marks is None:
+            return found.logits
+        return self.detector.view_logits(found.logits, found.marks)

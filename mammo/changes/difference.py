@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mammo.release import DEFAULT_SCANNER, HEAD, Release
+from mammo.release import DEFAULT_SCANNER, DETECTOR_FILES, HEAD, Release
 
-NETWORK_FILES = ("model.onnx", "encoder.onnx", HEAD)
+NETWORK_FILES = ("model.onnx", "encoder.onnx", HEAD, *DETECTOR_FILES)
 OUTCOMES, SCORES = "outcomes", "scores"
 
 

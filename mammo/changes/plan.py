@@ -17,7 +17,7 @@ from typing import Any
 
 LISTS = ("kinds", "triggers", "unchanged", "gate", "stages")
 """What of a clause is a list of words."""
-KINDS = ("trained", "fine_tuned", "recalibrated", "exported")
+KINDS = ("trained", "fine_tuned", "recalibrated", "exported", "joined")
 TRIGGERS = (
     "first",
     "manual",

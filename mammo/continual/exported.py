@@ -83,7 +83,7 @@ def export_release(
             f"graph: export {manifest.parent}, and recalibrate the child when it has scored"
         )
     config = replace(read_run_config(parent), preprocess=manifest.preprocess)
-    parts = _parts(settings, parent, config)
+    parts = parent_parts(settings, parent, config)
     net, origin = start_network(config, parent)
     release_id = new_release_id(manifest.id, export.to_dict())
     child = replace(
@@ -93,11 +93,11 @@ def export_release(
         kind="exported",
         created_at=datetime.now(UTC).isoformat(),
     )
-    with _draft(settings, parent, release_id) as draft:
+    with child_draft(settings, parent, release_id) as draft:
         exports = carry_best(draft, net.eval(), config, export, parts, settings.shards_dir)
         child = replace(child, metrics=manifest.metrics | {"exports": exports})
         trained = Trained(config, net, origin, parent, parts, manifest.data_version, None)
-        child = _evaluate(settings, trained, draft, child, report)
+        child = evaluate_child(settings, trained, draft, child, report)
         directory = draft.with_name(child.id)
         draft.replace(directory)
     registered = register_release(settings, child, directory, {"export": export.to_dict()}, [])
@@ -113,7 +113,7 @@ def write_torchscript(settings: Settings, release_id: str, path: Path) -> None:
     export_torchscript(net, path, **size)
 
 
-def _parts(settings: Settings, parent: Path, config: TrainConfig) -> Parts:
+def parent_parts(settings: Settings, parent: Path, config: TrainConfig) -> Parts:
     """Return the parent's own split of the patients that it knew and the store still has."""
     known = known_parts(parent)
     index = labelled_index(settings)
@@ -129,7 +129,7 @@ def _parts(settings: Settings, parent: Path, config: TrainConfig) -> Parts:
 
 
 @contextmanager
-def _draft(settings: Settings, parent: Path, release_id: str) -> Iterator[Path]:
+def child_draft(settings: Settings, parent: Path, release_id: str) -> Iterator[Path]:
     """Copy the parent into a hidden folder, which is gone again when something fails."""
     draft = settings.releases_dir / f".{release_id}"
     shutil.copytree(parent, draft, ignore=shutil.ignore_patterns(*OWN_FILES))
@@ -139,7 +139,7 @@ def _draft(settings: Settings, parent: Path, release_id: str) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _evaluate(
+def evaluate_child(
     settings: Settings, trained: Trained, draft: Path, child: Release, report: Progress
 ) -> Release:
     """Set operating points, golden and scores anew; what it was trained on stays as it was."""

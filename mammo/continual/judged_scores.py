@@ -20,7 +20,7 @@ from mammo.continual.golden import golden_tensor
 from mammo.continual.score import EMBEDDING_COLUMNS, score_exams, score_views
 from mammo.data.durable import make_folder
 from mammo.evaluation.gate_material import Scored
-from mammo.release import HEAD, Release
+from mammo.release import DETECTOR_FILES, HEAD, Release
 from mammo.screening import Screener
 from mammo.settings import Settings
 
@@ -81,6 +81,8 @@ def _key(release: Release, rows: pd.DataFrame) -> str:
     """Return what the logits of these rows follow from: networks, preparation, images, order."""
     network = [release.files[name] for name in ("model.onnx", "encoder.onnx")]
     network += [release.files.get(HEAD, ""), release.aggregation]
+    # only where there are some: what was kept before there were detectors stays right
+    network += [release.files[name] for name in DETECTOR_FILES if name in release.files]
     prepared = json.dumps(release.preprocess.to_dict(), sort_keys=True)
     text = "\n".join([*network, prepared, rows[list(FACTS)].to_csv(index=False)])
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -33,7 +33,7 @@ from mammo.exam import OperatingPoint
 from mammo.models.tracking import register_release
 from mammo.prediction_log import PredictionLog
 from mammo.prediction_log.tables import to_utc
-from mammo.release import DEFAULT_SCANNER, HEAD, MANIFEST, Release, derive_release
+from mammo.release import DEFAULT_SCANNER, DETECTOR_FILES, HEAD, MANIFEST, Release, derive_release
 from mammo.settings import Settings
 
 RECENT_EXAMS = 60
@@ -48,7 +48,7 @@ ALIGNED = "aligned"
 """The part of a release's metrics that says which points were set without outcomes."""
 MIN_EXAMS_OF_TARGET = 30
 """Cancers (or healthy women) with an outcome from which on a target of theirs is met anew."""
-Network = tuple[str, str | None, str]
+Network = tuple[str | None, ...]
 
 
 def recalibrate_release(
@@ -231,5 +231,6 @@ def _known(settings: Settings, release_id: str) -> Network | None:
 
 
 def _network(release: Release) -> Network:
-    """Return the digests of model and head, and how views become a breast."""
-    return release.files["model.onnx"], release.files.get(HEAD), release.aggregation
+    """Return the digests of model, head and detector, and how views become a breast."""
+    more = [release.files.get(name) for name in (HEAD, *DETECTOR_FILES)]
+    return (release.files["model.onnx"], release.aggregation, *more)

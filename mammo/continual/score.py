@@ -7,6 +7,7 @@ the views that the service would pool (`mammo.preferred`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import pandas as pd
 from mammo.data.index import FEATURE_COLUMNS, target_values
 from mammo.data.shards import ShardReader
 from mammo.exam_features import HEADER_NAMES, header_features
+from mammo.geometry import Geometry
+from mammo.networks import stack_views
 from mammo.prediction_log import exam_frame
 from mammo.preferred import suitable_rows
 from mammo.preprocess import to_tensor
@@ -58,6 +61,7 @@ def infer_rows(
     progress: Progress | None = None,
     *,
     features: bool = False,
+    heat: bool = False,
 ) -> ViewInference:
     """Run the release over the prepared images of the rows, in their order."""
     reader = ShardReader(shards_dir)
@@ -67,14 +71,17 @@ def infer_rows(
         places = zip(rows["shard"], rows["shard_row"].astype(int), strict=True)
         pixels = np.stack([reader.row(shard, row) for shard, row in places])
         tensors = to_tensor(pixels, screener.release.preprocess)
-        parts.append(screener.infer_views(tensors, features=features))
+        parts.append(screener.infer_views(tensors, features=features, heat=heat))
         if progress is not None:
             progress(min(start + BATCH, len(index)), len(index))
     if not parts:
         return ViewInference(np.empty(0, np.float32), np.empty((0, EMBEDDING_SIZE)), None)
-    logits, embeddings, of_views, _ = zip(*parts, strict=True)
-    stacked = None if of_views[0] is None else np.concatenate(of_views)
-    return ViewInference(np.concatenate(logits), np.concatenate(embeddings), stacked)
+    return stack_views(parts)
+
+
+def row_geometries(rows: pd.DataFrame) -> list[Geometry]:
+    """Return where the prepared images of rows of the index lie in their originals."""
+    return [Geometry.from_dict(json.loads(text)) for text in rows["geometry"]]
 
 
 def _breast_logits(screener: Screener, scored: pd.DataFrame, found: ViewInference) -> np.ndarray:

@@ -29,7 +29,7 @@ from mammo.reports.content import (
     text,
 )
 from mammo.reports.material import ReportMaterial
-from mammo.reports.wording import HOW_REGIONS, tell_exam, tell_region
+from mammo.reports.wording import how_regions, tell_exam, tell_region
 
 DCM = codes.DCM
 IMPRESSION = Code("111034", "DCM", "Individual Impression/Recommendation")
@@ -45,7 +45,7 @@ def algorithm(material: ReportMaterial) -> list[Dataset]:
     return [
         text(DCM.AlgorithmName, "mammo", PROPERTIES),
         text(DCM.AlgorithmVersion, version, PROPERTIES),
-        text(DCM.AlgorithmParameters, HOW_REGIONS, PROPERTIES),
+        text(DCM.AlgorithmParameters, how_regions(material), PROPERTIES),
     ]
 
 
@@ -130,7 +130,8 @@ def _finding(material: ReportMaterial, one: Finding, intent: Code) -> Dataset:
     corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
     at = (*LIBRARY, place + 1)
     children = [code(DCM.RenderingIntent, intent, MODIFIED), *algorithm(material)]
-    if view.get("probability") is not None:
+    # a detector's score is no probability: a place that it alone names has no certainty
+    if view.get("probability") is not None and finding.get("share") is not None:
         certainty = percent(view["probability"] * finding["share"])
         children.append(number(DCM.CertaintyOfFinding, certainty, codes.UCUM.Percent, PROPERTIES))
     middle = [((left + right) / 2, (top + bottom) / 2)]

@@ -192,7 +192,6 @@ def _region(
 ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
     from highdicom.sr import (
         ImageRegion,
-        Measurement,
         PlanarROIMeasurementsAndQualitativeEvaluations,
         SourceImageForRegion,
     )
@@ -201,15 +200,23 @@ def _region(
     # a closed polyline in columns and rows of the image (PS3.3 C.18.6)
     corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
     source = SourceImageForRegion.from_source_image(image)
-    share = Measurement(own_code("EVIDENCE"), percent(finding["share"]), codes.UCUM.Percent)
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(material, name),
         referenced_region=ImageRegion("POLYLINE", np.array(corners), source),
         finding_type=own_code("REGION"),
         algorithm_id=_algorithm(material),
         finding_sites=[_site(view["laterality"])],
-        measurements=[share],
+        measurements=_evidence(finding),
     )
+
+
+def _evidence(finding: Mapping[str, Any]) -> list[Any] | None:
+    """Return the region's part of the evidence; None of a place that a detector alone names."""
+    from highdicom.sr import Measurement
+
+    if finding.get("share") is None:
+        return None
+    return [Measurement(own_code("EVIDENCE"), percent(finding["share"]), codes.UCUM.Percent)]
 
 
 def _scores(probability: float, scale: int | None) -> list[Any]:

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from mammo.reports.codes import percent
 from mammo.reports.material import ReportMaterial
+from mammo.reports.wording import tell_rest
 
 if TYPE_CHECKING:
     from highdicom.pr import GraphicAnnotation, GraphicObject, TextObject
@@ -48,11 +49,11 @@ def _box(finding: Mapping[str, Any]) -> GraphicObject:
 
 
 def _labels(found: Sequence[Mapping[str, Any]]) -> Iterator[TextObject]:
-    """Yield what stands beside each box: its rank, and its part of the image's evidence."""
+    """Yield what stands beside each box: its rank, and what it rests on."""
     from highdicom.pr import TextObject
 
     for rank, finding in enumerate(found, start=1):
-        told = f"{rank}: {round(100 * finding['share'])} % of the evidence"
+        told = f"{rank}: {tell_rest(finding)}"
         corner = (float(finding["x_min"]), float(finding["y_min"]))
         yield TextObject(told, "PIXEL", anchor_point=corner, anchor_point_visible=False)
 

@@ -10,10 +10,22 @@ from mammo.reports.codes import percent
 from mammo.reports.material import ReportMaterial
 
 SIDES = {"L": "Left breast", "R": "Right breast"}
+HOW_JOINED = (
+    "Regions are peaks of the heat of the score, marks of a detector, or named by both. Certainty "
+    "of Finding is the image's calibrated probability times the region's part of the evidence: a "
+    "rank, not a calibrated risk; a place that the detector alone names has none."
+)
 HOW_REGIONS = (
     "Regions are peaks of the heat of the score; no detector. Certainty of Finding is the image's "
     "calibrated probability times the region's part of the evidence: a rank, not a calibrated risk."
 )
+
+
+def how_regions(material: ReportMaterial) -> str:
+    """Return what the regions of an exam are, by what its release has."""
+    breasts = [] if material.answer is None else material.answer["breasts"]
+    marked = any("sources" in one for view in material.views for one in view["findings"])
+    return HOW_JOINED if marked or any(one.get("agreement") for one in breasts) else HOW_REGIONS
 
 
 def tell_exam(material: ReportMaterial) -> str:
@@ -47,9 +59,18 @@ def _tell_breast(breast: Mapping[str, Any]) -> str:
 
 
 def tell_region(finding: Mapping[str, Any], number: int, of: int) -> str:
-    """Return what a region is, and which part of the image's evidence lies in it."""
-    share = round(100 * finding["share"])
-    return f"Region {number} of {of} in this image: {share} % of the evidence for the score."
+    """Return what a region is, and what it rests on."""
+    return f"Region {number} of {of} in this image: {tell_rest(finding, ' for the score')}."
+
+
+def tell_rest(finding: Mapping[str, Any], of: str = "") -> str:
+    """Return its part of the image's evidence (``of`` the score), and its detector's score."""
+    told = []
+    if finding.get("share") is not None:
+        told.append(f"{round(100 * finding['share'])} % of the evidence{of}")
+    if finding.get("score") is not None:
+        told.append(f"marked by the detector with {finding['score']:.2f}")
+    return ", ".join(told)
 
 
 def _score(told: Mapping[str, Any]) -> str:
