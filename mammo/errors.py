@@ -74,6 +74,7 @@
     │   ├── RemoteUnreachable       503  REMOTE_UNREACHABLE
     │   ├── TooFewLabels            422  TOO_FEW_LABELS
     │   ├── BoxInvalid              422  BOX_INVALID
+    │   ├── BoxFrameSuspect         422  BOX_FRAME_SUSPECT
     │   ├── NoBoxes                 422  NO_BOXES
     │   ├── ScoresInvalid           422  SCORES_INVALID
     │   ├── PartUnknown             404  PART_UNKNOWN

@@ -20,10 +20,6 @@ from mammo.geometry import Geometry
 
 Boxes = NDArray[np.float64]
 """(N, 4): x_min, y_min, x_max, y_max in pixels."""
-FLIPPED_SHARE = 0.5
-"""Told as counted from the bottom where turning y brings so much more of the centres into
-the breast: a table is right or wrong as a whole."""
-LEAST_TO_TELL = 5
 
 
 class Boxed(Protocol):
@@ -84,35 +80,17 @@ def require_boxes(counts: Sequence[int]) -> None:
         )
 
 
-def looks_flipped(boxes: Boxes, breasts: Boxes, heights: NDArray[np.float64]) -> bool:
-    """True when y seems to be counted from the bottom edge.
-
-    ``boxes`` (N, 4) are all boxes of a table, ``breasts`` (N, 4) the region of the breast
-    in each one's image and ``heights`` (N,) its rows. A table is suspected when turned
-    boxes have their centre in the breast clearly more often than those as they stand.
-    Of fewer than `LEAST_TO_TELL` boxes nothing is said.
-    """
-    if len(boxes) < LEAST_TO_TELL:
-        return False
-    turned = boxes.copy()
-    turned[:, 1], turned[:, 3] = heights - boxes[:, 3], heights - boxes[:, 1]
-    stands, turns = (_centre_within(one, breasts).mean() for one in (boxes, turned))
-    return bool(turns - stands >= FLIPPED_SHARE)
-
-
-def _centre_within(boxes: Boxes, regions: Boxes) -> NDArray[np.bool_]:
-    x, y = boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)
-    across = (regions[:, 0] <= x) & (x < regions[:, 2])
-    return np.asarray(across & (regions[:, 1] <= y) & (y < regions[:, 3]))
-
-
 def to_prepared(boxes: Boxes, geometry: Geometry, height: int, width: int) -> Boxes:
     """Return original boxes (N, 4) in pixels of the prepared image, clipped to it.
 
     The order and the number stay; a box that the crop left out has no size then.
     """
-    moved = (boxes - _corner(geometry)) * geometry.scale + _padding(geometry)
-    return _clipped(moved, height, width)
+    return _clipped(moved_to_prepared(boxes, geometry), height, width)
+
+
+def moved_to_prepared(boxes: Boxes, geometry: Geometry) -> Boxes:
+    """Return original boxes (N, 4) in pixels of the prepared image, where they reach out of it."""
+    return (boxes - _corner(geometry)) * geometry.scale + _padding(geometry)
 
 
 def to_original(boxes: Boxes, geometry: Geometry) -> Boxes:

@@ -32,22 +32,22 @@ def effective_count(
 ) -> float:
     """Return how many independent trials tell a share as well as ``rows`` of ``patients`` do.
 
-    ``error`` is the share's standard error by resampling patients. Of rows that are
-    patients it is their number; Student's quantile of the patients makes it less. A share
-    that is ``counted`` is worth ``rows`` at most; a mean of parts of 1 may be worth more.
-    Where nothing varies it is the number of patients, not infinite; of one patient it is 1.
+    ``error`` is the share's standard error by resampling patients. A share that is
+    ``counted``, each row found or not, is worth its patients where rows are patients, and
+    ``rows`` at most; Student's quantile of the patients makes it less. A mean of parts of 1
+    may be worth more; that its spread is estimated makes it less. Where nothing varies it
+    is the number of patients, not infinite; of one patient it is 1.
     """
+    spread = share * (1 - share)
     if patients < 2:
         return 1.0
-    tail = (1 - level) / 2
-    spread = share * (1 - share)
-    if error < EDGE or spread < EDGE or rows < 2:
-        trials = float(patients)
-    else:
-        trials = spread / error**2 * (1 - 1 / patients) / (1 - 1 / rows)
-        trials = min(trials, float(rows)) if counted else trials
-    ratio = stats.t.ppf(tail, max(rows - 1, 1)) / stats.t.ppf(tail, patients - 1)
-    return float(trials * min(ratio, 1.0) ** 2)
+    if error < EDGE or spread < EDGE:
+        return float(patients)
+    tail, alone = (1 - level) / 2, counted and rows > 1
+    trials = spread / error**2 * (1 - 1 / patients) / (1 - 1 / rows if alone else 1)
+    known = stats.t.ppf(tail, rows - 1) if alone else stats.norm.ppf(tail)
+    trials *= min(known / stats.t.ppf(tail, patients - 1), 1.0) ** 2
+    return float(min(trials, rows) if counted else trials)
 
 
 def effective_bounds(

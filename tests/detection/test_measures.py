@@ -14,7 +14,6 @@ from mammo.detection.boxes import (
     boxes_of,
     check_boxes,
     has_size,
-    looks_flipped,
     overlaps,
     to_original,
     to_prepared,
@@ -301,19 +300,6 @@ def test_a_box_that_cannot_be_one_is_refused(name: str, bad: Finding, told: str)
 def test_a_score_that_is_none_is_refused(score: float) -> None:
     with pytest.raises(BoxInvalid, match="score"):
         image("a", [T], [finding(0, 0, 5, 5, score)])
-
-
-def test_boxes_counted_from_the_bottom_are_suspected() -> None:
-    rng = np.random.default_rng(1)
-    x, y = rng.uniform(100, 300, 20), rng.uniform(100, 300, 20)
-    boxes = np.stack([x, y, x + 20, y + 20], axis=1)
-    breasts = np.tile([50.0, 50.0, 400.0, 350.0], (20, 1))
-    heights = np.full(20, 1000.0)
-    turned = boxes.copy()
-    turned[:, 1], turned[:, 3] = heights - boxes[:, 3], heights - boxes[:, 1]
-    assert not looks_flipped(boxes, breasts, heights)
-    assert looks_flipped(turned, breasts, heights)
-    assert not looks_flipped(turned[:3], breasts[:3], heights[:3])
 
 
 GEOMETRY = Geometry(x0=120, y0=40, x1=1120, y1=2040, scale=0.25, pad_x=3, pad_y=6,
