@@ -22,7 +22,7 @@ from mammo.continual.checkpoints import RunFolder
 from mammo.continual.network import fit_network, view_logits
 from mammo.continual.split import Parts
 from mammo.continual.start import start_network
-from mammo.continual.trunk import may_keep_maps, trunk_maps
+from mammo.continual.trunk import KeptMaps, may_keep_maps, trunk_maps
 from mammo.data.dataset import ViewDataset
 from mammo.data.split import split_patients
 from mammo.models.config import TrainConfig
@@ -82,17 +82,19 @@ def grow_out_of_fold(
     report: Report | None = None,
     *,
     run: RunFolder | None = None,
+    kept: KeptMaps | None = None,
 ) -> Iterator[OutOfFold]:
     """Yield the estimate of `cross_validate` after each fold; NaN where no fold scored yet.
 
     Who goes on asking decides whether the next fold is trained: a trial of
-    tuning stops here. With one fold there is nothing to yield.
+    tuning stops here. With one fold there is nothing to yield. ``kept`` holds the
+    trunk's maps of these rows from one estimate to the next.
     """
     if config.folds < 2:
         return
     tell = report or (lambda stage, done, total: None)
     rows = parts.development
-    maps = _development_maps(config, rows, shards_dir, tell)
+    maps = _development_maps(config, rows, shards_dir, tell, kept or KeptMaps())
     logits = np.full((config.shuffles, len(rows)), np.nan)
     for shuffle, folds in enumerate(fold_assignments(parts, config)):
         for fold in range(config.folds):
@@ -120,11 +122,13 @@ def _score_fold(
 
 
 def _development_maps(
-    config: TrainConfig, rows: pd.DataFrame, shards_dir: Path, report: Report
+    config: TrainConfig, rows: pd.DataFrame, shards_dir: Path, report: Report, kept: KeptMaps
 ) -> Tensor | None:
     """Run the frozen trunk once for all folds; None where it is not the same in every epoch."""
     net, _ = start_network(config)
     if not may_keep_maps(net, config):
         return None
     data = ViewDataset(rows, shards_dir, config.preprocess, target=config.target)
-    return trunk_maps(net, data, lambda done, total: report("trunk", done, total))
+    return kept.get(
+        net, config, lambda: trunk_maps(net, data, lambda done, all_: report("trunk", done, all_))
+    )

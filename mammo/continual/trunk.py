@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from mammo.preprocess import PreprocessConfig
 
 Progress = Callable[[int, int], None]
 TRUNK_BATCH = 16
+KEPT_BYTES = 2 * 2**30
 
 
 def may_keep_maps(net: ViewNet, config: TrainConfig) -> bool:
@@ -51,6 +53,43 @@ def trunk_maps(net: ViewNet, data: ViewDataset, progress: Progress | None = None
         if progress is not None:
             progress(items.stop, len(data))
     return torch.cat(kept)
+
+
+class KeptMaps:
+    """Maps of one set of images by the trunk they are of, for many fits of the same images.
+
+    The newest stay, up to ``KEPT_BYTES``. A copy sent to another process is empty.
+    """
+
+    def __init__(self) -> None:
+        self._maps: dict[str, Tensor] = {}
+
+    def get(self, net: ViewNet, config: TrainConfig, compute: Callable[[], Tensor]) -> Tensor:
+        """Return the maps of the network's trunk, computed where they are not kept."""
+        key = _trunk_key(net, config)
+        if key not in self._maps:
+            self._maps[key] = compute()
+            while len(self._maps) > 1 and self._bytes() > KEPT_BYTES:
+                del self._maps[next(iter(self._maps))]
+        return self._maps[key]
+
+    def _bytes(self) -> int:
+        return sum(one.nbytes for one in self._maps.values())
+
+    def __reduce__(self) -> tuple[type[KeptMaps], tuple[()]]:
+        """Pickle as a new one: maps are gigabytes, and quicker computed than sent."""
+        return KeptMaps, ()
+
+
+def _trunk_key(net: ViewNet, config: TrainConfig) -> str:
+    """Return a digest of what decides the maps: frozen weights, size, and pooling at the end."""
+    told = (config.architecture, net.frozen_stages, config.preprocess.to_dict(), config.pooling)
+    digest = hashlib.sha256(repr(told).encode())
+    for stage in net.stages[: net.frozen_stages]:
+        for name, values in stage.state_dict().items():
+            digest.update(name.encode())
+            digest.update(values.numpy().tobytes())
+    return digest.hexdigest()
 
 
 class _Trunk(nn.Module):

@@ -1,157 +1,206 @@
 """A tuning study: settings searched on the training patients, out of fold.
 
-    study = open_study(storage, "first", space, facts)
-    run_study(study, space, objective, trials=20)
+    found = tune(settings, "first", "demo", space, trials=20)
+    found.gain.gain, found.holdout.gain     # best - default: kind, and honest
 
-Golden and holdout patients are taken away before the first trial. A study asked
-for again goes on: ``trials`` is its total.
+Golden and holdout patients are taken away before the first trial; the holdout is
+looked at once there is a winner. A study asked for again goes on: ``trials`` is
+its total.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
+import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from mammo.continual.fit import labelled_index, settle_config
-from mammo.continual.folds import cross_validate
-from mammo.continual.measure import out_of_fold_metrics
 from mammo.continual.split import Parts, split_index
-from mammo.continual.tune_space import Space, suggest
-from mammo.errors import SourceInvalid, StudyConflict
-from mammo.models.config import TrainConfig
-from mammo.settings import TELEMETRY_OFF, Settings
+from mammo.continual.tune_gain import Gain, gain_sentences, measure_gain
+from mammo.continual.tune_record import record_study
+from mammo.continual.tune_space import Space, grid_size
+from mammo.continual.tune_study import HEARTBEAT_S, Job, Search, count_trials, open_study
+from mammo.continual.tune_trial import FoldObjective, data_digest, score_holdout, training_only
+from mammo.continual.tune_workers import run_workers
+from mammo.errors import SourceInvalid, TuningStopped
+from mammo.evaluation.metrics import roc_auc
+from mammo.settings import Settings
 
-Objective = Callable[[dict[str, Any]], float]
+Stages = Callable[[str, int, int], None]
 FOLDS = 3
-HEARTBEAT_S = 30
-FACTS = "mammo"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+DEFAULT, LOOKS = "default", "holdout_looks"
+KEPT = "scores"
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study found; ``default`` is the AUC of the configuration as it stands."""
+    """What a study found; ``gain`` is on the patients it was chosen by, ``holdout`` on others.
+
+    ``trials`` counts whole ones; ``failed`` those that diverged or whose worker died.
+    """
 
     study: str
     trials: int
+    pruned: int
     failed: int
     best: float
     default: float
     params: dict[str, Any]
+    gain: Gain
+    holdout: Gain | None
+    sentences: tuple[str, ...]
+    mlflow_run_id: str
+    folder: Path
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-able data."""
-        return asdict(self)
+        return vars(self) | {
+            "gain": self.gain.to_dict(),
+            "holdout": None if self.holdout is None else self.holdout.to_dict(),
+            "sentences": list(self.sentences),
+            "folder": str(self.folder),
+        }
 
 
 def default_storage(settings: Settings) -> str:
     """Return the URL of the studies' SQLite file under the home folder."""
+    return f"sqlite:///{_folder(settings) / 'studies.db'}"
+
+
+def _folder(settings: Settings) -> Path:
     folder = settings.home.resolve() / "tuning"
     folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder / 'studies.db'}"
-
-
-def open_study(storage: str, name: str, space: Space, facts: dict[str, Any]) -> Any:
-    """Open or make a study; trials of workers that died are failed and asked again.
-
-    Raises StudyConflict where the name exists with another space or objective,
-    and SourceInvalid without Optuna.
-    """
-    os.environ.update(TELEMETRY_OFF)
-    try:
-        import optuna
-    except ImportError as error:
-        raise SourceInvalid("tuning needs Optuna: pip install 'mammo[tune]'") from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    again = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=2)
-    store = optuna.storages.RDBStorage(
-        storage, heartbeat_interval=HEARTBEAT_S, heartbeat_stale_trial_callback=again
-    )
-    study = optuna.create_study(
-        storage=store, study_name=name, direction="maximize", load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=None),
-    )  # fmt: skip
-    wanted = json.loads(json.dumps({"space": space} | facts))
-    have = study.user_attrs.get(FACTS)
-    if have is None:
-        study.set_user_attr(FACTS, wanted)
-    elif have != wanted:
-        _refuse(name, have, wanted)
-    return study
-
-
-def _refuse(name: str, have: dict[str, Any], wanted: dict[str, Any]) -> None:
-    keys = sorted(key for key in have.keys() | wanted.keys() if have.get(key) != wanted.get(key))
-    told = "; ".join(f"{key} is {have.get(key)!r}, asked {wanted.get(key)!r}" for key in keys)
-    raise StudyConflict(f"the study {name!r} exists with another {told}. Choose another name")
-
-
-def run_study(study: Any, space: Space, objective: Objective, trials: int) -> None:
-    """Run trials until ``trials`` have ended well; the first is taken up where one was left."""
-    from optuna.storages import fail_stale_trials
-    from optuna.trial import TrialState
-
-    fail_stale_trials(study)
-    left = trials - len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-    if left > 0:
-        study.optimize(lambda trial: objective(suggest(trial, space)), n_trials=left)
-
-
-def training_only(parts: Parts) -> Parts:
-    """Return the parts with the training patients alone, to be folded anew."""
-    nobody = parts.holdout.iloc[:0]
-    folds = pd.Series(dtype="int64")
-    return replace(parts, holdout=nobody, golden=parts.golden.iloc[:0], folds=folds)
-
-
-def out_of_fold_auc(config: TrainConfig, parts: Parts, shards: Path) -> float:
-    """Return the AUC of breasts out of fold, as a release's own is measured."""
-    estimate = cross_validate(config, parts, shards)
-    if estimate is None:
-        raise SourceInvalid("folds is 1; allowed for tuning are 2 and more")
-    return float(out_of_fold_metrics(estimate, config)["out_of_fold_auc"]["breast"]["value"])
+    return folder
 
 
 def tune(
-    settings: Settings, name: str, config: str, space: Space, trials: int, storage: str | None
+    settings: Settings,
+    name: str,
+    config: str,
+    space: Space,
+    trials: int,
+    *,
+    storage: str | None = None,
+    search: Search | None = None,
+    workers: int = 1,
+    holdout: bool = True,
+    progress: Stages | None = None,
 ) -> StudyResult:
-    """Search ``space`` around a configuration, and return the best beside the default."""
+    """Search ``space`` around a configuration, and return the best beside the default.
+
+    Raises
+    ------
+    StudyConflict
+        A study of that name searches something else.
+    TuningStopped
+        Every worker died; or no trial was whole.
+    SourceInvalid
+        A name, space, sampler or storage that cannot be.
+    """
+    if not NAME.fullmatch(name):
+        raise SourceInvalid(
+            f"a study cannot be called {name!r}; allowed are letters, digits, . _ - (64 at most)"
+        )
+    tell = progress or (lambda stage, done, total: None)
+    job, parts = prepare_job(settings, name, config, space, trials, storage, search)
+    objective = job.objective
+    assert isinstance(objective, FoldObjective)
+    study = open_study(job)
+    if DEFAULT not in study.user_attrs:
+        told = objective({}, lambda done, auc: tell("default", done, objective.base.folds))
+        study.set_user_attr(DEFAULT, told)
+    run_workers(study, job, workers, lambda done, total: tell("trials", done, total))
+    _require_whole(study)
+    found = study_result(study, objective, _honest(study, objective, parts) if holdout else None)
+    folder = _folder(settings) / name
+    run_id = record_study(settings, study, job, found.to_dict(), folder)
+    return replace(found, mlflow_run_id=run_id, folder=folder)
+
+
+def prepare_job(
+    settings: Settings,
+    name: str,
+    config: str,
+    space: Space,
+    trials: int,
+    storage: str | None = None,
+    search: Search | None = None,
+) -> tuple[Job, Parts]:
+    """Return a study's job, which knows training patients alone, and all the parts.
+
+    A grid has no more trials than combinations.
+    """
     base = settle_config(settings, config)
     base = replace(base, folds=max(base.folds, FOLDS), shuffles=1)
-    parts = training_only(split_index(labelled_index(settings), base))
-    patients = sorted(parts.train["patient_id"].astype(str).unique())
+    parts = split_index(labelled_index(settings), base)
+    own = training_only(parts)
+    search = replace(search or Search(), folds=base.folds)
     facts = {
         "config": base.to_dict(),
-        "patients": _digest(patients),
+        "patients": data_digest(own.train, base.target),
         "objective": "out-of-fold AUC",
     }
-    study = open_study(storage or default_storage(settings), name, space, facts)
-
-    def objective(params: dict[str, Any]) -> float:
-        settled = TrainConfig.from_dict(base.to_dict() | params)
-        return out_of_fold_auc(settled, parts, settings.shards_dir)
-
-    if "default" not in study.user_attrs:
-        study.set_user_attr("default", objective({}))
-    run_study(study, space, objective, trials)
-    return study_result(study)
-
-
-def _digest(patients: list[str]) -> str:
-    """Return who is judged, as a number and a digest that names nobody."""
-    return f"{len(patients)}, {hashlib.sha256(chr(10).join(patients).encode()).hexdigest()[:12]}"
-
-
-def study_result(study: Any) -> StudyResult:
-    """Return what a study with at least one whole trial found."""
-    states = [one.state.name for one in study.get_trials(deepcopy=False)]
-    return StudyResult(
-        study.study_name, states.count("COMPLETE"), states.count("FAIL"),
-        float(study.best_value), float(study.user_attrs["default"]), dict(study.best_params),
+    folder = _folder(settings)
+    objective = FoldObjective(base, own, settings.shards_dir, folder / KEPT)
+    most = min(trials, grid_size(space)) if search.sampler == "grid" else trials
+    job = Job(
+        storage or default_storage(settings), name, space, most, objective,
+        folder / f"{name}.lock", search, facts, HEARTBEAT_S,
     )  # fmt: skip
+    return job, parts
+
+
+def _require_whole(study: Any) -> None:
+    if not any(one.state.name == "COMPLETE" for one in study.get_trials(deepcopy=False)):
+        raise TuningStopped(
+            f"none of {count_trials(study)} trials was whole: all diverged. Lower the upper end "
+            "of learning_rate, and give the study another name"
+        )
+
+
+def _honest(study: Any, objective: FoldObjective, parts: Parts) -> Gain | None:
+    """Look at the holdout once for each winner; the study remembers what was seen."""
+    if parts.holdout.empty:
+        return None
+    looks: list[dict[str, Any]] = study.user_attrs.get(LOOKS, [])
+    seen = [one for one in looks if one["params"] == study.best_params]
+    if seen:
+        return Gain.from_dict(seen[-1]["gain"])
+    configs = objective.base, objective.settle(study.best_params)
+    default, best = (score_holdout(one, parts, objective.shards_dir) for one in configs)
+    gain = measure_gain(default, best)
+    look = {"params": study.best_params, "gain": gain.to_dict()}
+    study.set_user_attr(LOOKS, json.loads(json.dumps([*looks, look])))
+    return gain
+
+
+def study_result(study: Any, objective: FoldObjective, holdout: Gain | None) -> StudyResult:
+    """Return what a study with at least one whole trial found, its best trained again if need be.
+
+    The scores that were kept must give the AUC that the study remembers: a
+    winner that cannot be had again is none (TuningStopped).
+    """
+    states = [one.state.name for one in study.get_trials(deepcopy=False)]
+    best, default = objective.scores(study.best_params), objective.scores({})
+    _require_same(best, float(study.best_value))
+    gain = measure_gain(default, best)
+    looks = len(study.user_attrs.get(LOOKS, []))
+    sentences = gain_sentences(gain, holdout, count_trials(study), looks)
+    return StudyResult(
+        study.study_name, states.count("COMPLETE"), states.count("PRUNED"), states.count("FAIL"),
+        float(study.best_value), float(study.user_attrs[DEFAULT]), dict(study.best_params),
+        gain, holdout, tuple(sentences), "", Path(),
+    )  # fmt: skip
+
+
+def _require_same(best: Any, told: float) -> None:
+    again = roc_auc(best["label"].astype(int), best["logit"])
+    if abs(again - told) > 1e-3:
+        raise TuningStopped(
+            f"the best trial had an AUC of {told:.4f} and has {again:.4f} when trained again: it "
+            "was another machine, or another version. Search in one environment"
+        )

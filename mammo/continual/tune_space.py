@@ -2,14 +2,18 @@
 
 learning_rate: {low: 1.0e-4, high: 5.0e-3, log: true}
 pooling: {choices: [mean, max, mean_max]}
+
+A grid cuts each range at ``points`` places, `POINTS` where it does not say.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from mammo.errors import SourceInvalid, SourceNotFound
@@ -17,6 +21,7 @@ from mammo.models.config import TrainConfig
 from mammo.models.config_checks import require_known
 
 Space = dict[str, dict[str, Any]]
+POINTS = 3
 FIXED = {
     "name", "target", "folds", "shuffles", "golden_fraction", "holdout_fraction",
     "seed", "preprocess", "gate", "export", "auxiliary",
@@ -52,7 +57,7 @@ def check_space(space: Space) -> None:
 
 
 def _check_range(name: str, given: Any) -> None:
-    told = f"{name} is {given!r}; allowed is {{low, high, log}} or {{choices: [...]}}"
+    told = f"{name} is {given!r}; allowed is {{low, high, log, points}} or {{choices: [...]}}"
     if not isinstance(given, dict):
         raise SourceInvalid(told)
     if set(given) == {"choices"}:
@@ -60,8 +65,10 @@ def _check_range(name: str, given: Any) -> None:
         if not isinstance(values, list) or not values:
             raise SourceInvalid(told)
     else:
-        if not {"low", "high"} <= set(given) <= {"low", "high", "log"}:
+        if not {"low", "high"} <= set(given) <= {"low", "high", "log", "points"}:
             raise SourceInvalid(told)
+        if type(given.get("points", POINTS)) is not int or given.get("points", POINTS) < 2:
+            raise SourceInvalid(f"{told}, points a whole number of 2 or more")
         values = [given["low"], given["high"]]
         if any(isinstance(one, bool) or not isinstance(one, int | float) for one in values):
             raise SourceInvalid(
@@ -85,3 +92,24 @@ def _suggest(trial: Any, name: str, given: dict[str, Any]) -> Any:
     if isinstance(low, int) and isinstance(high, int):
         return trial.suggest_int(name, low, high, log=log)
     return trial.suggest_float(name, low, high, log=log)
+
+
+def grid(space: Space) -> dict[str, list[Any]]:
+    """Return the values of each setting that a grid tries, ends included."""
+    return {name: _cut(given) for name, given in space.items()}
+
+
+def grid_size(space: Space) -> int:
+    """Return how many combinations a grid has."""
+    return math.prod(len(values) for values in grid(space).values())
+
+
+def _cut(given: dict[str, Any]) -> list[Any]:
+    if "choices" in given:
+        return list(given["choices"])
+    low, high = given["low"], given["high"]
+    spaced = np.geomspace if given.get("log") else np.linspace
+    values = np.clip(spaced(low, high, given.get("points", POINTS)), low, high)
+    if isinstance(low, int) and isinstance(high, int):
+        return sorted({round(float(one)) for one in values})
+    return [float(one) for one in values]

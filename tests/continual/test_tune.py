@@ -1,18 +1,32 @@
-"""Tuning: the space is checked, a study goes on, another space is refused."""
+"""Tuning: the space, seeds, pruning, the total of a study, and what is refused."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mammo.continual.tune import open_study, run_study
-from mammo.continual.tune_space import check_space, read_space
-from mammo.errors import SourceInvalid, StudyConflict
+from mammo.continual.tune_space import check_space, grid, grid_size, read_space
+from mammo.continual.tune_study import Job, Search, Tell, count_trials, open_study, run_study
+from mammo.errors import SourceInvalid, StudyConflict, TrainingDiverged
 
 pytest.importorskip("optuna")
-SPACE = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
+SPACE: dict[str, Any] = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
+MIXED = SPACE | {
+    "epochs": {"low": 3, "high": 8}, "pooling": {"choices": ["mean", "max"]},
+}  # fmt: skip
+
+
+def job(folder: Path, objective: Any, trials: int = 4, **more: Any) -> Job:
+    given = {"space": SPACE, "storage": f"sqlite:///{folder / 's.db'}", "study": "a"} | more
+    return Job(trials=trials, objective=objective, lock=folder / "a.lock", **given)
+
+
+def rate(params: dict[str, Any], tell: Tell) -> float:
+    return float(params["learning_rate"])
 
 
 @pytest.mark.parametrize(
@@ -21,6 +35,8 @@ SPACE = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
         ({"lerning_rate": {"low": 0.1, "high": 0.2}}, "learning_rate"),
         ({"learning_rate": {"low": 0.2, "high": 0.1}}, "low below high"),
         ({"learning_rate": {"low": "1e-4", "high": 0.1}}, "both numbers"),
+        ({"learning_rate": {"low": 0.1, "high": 0.2, "points": 1}}, "2 or more"),
+        ({"learning_rate": {"low": 0.1, "high": 0.2, "points": 2.5}}, "2 or more"),
         ({"pooling": {"choices": ["median"]}}, "pooling"),
         ({"golden_fraction": {"low": 0.1, "high": 0.2}}, "cannot be searched"),
         ({"epochs": 3}, "allowed is"),
@@ -35,25 +51,145 @@ def test_the_space_in_the_repository_is_sound() -> None:
     assert "pooling" in read_space(Path(__file__).parents[2] / "configs/tune/demo.yaml")
 
 
-def test_a_study_goes_on_to_its_total(tmp_path: Path) -> None:
-    url, ran = f"sqlite:///{tmp_path / 's.db'}", []
+def test_a_grid_cuts_ranges_ends_included() -> None:
+    found = grid(MIXED)
+    assert found["learning_rate"] == pytest.approx([1e-4, 1e-3, 1e-2])
+    assert found["epochs"] == [3, 6, 8] and found["pooling"] == ["mean", "max"]
+    assert all(1e-4 <= one <= 1e-2 for one in found["learning_rate"])
+    assert grid_size(MIXED) == 18
 
-    def objective(params: dict[str, Any]) -> float:
+
+def test_a_grid_tries_every_combination_once(tmp_path: Path) -> None:
+    tried = []
+
+    def objective(params: dict[str, Any], tell: Tell) -> float:
+        tried.append(tuple(params.values()))
+        return 0.5
+
+    one = job(tmp_path, objective, 18, space=MIXED, search=Search("grid"))
+    run_study(open_study(one), one)
+    assert len(tried) == len(set(tried)) == 18
+
+
+def _proposed(folder: Path, seed: int, sampler: str, *stops: int) -> list[dict[str, Any]]:
+    """Return the settings of 14 trials, of a study that was left at these totals."""
+    folder.mkdir(parents=True)
+    for total in (*stops, 14):
+        one = job(folder, rate, total, space=MIXED, search=Search(sampler, seed=seed))
+        run_study(open_study(one), one)
+    return [trial.params for trial in open_study(one).trials]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
+def test_a_seed_decides_what_is_proposed_also_after_a_stop(tmp_path: Path, sampler: str) -> None:
+    whole = _proposed(tmp_path / "whole", 3, sampler)
+    assert _proposed(tmp_path / "stopped", 3, sampler, 2, 9, 12) == whole
+    assert _proposed(tmp_path / "other", 4, sampler) != whole
+    assert len({str(one) for one in whole}) == 14
+
+
+def test_a_study_goes_on_to_its_total(tmp_path: Path) -> None:
+    ran = []
+
+    def objective(params: dict[str, Any], tell: Tell) -> float:
         ran.append(params)
         if len(ran) == 3:
             raise KeyboardInterrupt
         return float(params["learning_rate"])
 
+    one = job(tmp_path, objective)
     with pytest.raises(KeyboardInterrupt):
-        run_study(open_study(url, "a", SPACE, {}), SPACE, objective, 4)
-    study = open_study(url, "a", SPACE, {})
-    run_study(study, SPACE, objective, 4)
+        run_study(open_study(one), one)
+    study = open_study(one)
+    run_study(study, one)
     assert len(ran) == 5
-    assert [one.state.name for one in study.trials].count("COMPLETE") == 4
+    assert [trial.state.name for trial in study.trials].count("COMPLETE") == 4
+
+
+def test_a_diverged_trial_is_one_of_the_total(tmp_path: Path) -> None:
+    def objective(params: dict[str, Any], tell: Tell) -> float:
+        raise TrainingDiverged("the loss is nan")
+
+    one = job(tmp_path, objective, 3)
+    study = open_study(one)
+    run_study(study, one)
+    assert count_trials(study) == len(study.trials) == 3
+    assert {trial.user_attrs["diverged"] for trial in study.trials} == {"the loss is nan"}
+
+
+@pytest.mark.parametrize(("pruner", "pruned"), [("median", True), ("none", False)])
+def test_a_trial_worse_than_the_median_after_a_fold_is_stopped(
+    tmp_path: Path, pruner: str, pruned: bool
+) -> None:
+    folds = []
+
+    def objective(params: dict[str, Any], tell: Tell) -> float:
+        level = 0.9 if len(folds) < 15 else 0.1  # five good ones, then bad ones
+        for fold in (1, 2, 3):
+            folds.append(fold)
+            tell(fold, level)
+        return level
+
+    one = job(tmp_path, objective, 8, search=Search(pruner=pruner))
+    study = open_study(one)
+    run_study(study, one)
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["COMPLETE"] * 5 + (["PRUNED"] if pruned else ["COMPLETE"]) * 3
+    assert len(folds) == (18 if pruned else 24)
+
+
+def test_hyperband_stops_some_after_a_fold(tmp_path: Path) -> None:
+    levels: Iterator[int] = iter(range(30))
+
+    def objective(params: dict[str, Any], tell: Tell) -> float:
+        level = -next(levels)  # each is worse than all before
+        for fold in (1, 2, 3):
+            tell(fold, level)
+        return float(level)
+
+    one = job(tmp_path, objective, 30, search=Search("random", "hyperband"))
+    study = open_study(one)
+    run_study(study, one)
+    pruned = [trial for trial in study.trials if trial.state.name == "PRUNED"]
+    assert 5 < len(pruned) < 30 and {len(one.intermediate_values) for one in pruned} == {1}
+
+
+def test_only_warnings_of_experiments_are_silenced(tmp_path: Path) -> None:
+    def objective(params: dict[str, Any], tell: Tell) -> float:
+        warnings.warn("of the training", UserWarning, stacklevel=1)
+        return 0.5
+
+    one = job(tmp_path, objective, 1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run_study(open_study(one), one)
+    assert [str(each.message) for each in caught] == ["of the training"]
 
 
 def test_another_space_under_the_same_name_is_refused(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 's.db'}"
-    open_study(url, "a", SPACE, {})
+    open_study(job(tmp_path, rate))
     with pytest.raises(StudyConflict, match="space"):
-        open_study(url, "a", {"epochs": {"low": 1, "high": 3}}, {})
+        open_study(job(tmp_path, rate, space={"epochs": {"low": 1, "high": 3}}))
+
+
+@pytest.mark.parametrize(
+    ("storage", "told"),
+    [
+        ("studies.db", "no SQLAlchemy URL"),
+        ("sqlite:////no/such/folder/s.db", "cannot be opened"),
+        ("postgresql://mammo:secret@127.0.0.1:9/none", "cannot be opened"),
+        ("nodb://somewhere/x", "cannot be opened"),
+    ],
+)
+def test_a_storage_that_is_none_is_refused_without_its_password(
+    tmp_path: Path, storage: str, told: str
+) -> None:
+    with pytest.raises(SourceInvalid, match=told) as caught:
+        open_study(job(tmp_path, rate, storage=storage))
+    assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize("wrong", [{"sampler": "cma"}, {"pruner": "medain"}])
+def test_a_sampler_or_pruner_that_is_none_is_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(SourceInvalid, match="allowed are"):
+        Search(**wrong)

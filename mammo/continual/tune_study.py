@@ -1,0 +1,253 @@
+"""A study in Optuna's storage: its sampler, its pruner, and the trials that count.
+
+    job = Job(storage, "first", space, 20, objective, lock)
+    run_study(open_study(job), job)
+
+The total of a study is of trials that ended: whole, pruned or diverged. A trial
+whose worker died is failed once its heartbeat is stale, and asked again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import sqlalchemy as sa
+
+from mammo.continual.tune_space import Space, grid, suggest
+from mammo.errors import SourceInvalid, StudyConflict, TrainingDiverged
+from mammo.prediction_log.engine import log_url
+from mammo.settings import TELEMETRY_OFF
+
+Tell = Callable[[int, float], None]
+"""Told after each fold: folds done, AUC so far. Raises where the trial is not worth going on."""
+Objective = Callable[[dict[str, Any], Tell], float]
+Progress = Callable[[int, int], None]
+
+SAMPLERS = ("tpe", "random", "grid")
+PRUNERS = ("median", "hyperband", "none")
+HEARTBEAT_S = 10
+RETRIES = 2
+SQLITE_WAIT_S = 60
+FACTS, DIVERGED, WORKER = "mammo", "diverged", "worker"
+
+
+@dataclass(frozen=True)
+class Search:
+    """How a space is searched; ``folds`` is how often a trial is told about.
+
+    The seed of a trial's proposal is ``seed`` and its place in the study: a study
+    that goes on does not draw again what it drew before.
+    """
+
+    sampler: str = "tpe"
+    pruner: str = "median"
+    seed: int = 0
+    folds: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse a sampler or pruner that there is none of."""
+        for kind, value, allowed in (
+            ("sampler", self.sampler, SAMPLERS), ("pruner", self.pruner, PRUNERS),
+        ):  # fmt: skip
+            if value not in allowed:
+                raise SourceInvalid(f"{kind} is {value!r}; allowed are {', '.join(allowed)}")
+
+    def new_sampler(self, space: Space, place: int) -> Any:
+        """Return the sampler of the trial at this place, from 0, of the study."""
+        from optuna import samplers
+
+        seed = self.seed * 100_003 + place
+        if self.sampler == "grid":
+            return samplers.GridSampler(grid(space), seed=self.seed)
+        if self.sampler == "random":
+            return samplers.RandomSampler(seed=seed)
+        return samplers.TPESampler(seed=seed)
+
+    def new_pruner(self) -> Any:
+        """Return the pruner; its steps are the folds that a trial has behind it."""
+        from optuna import pruners
+
+        if self.pruner == "median":
+            return pruners.MedianPruner(n_startup_trials=5)
+        if self.pruner == "hyperband":
+            return pruners.HyperbandPruner(min_resource=1, max_resource=self.folds)
+        return pruners.NopPruner()
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a worker is handed, to be pickled: where the study is and what a trial does.
+
+    ``facts`` are what a study of that name must agree in: configuration, patients.
+    ``lock`` is a file that one worker holds while it takes a trial: no more are
+    taken on this machine than the study's total, and a worker that dies lets go.
+    """
+
+    storage: str
+    study: str
+    space: Space
+    trials: int
+    objective: Objective
+    lock: Path
+    search: Search = field(default_factory=Search)
+    facts: dict[str, Any] = field(default_factory=dict)
+    heartbeat_s: int = HEARTBEAT_S
+
+
+@contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Silence Optuna's warnings that a feature is experimental, and no others."""
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+def open_study(job: Job) -> Any:
+    """Open or make the study of a job.
+
+    Raises
+    ------
+    StudyConflict
+        The name exists with another space, configuration or set of patients.
+    SourceInvalid
+        Optuna or the storage's driver is not installed, or it cannot be opened.
+    """
+    os.environ.update(TELEMETRY_OFF)
+    try:
+        import optuna
+    except ImportError as error:
+        raise SourceInvalid("tuning needs Optuna: pip install 'mammo[tune]'") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with quiet_optuna():
+        study = optuna.create_study(
+            storage=_open_storage(job.storage, job.heartbeat_s), study_name=job.study,
+            direction="maximize", load_if_exists=True, pruner=job.search.new_pruner(),
+        )  # fmt: skip
+    wanted = json.loads(json.dumps({"space": job.space} | job.facts))
+    have = study.user_attrs.get(FACTS)
+    if have is None:
+        study.set_user_attr(FACTS, wanted)
+    elif have != wanted:
+        _refuse(job.study, have, wanted)
+    return study
+
+
+def _open_storage(storage: str, heartbeat_s: int) -> Any:
+    from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+
+    url = _read_url(storage)
+    sqlite = url.get_backend_name() == "sqlite"
+    engine = {"connect_args": {"timeout": SQLITE_WAIT_S}} if sqlite else {"pool_pre_ping": True}
+    try:
+        return RDBStorage(
+            url.render_as_string(hide_password=False),
+            engine_kwargs=engine,
+            heartbeat_interval=heartbeat_s,
+            grace_period=3 * heartbeat_s,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
+        )
+    except (ImportError, sa.exc.SQLAlchemyError) as error:
+        told = getattr(error, "orig", None) or error
+        raise SourceInvalid(
+            f"the storage {url.render_as_string()} cannot be opened ({type(told).__name__}: "
+            f"{' '.join(str(told).split())}). Allowed are sqlite:///FILE and postgresql://… "
+            "(pip install 'mammo[postgres]')"
+        ) from error
+
+
+def _read_url(storage: str) -> sa.URL:
+    try:
+        return log_url(storage)
+    except sa.exc.ArgumentError as error:
+        raise SourceInvalid(
+            "the storage is no SQLAlchemy URL; allowed are sqlite:///FILE and postgresql://…"
+        ) from error
+
+
+def _refuse(name: str, have: dict[str, Any], wanted: dict[str, Any]) -> None:
+    keys = sorted(key for key in have.keys() | wanted.keys() if have.get(key) != wanted.get(key))
+    told = "; ".join(f"{key} is {have.get(key)!r}, asked {wanted.get(key)!r}" for key in keys)
+    raise StudyConflict(f"the study {name!r} exists with another {told}. Choose another name")
+
+
+def run_study(study: Any, job: Job, progress: Progress | None = None) -> None:
+    """Run trials until ``job.trials`` of the study have ended, whoever ran them.
+
+    Where the last ones are with other workers it waits: should one die, its
+    trial is failed and taken up here.
+    """
+    from optuna.storages import fail_stale_trials
+
+    tell = progress or (lambda done, total: None)
+    while (ended := count_trials(study)) < job.trials:
+        tell(ended, job.trials)
+        with quiet_optuna():
+            fail_stale_trials(study)
+            if not _run_next(study, job):
+                time.sleep(min(1.0, job.heartbeat_s / 2))
+    tell(ended, job.trials)
+
+
+def _run_next(study: Any, job: Job) -> bool:
+    """Run a trial; False where all that the study still needs are running elsewhere."""
+    with _hold(job.lock) as held:
+        place = count_trials(study, running=True)
+        if place >= job.trials:
+            return False
+        study.sampler = job.search.new_sampler(job.space, place)
+        study.optimize(
+            partial(_run_trial, job=job, held=held), n_trials=1, catch=(TrainingDiverged,)
+        )
+    return True
+
+
+@contextmanager
+def _hold(lock: Path) -> Iterator[IO[str]]:
+    """Hold a lock until the block ends or the file is closed; a process that dies lets go."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield handle
+
+
+def _run_trial(trial: Any, job: Job, held: IO[str]) -> float:
+    trial.set_user_attr(WORKER, os.getpid())
+    params = suggest(trial, job.space)
+    held.close()  # the trial is taken: the next worker may take its own
+    try:
+        return job.objective(params, partial(_report, trial, job.search.folds))
+    except TrainingDiverged as error:
+        trial.set_user_attr(DIVERGED, error.message)
+        raise
+
+
+def _report(trial: Any, folds: int, done: int, auc: float) -> None:
+    from optuna import TrialPruned
+
+    trial.report(auc, step=done)
+    if done < folds and trial.should_prune():
+        raise TrialPruned(f"after {done} of {folds} folds")
+
+
+def count_trials(study: Any, *, running: bool = False) -> int:
+    """Return how many trials ended: whole, pruned or diverged; with those that run on request."""
+    states = {"COMPLETE", "PRUNED"} | ({"RUNNING"} if running else set())
+    every = study.get_trials(deepcopy=False)
+    return sum(one.state.name in states or is_diverged(one) for one in every)
+
+
+def is_diverged(trial: Any) -> bool:
+    """Return whether a trial failed because its loss was no number."""
+    return bool(trial.state.name == "FAIL" and DIVERGED in trial.user_attrs)
