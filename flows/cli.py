@@ -13,6 +13,7 @@ from flows.cli_backup import add_backup_commands
 from flows.cli_card import add_card_command
 from flows.cli_changes import add_changes_commands
 from flows.cli_compare import add_compare_command
+from flows.cli_dashboards import add_dashboards_commands
 from flows.cli_data import add_data_commands
 from flows.cli_deidentify import add_deidentify_command
 from flows.cli_detect import add_detect_commands
@@ -44,6 +45,7 @@ add_stack_commands(app)
 add_data_commands(app)
 add_deidentify_command(app)
 add_detect_commands(app)
+add_dashboards_commands(app)
 add_model_commands(app)
 add_export_command(app)
 add_tune_command(app)

@@ -120,15 +120,20 @@ def lay_bentos(settings: Settings) -> None:
     for number, (release_id, bias) in enumerate(((A, 0.0), (B, 1.0))):
         directory = write_good(settings, release_id, bias)
         permit(settings, Release.read(directory))
-        bento = settings.bentoml_home / "bentos" / "screening" / f"{release_id}-c0de"
-        embedded = bento / "src" / "release"
-        embedded.mkdir(parents=True)
-        served = (one for one in Release.read(directory).files if one not in FOR_TRAINING)
-        for name in (MANIFEST, *served):
-            shutil.copy2(directory / name, embedded / name)
-        carry_signature(directory, embedded, settings)
-        told = {"version": bento.name, "labels": {"release": release_id}, "creation_time": number}
-        (bento / "bento.yaml").write_text(yaml.safe_dump(told))
+        lay_bento(settings, directory, number)
+
+
+def lay_bento(settings: Settings, directory: Path, number: int) -> None:
+    """Lay the Bento of a release as a build does; ``number`` is when it was made."""
+    bento = settings.bentoml_home / "bentos" / "screening" / f"{directory.name}-c0de"
+    embedded = bento / "src" / "release"
+    embedded.mkdir(parents=True)
+    served = (one for one in Release.read(directory).files if one not in FOR_TRAINING)
+    for name in (MANIFEST, *served):
+        shutil.copy2(directory / name, embedded / name)
+    carry_signature(directory, embedded, settings)
+    told = {"version": bento.name, "labels": {"release": directory.name}, "creation_time": number}
+    (bento / "bento.yaml").write_text(yaml.safe_dump(told))
 
 
 def _between(sent: Sequence[Sent], stood: float, ended: float) -> list[Sent]:
