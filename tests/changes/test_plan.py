@@ -100,12 +100,12 @@ def test_differences_of_a_home_change_the_digest(tmp_path: Path) -> None:
     before = read_plan(settings)
     (tmp_path / PLAN_FILE).write_text(
         "clauses:\n  C6: {approval: always}\n"
-        "  C14: {title: Own, move: release, kinds: [trained], triggers: [manual]}\n"
+        "  C15: {title: Own, move: release, kinds: [trained], triggers: [manual]}\n"
     )
     after = read_plan(settings)
     assert after.clauses["C6"].approval == "always"
     assert after.clauses["C6"].stages == before.clauses["C6"].stages
-    assert list(after.clauses) == [*before.clauses, "C14"]
+    assert list(after.clauses) == [*before.clauses, "C15"]
     assert after.sha256 != before.sha256
 
 
