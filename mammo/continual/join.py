@@ -1,0 +1,304 @@
+"""From a release and a detector to a child release that has both, to be judged by the gate.
+
+    joined = join_detector(settings, "r-20261122-1a2b3c4d", Path("detectors/ssd"))
+
+The classifier stays as it is. The weights of the joint score, and the score from which
+a mark is a finding, come from the training patients that the detector was not trained
+on, with the classifier's out-of-fold logits: neither has seen them. The child's
+operating points are set on the holdout, as those of every release. The detector may
+know no patient of the holdout or of the golden set.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mammo.continual.exported import child_draft, evaluate_child, parent_parts
+from mammo.continual.fit_detector import placed_index, require_strangers
+from mammo.continual.golden import golden_tensor
+from mammo.continual.joint_fit import fit_joint
+from mammo.continual.judge import read_run_config
+from mammo.continual.score import infer_rows, row_geometries
+from mammo.continual.scores import OUT_OF_FOLD, SCORES
+from mammo.continual.seal import Trained
+from mammo.continual.split import Parts, known_parts
+from mammo.continual.start import start_network
+from mammo.detection.boxes import findings_of
+from mammo.detection.carried import GRAPH, LEAST_SCORE, CarriedDetector, Marks, best_scores
+from mammo.detection.detector import MANIFEST, WEIGHTS, DetectorManifest, NetworkDetector
+from mammo.detection.matching import CENTRE, ImageDetections, match_images
+from mammo.detection.registry import load_detector
+from mammo.errors import SourceInvalid, TooFewLabels
+from mammo.exam import parse_findings
+from mammo.export.detector import export_detector
+from mammo.models.config import TrainConfig
+from mammo.models.tracking import Registered, register_release
+from mammo.preferred import suitable_rows
+from mammo.release import DETECTOR_TRAINING, Release, find_release, new_release_id
+from mammo.screening import Screener
+from mammo.settings import Settings
+
+Progress = Callable[[str, int, int], None]
+FALSE_MARKS = 0.5
+"""False marks an image that the findings may have, on the patients that set the score."""
+LEAST_PATIENTS = 5
+"""With and without a cancer, each, below which no weights are fitted."""
+JOINED = "joined"
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedRelease:
+    """A sealed child with a detector, where it is registered, and what was fitted."""
+
+    release: Release
+    directory: Path
+    registered: Registered
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ids and the fit as JSON-able data."""
+        metrics = self.release.metrics
+        return {
+            "release": self.release.id,
+            "kind": self.release.kind,
+            "parent": self.release.parent,
+            "directory": str(self.directory),
+            "mlflow_version": self.registered.version,
+            **metrics[JOINED],
+            **{name: metrics[name] for name in ("holdout_auc",) if name in metrics},
+        }
+
+
+def join_detector(
+    settings: Settings,
+    release_id: str,
+    folder: Path,
+    *,
+    findings_only: bool = False,
+    progress: Progress | None = None,
+) -> JoinedRelease:
+    """Make a child release that carries the detector in ``folder``.
+
+    With ``findings_only`` the scores stay the classifier's, to the last bit.
+
+    Raises
+    ------
+    ReleaseNotFound, DigestMismatch
+        There is no such release or detector, or it was changed.
+    SourceInvalid
+        The release carries a detector or was recalibrated, or the detector's images
+        are prepared otherwise.
+    PatientLeak
+        The detector was trained on patients of the holdout or the golden set.
+    SettingsInvalid
+        The detector has no graph for the service.
+    TooFewLabels
+        Too few patients that neither has seen.
+    """
+    report = progress or (lambda stage, done, total: None)
+    parent = find_release(settings.releases_dir, release_id)
+    manifest = Release.read(parent, verify=True)
+    detector, facts = load_detector(folder)
+    _require_fit(manifest, facts, parent)
+    config = replace(read_run_config(parent), preprocess=manifest.preprocess)
+    parts = parent_parts(settings, parent, config)
+    unseen = _unseen(parent, parts, facts)
+    child = replace(
+        manifest,
+        id=new_release_id(manifest.id, facts.weights_sha256, findings_only),
+        parent=manifest.id,
+        kind=JOINED,
+        created_at=datetime.now(UTC).isoformat(),
+        detector=facts.name,
+    )
+    with child_draft(settings, parent, child.id) as draft:
+        assert isinstance(detector, NetworkDetector)
+        _write_detector(detector, facts, folder, draft)
+        fitted = _fit(settings, child, draft, unseen, findings_only, report)
+        child = replace(child, metrics=manifest.metrics | {JOINED: fitted})
+        child = _seal(settings, config, parent, parts, child, draft, report)
+        directory = draft.with_name(child.id)
+        draft.replace(directory)
+    registered = register_release(settings, child, directory, {"detector": facts.name}, [])
+    return JoinedRelease(child, directory, registered)
+
+
+def _require_fit(manifest: Release, facts: DetectorManifest, parent: Path) -> None:
+    """Raise SourceInvalid or PatientLeak where the two cannot be joined."""
+    if manifest.detector is not None:
+        raise SourceInvalid(
+            f"{manifest.id} carries a detector ({manifest.detector}) already: "
+            f"join the new one to its parent, {manifest.parent}"
+        )
+    if manifest.kind == "recalibrated":
+        raise SourceInvalid(
+            f"{manifest.id} was recalibrated from scores in service, which say nothing of another "
+            f"score: join the detector to {manifest.parent}, and recalibrate the child"
+        )
+    if facts.config != manifest.preprocess:
+        raise SourceInvalid(
+            f"{facts.name} was trained on images of {_size(facts.preprocess)}, the release sees "
+            f"{_size(manifest.preprocess.to_dict())}, or prepares them otherwise: train the "
+            "detector on the store as the release was"
+        )
+    require_strangers(facts, parent)
+
+
+def _size(preprocess: dict[str, Any]) -> str:
+    return f"{preprocess['height']} x {preprocess['width']} pixels"
+
+
+@dataclass(frozen=True, eq=False)
+class _Unseen:
+    """Rows of the index of training patients that the detector was not trained on.
+
+    ``breasts`` are their labelled breasts: exam_id, laterality, patient_id, label, and
+    ``breast_logit`` as the classifier's folds said it out of fold.
+    """
+
+    rows: pd.DataFrame
+    breasts: pd.DataFrame
+
+
+def _unseen(parent: Path, parts: Parts, facts: DetectorManifest) -> _Unseen:
+    """Return what the joint score may be fitted on; raises TooFewLabels."""
+    rows = parts.train[~parts.train["patient_id"].isin(facts.patients)].reset_index(drop=True)
+    path = parent / SCORES
+    scores = pd.read_parquet(path) if path.is_file() else pd.DataFrame({"part": []})
+    scores = scores[scores["part"] == OUT_OF_FOLD]
+    if scores.empty:
+        raise TooFewLabels(
+            f"release {parent.name} has no out-of-fold scores to fit a joint score on: join the "
+            "detector to one that was trained from the start with folds of at least 2"
+        )
+    scores = scores[scores["pooled"] & scores["image_id"].isin(rows["image_id"])]
+    breasts = scores.groupby(["exam_id", "laterality"], as_index=False, sort=True).agg(
+        patient_id=("patient_id", "first"),
+        label=("label", "max"),
+        breast_logit=("breast_logit", "first"),
+    )
+    breasts = breasts.dropna(subset=["label", "breast_logit"])
+    ill = breasts.groupby("patient_id")["label"].max()
+    if min(int(ill.eq(1).sum()), int(ill.eq(0).sum())) < LEAST_PATIENTS:
+        raise TooFewLabels(
+            f"{len(ill)} training patients of release {parent.name} were not trained on by the "
+            f"detector, {int(ill.eq(1).sum())} of them with the target; {LEAST_PATIENTS} with and "
+            f"as many without are needed to fit a joint score"
+        )
+    return _Unseen(rows, breasts)
+
+
+def _write_detector(
+    detector: NetworkDetector, facts: DetectorManifest, folder: Path, draft: Path
+) -> None:
+    """Write graph, weights, and on whom it was trained, into the draft."""
+    export_detector(detector, draft / GRAPH)
+    weights, training = DETECTOR_TRAINING
+    shutil.copyfile(folder / WEIGHTS, draft / weights)
+    shutil.copyfile(folder / MANIFEST, draft / training)
+    # findings of any score, until it is known which one is low enough
+    CarriedDetector(facts.name, facts.weights_sha256, 0.0).write(draft)
+
+
+def _fit(
+    settings: Settings,
+    child: Release,
+    draft: Path,
+    unseen: _Unseen,
+    findings_only: bool,
+    report: Progress,
+) -> dict[str, Any]:
+    """Set weights and least score, write them into the draft, and return what is told of them."""
+    screener = Screener(child, draft)
+    assert screener.detector is not None
+    found = infer_rows(
+        screener, unseen.rows, settings.shards_dir, lambda d, t: report("detecting", d, t)
+    )
+    assert found.marks is not None
+    least = _least_score(settings, unseen.rows, found.marks)
+    best = _best_of_breasts(unseen, found.marks)
+    joint, told = fit_joint(unseen.breasts["breast_logit"], best, unseen.breasts["label"])
+    golden = screener.infer_views(golden_tensor(child.preprocess)[np.newaxis]).marks
+    assert golden is not None
+    carried = replace(
+        screener.detector,
+        least_score=least,
+        joint=None if findings_only else joint,
+        golden_best=float(best_scores(golden)[0]),
+    )
+    carried.write(draft)
+    weights = None if carried.joint is None else {n: getattr(joint, n) for n in joint.__slots__}
+    return {
+        "detector": carried.name,
+        "least_score": least,
+        "weights": weights,
+        "fit": told.to_dict() | {"patients": int(unseen.breasts["patient_id"].nunique())},
+    }
+
+
+def _best_of_breasts(unseen: _Unseen, marks: Marks) -> np.ndarray:
+    """Return the best score of each breast's pooled views, (B,), in the order of ``breasts``."""
+    rows = unseen.rows[["exam_id", "laterality"]].assign(best=best_scores(marks))
+    pooled = np.asarray(suitable_rows(unseen.rows.to_dict("records")), dtype=bool)
+    best = rows[pooled].groupby(["exam_id", "laterality"])["best"].max()
+    keys = list(zip(unseen.breasts["exam_id"], unseen.breasts["laterality"], strict=True))
+    return best.loc[keys].to_numpy(np.float64)
+
+
+def _least_score(settings: Settings, rows: pd.DataFrame, marks: Marks) -> float:
+    """Return the lowest score at which an image has at most `FALSE_MARKS` false marks."""
+    placed = rows["image_id"].isin(placed_index(settings)["image_id"]).to_numpy()
+    images = _detections(rows[placed], marks[placed])
+    matches = match_images(images, CENTRE)
+    false = matches.score[~matches.hit & ~matches.again]
+    allowed = int(FALSE_MARKS * len(images))
+    if allowed >= len(false):
+        return LEAST_SCORE
+    return float(np.nextafter(np.float32(false[allowed]), np.float32(1)))
+
+
+def _detections(rows: pd.DataFrame, marks: Marks) -> Sequence[ImageDetections]:
+    return [
+        ImageDetections(
+            str(image), str(patient), parse_findings(text),
+            findings_of(one[one[:, 4] > 0], geometry),
+        )
+        for image, patient, text, geometry, one in zip(
+            rows["image_id"], rows["patient_id"], rows["findings"], row_geometries(rows), marks,
+            strict=True,
+        )
+    ]  # fmt: skip
+
+
+def _seal(
+    settings: Settings,
+    config: TrainConfig,
+    parent: Path,
+    parts: Parts,
+    child: Release,
+    draft: Path,
+    report: Progress,
+) -> Release:
+    """Calibrate on the holdout, evaluate, and seal; the detector's patients are learnt from."""
+    net, origin = start_network(config, parent)
+    trained = Trained(config, net.eval(), origin, parent, parts, child.data_version, None)
+    evaluate_child(settings, trained, draft, child, report)
+    _, training = DETECTOR_TRAINING
+    _add_patients(draft, json.loads((draft / training).read_text())["patients"])
+    return Release.read(draft).seal(draft, settings.keys_dir)
+
+
+def _add_patients(draft: Path, patients: Sequence[str]) -> None:
+    """Add those that only the detector was trained on to the release's training patients."""
+    more = sorted(set(patients) - set(known_parts(draft)))
+    table = pd.read_parquet(draft / "patients.parquet")
+    added = pd.DataFrame({"patient_id": more, "part": "train"})
+    pd.concat([table, added], ignore_index=True).to_parquet(draft / "patients.parquet", index=False)
