@@ -29,6 +29,7 @@ from monitoring.flow_metrics import FlowCollector
 from monitoring.home_metrics import HomeCollector
 from monitoring.loop_metrics import LoopCollector
 from monitoring.page import page
+from monitoring.process_metrics import ProcessCollector
 
 
 class Scrape:
@@ -38,6 +39,7 @@ class Scrape:
         self.registry = CollectorRegistry()
         for collector in (LoopCollector, HomeCollector, FlowCollector):
             self.registry.register(collector(settings))
+        self.registry.register(ProcessCollector())
         self.text: Callable[[], bytes] = Spared(lambda: generate_latest(self.registry))
         """Returns the metrics in Prometheus's text format."""
 

@@ -24,6 +24,7 @@ from monitoring.config import WATERMARK
 from monitoring.flow_metrics import FlowCollector
 from monitoring.home_metrics import HomeCollector
 from monitoring.loop_metrics import LoopCollector
+from monitoring.process_metrics import ProcessCollector
 from tests.bentos.conftest import load_fake
 from tests.monitoring.test_flow_metrics import Prefect, run
 
@@ -38,6 +39,7 @@ EXPORTERS = (
     "monitoring/episode_metrics.py",
     "monitoring/home_metrics.py",
     "monitoring/flow_metrics.py",
+    "monitoring/process_metrics.py",
 )
 
 
@@ -95,6 +97,7 @@ def tables(hospital) -> dict[str, list[Row]]:
         "loop": sorted(collected(LoopCollector(settings))),
         "home": sorted(collected(HomeCollector(settings))),
         "flows": sorted(collected(flows)),
+        "processes": sorted(collected(ProcessCollector({}))),
     }
 
 
