@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mammo.continual.tune_study import Job, Tell
+from mammo.continual.tune_study import Job, Search, Tell
 
 SPACE: dict[str, Any] = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
 
@@ -43,5 +43,6 @@ def slow_job(folder: Path, storage: str, trials: int, deaths: int = 0) -> Job:
     """Return a job of `Slow` whose dead workers are noticed within 3 s."""
     folder.mkdir(parents=True, exist_ok=True)
     return Job(
-        storage, "slow", SPACE, trials, Slow(folder, deaths), folder / "slow.lock", heartbeat_s=1
-    )
+        storage, "slow", SPACE, trials, Slow(folder, deaths), folder / "slow.lock",
+        Search(pruner="none"), heartbeat_s=1,
+    )  # fmt: skip
