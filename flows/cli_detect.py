@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.cli_joined import add_joined_commands, screen_with_release
 from flows.cli_model import list_files
 from flows.cli_terminal import (
     Json,
@@ -28,7 +29,8 @@ commands = typer.Typer(
 
 
 def add_detect_commands(app: typer.Typer) -> None:
-    """Add `mammo detect train`, `evaluate` and `files`."""
+    """Add `mammo detect train`, `evaluate`, `files`, `join` and `agreement`."""
+    add_joined_commands(commands)
     app.add_typer(commands, name="detect")
 
 
@@ -39,6 +41,10 @@ def train(
     to: Annotated[Path, typer.Option(file_okay=False, help="The folder to write.")],
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the images.")] = 30,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights.")] = 0,
+    keep_box_frame: Annotated[
+        bool,
+        typer.Option(help="Train on boxes that seem to be counted from the bottom edge, too."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a detector on the findings of the index; one patient in five is held out."""
@@ -46,7 +52,10 @@ def train(
 
     settings = settings_from_environment()
     with stage_bars(quiet=as_json) as bars:
-        manifest = fit_detector(settings, name, to, epochs=epochs, seed=seed, progress=bars)
+        manifest = fit_detector(
+            settings, name, to, epochs=epochs, seed=seed, keep_box_frame=keep_box_frame,
+            progress=bars,
+        )  # fmt: skip
     told = {"detector": name, "folder": to.name, "data_version": manifest.data_version}
     show(told | {"patients": len(manifest.patients)} | manifest.training, as_json=as_json)
 
@@ -96,15 +105,29 @@ def _rows(summary: DetectionSummary) -> list[dict[str, Any]]:
 @reported
 def files(
     paths: Annotated[list[Path], typer.Argument(help="DICOM files, or folders of them.")],
-    detector: Annotated[Path, typer.Option(help="A folder that `mammo detect train` wrote.")],
-    least_score: Annotated[float, typer.Option(min=0, max=1, help="Leave out below it.")] = 0.1,
+    detector: Annotated[
+        Path | None, typer.Option(help="A folder that `mammo detect train` wrote.")
+    ] = None,
+    release: Annotated[
+        str | None,
+        typer.Option(help="A release instead: classification and findings of each exam."),
+    ] = None,
+    least_score: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out below it; a release has its own.")
+    ] = 0.1,
     as_json: Json = False,
 ) -> None:
     """Look for findings in DICOM files; places are in pixels of the original."""
-    from mammo.appraisal.detector_files import detect_files
-
+    if (detector is None) == (release is None):
+        raise typer.BadParameter("give --detector FOLDER or --release RELEASE")
     settings = settings_from_environment()
     named = [(path.name, path.read_bytes()) for path in list_files(paths)]
+    if detector is None:
+        assert release is not None
+        screen_with_release(settings, release, named, as_json=as_json)
+        return
+    from mammo.appraisal.detector_files import detect_files
+
     views, refused = detect_files(settings, detector, named, least_score=least_score)
     if as_json:
         told = [one.to_dict() for one in views]

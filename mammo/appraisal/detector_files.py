@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ from mammo.detection.detector import findings_of
 from mammo.detection.registry import load_detector
 from mammo.errors import EmptyRequest, ReadError
 from mammo.exam import Finding, View
+from mammo.exam_report import ExamReport
 from mammo.reading import ReadView, ViewReader
+from mammo.screening import ReadExam, Screener
 from mammo.settings import Settings
 
 
@@ -72,3 +75,28 @@ def detect_files(
         )
         for one, boxes in zip(views, found, strict=True)
     ], refused
+
+
+def screen_files(
+    settings: Settings, directory: Path, files: Sequence[tuple[str, bytes]]
+) -> tuple[list[ExamReport], list[ReadError]]:
+    """Return what a release says of each exam among the files, by the one inference path.
+
+    With classification, the findings of heat and detector, and how far both agree; and why
+    the other files could not be read. Raises EmptyRequest without a file, ReleaseNotFound,
+    DigestMismatch and ParityError.
+    """
+    if not files:
+        raise EmptyRequest("no file was given; name DICOM files, or folders of them")
+    screener = Screener.load(directory, reader=ViewReader.of(settings))
+    key, config = settings.pseudonym_key(), screener.release.preprocess
+    started = time.perf_counter()
+    read = ViewReader.of(settings).read([data for _, data in files], key, settings.site, config)
+    exams: dict[str, list[ReadView]] = {}
+    for one in read:
+        if isinstance(one, ReadView):
+            exams.setdefault(one.mammogram.exam_id, []).append(one)
+    reports = [
+        screener.score_read(ReadExam(tuple(views), (), started)).report for views in exams.values()
+    ]
+    return reports, [one for one in read if isinstance(one, ReadError)]
