@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli_terminal import Json, own_command, reported, settings_from_environment, show, tell
+from flows.cli_terminal import (
+    Json,
+    own_command,
+    reported,
+    say,
+    settings_from_environment,
+    show,
+    tell,
+)
+from mammo.errors import MammoError
 
 if TYPE_CHECKING:
     from mammo.appraisal.card_files import CardFiles
+    from mammo.settings import Settings
 
 DATA = "data"
 EPILOG = "Example: mammo card r-20261122-1a2b3c4d --html card.html"
@@ -46,6 +56,19 @@ def card(
     show(found, as_json=False, title="Card")
     for sentence in written.warnings:
         tell(f"warning: {sentence}")
+
+
+def log_cards(settings: Settings, directory: Path) -> None:
+    """Put both cards into the MLflow run of a release, where it has one.
+
+    What was trained or judged stands without them: why they are missing is said on stderr.
+    """
+    from mammo.appraisal.card_log import log_cards as log
+
+    try:
+        log(settings, directory)
+    except MammoError as error:
+        say(f"warning: the cards are not in MLflow ({error.code}: {error.message})")
 
 
 def _write(what: str, version: str | None, html: Path | None, to: Path | None) -> CardFiles:

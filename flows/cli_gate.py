@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli_card import log_cards
 from flows.cli_terminal import Json, reported, settings_from_environment, show, show_rows
 
 COLUMNS = ("at", "challenger", "champion", "verdict", "account", "alpha", "left", "failed")
@@ -34,8 +35,11 @@ def gate(
     Each challenger's first look at the golden set spends of the ledger (`mammo gates`).
     """
     from mammo.continual.judge import judge_release
+    from mammo.release import find_release
 
-    decision = judge_release(settings_from_environment(), release, focus=focus)
+    settings = settings_from_environment()
+    decision = judge_release(settings, release, focus=focus)
+    log_cards(settings, find_release(settings.releases_dir, release))
     show(decision.to_dict(), as_json=as_json, title=f"Gate for {release}")
     if not decision.passed:
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
 from flows.progress import log_progress
+from mammo.appraisal.card_log import log_cards
 from mammo.continual.fit import train_release
 from mammo.continual.judge import judge_release
 from mammo.settings import Settings, read_settings
@@ -23,6 +24,12 @@ def fit(settings: Settings, asked: dict[str, Any]) -> dict[str, Any]:
 def judge(settings: Settings, release_id: str) -> dict[str, Any]:
     """Bring the release before the gate, against the one in service."""
     return judge_release(settings, release_id).to_dict()
+
+
+@task
+def write_cards(settings: Settings, release_id: str) -> list[str]:
+    """Log the cards of the release and of its data in its MLflow run, the verdict included."""
+    return log_cards(settings, settings.releases_dir / release_id)
 
 
 @task
@@ -68,5 +75,6 @@ def train(
     asked = {"target": target, "config": config, "overrides": overrides or []}
     trained = fit(settings, asked | {"seed": seed, "data_version": data_version})
     decision = judge(settings, trained["release"])
+    write_cards(settings, trained["release"], return_state=True)  # a card stops no training
     explain(trained, decision)
     return trained | {"gate": decision}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mammo import INTENDED_USE
+from mammo.appraisal.card_detector import detector_sections
 from mammo.appraisal.evaluate import evaluate_scores
 from mammo.appraisal.evaluate_page import Judged, build_sections
 from mammo.appraisal.evaluate_words import POSITIVES, Words, is_phantoms
@@ -21,6 +22,7 @@ from mammo.appraisal.scores import OUT_OF_FOLD, UNTOUCHED, pick_part, read_score
 from mammo.changes.record import CHANGE_RECORD
 from mammo.continual import card_words as say
 from mammo.continual.card import told_number
+from mammo.data.sources.terms import names_phantoms
 from mammo.evaluation.subgroups import MIN_PATIENTS, SubgroupResult
 from mammo.explore.section import Section, Table
 from mammo.explore.sentences import count, listed
@@ -49,6 +51,7 @@ def model_card(directory: Path, *, resamples: int = RESAMPLES) -> list[Section]:
         _use(release),
         _details(release),
         _data(release),
+        *detector_sections(directory, release),
         *judged,
         _measured(release),
         _points(release),
@@ -60,7 +63,7 @@ def model_card(directory: Path, *, resamples: int = RESAMPLES) -> list[Section]:
 
 
 def _use(release: Release) -> Section:
-    warned = (say.PHANTOMS,) if say.of_phantoms(release.trained_on) else ()
+    warned = (say.PHANTOMS,) if names_phantoms(release.trained_on) else ()
     rows = tuple(("not intended", one) for one in say.NOT_INTENDED)
     rows = (("intended", say.INTENDED), ("for whom", say.USERS), *rows)
     table = Table(("use", "what"), rows, "Intended and not intended use")

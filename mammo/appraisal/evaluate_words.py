@@ -12,6 +12,7 @@ import pandas as pd
 from mammo.appraisal.evaluate import Evaluation, LevelEvaluation, plural
 from mammo.appraisal.metric_names import show, show_bounds, show_value
 from mammo.appraisal.scores import OUT_OF_FOLD
+from mammo.data.sources.terms import names_phantoms
 from mammo.evaluation.bootstrap import Interval
 from mammo.evaluation.calibration import chance_calibration_error, expected_calibration_error
 from mammo.exam import OperatingPoint
@@ -67,7 +68,7 @@ class Words:
 def is_phantoms(scores: pd.DataFrame, trained_on: str = "") -> bool:
     """True when the scores are of phantoms: their source, their scanner or the release says so."""
     texts = {str(one) for name in ("source", "scanner") for one in scores[name].dropna().unique()}
-    return any("phantom" in text.lower() for text in (*texts, trained_on))
+    return names_phantoms(trained_on, *texts)
 
 
 def judged_sentences(found: Evaluation, words: Words) -> list[str]:

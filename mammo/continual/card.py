@@ -7,6 +7,7 @@ from typing import Any
 
 from mammo import INTENDED_USE
 from mammo.continual import card_words as say
+from mammo.data.sources.terms import names_phantoms
 from mammo.release import Release
 
 LIMITS = (
@@ -66,7 +67,7 @@ def card_text(release: Release) -> str:
             *(f"- {one}" for one in say.ETHICS),
             "",
             f"**Limits.** {LIMITS}",
-            *(["", f"**{say.PHANTOMS}**"] if say.of_phantoms(release.trained_on) else []),
+            *(["", f"**{say.PHANTOMS}**"] if names_phantoms(release.trained_on) else []),
             "",
             "Numbers by subgroup, the gate's verdict and what is not known: "
             f"`mammo card {release.id}`.",

@@ -22,8 +22,3 @@ PHANTOMS = (
     "Trained on phantoms: its numbers say that the training works, not that the model reads "
     "mammograms of patients. It must not be used on patients."
 )
-
-
-def of_phantoms(trained_on: str) -> bool:
-    """True when a release's words on what it was trained on name phantoms."""
-    return "phantom" in trained_on.lower()

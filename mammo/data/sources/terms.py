@@ -40,6 +40,11 @@ TERMS: dict[str, Terms] = {
 """By the name of `mammo ingest --source NAME`; a hospital's own folder has none here."""
 
 
+def names_phantoms(*texts: str) -> bool:
+    """True where a text that says what images are of (source, scanner, training) says phantoms."""
+    return any("phantom" in text.lower() for text in texts)
+
+
 def terms_of(source: str, *, phantoms: bool = False) -> Terms:
     """Return a source's terms; those of phantoms where its images are all phantoms."""
     if phantoms:
