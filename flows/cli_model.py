@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.cli_card import log_cards
 from flows.cli_deploy import add_deploy_commands
 from flows.cli_gate import add_gate_commands
 from flows.cli_terminal import (
@@ -68,6 +69,7 @@ def train(
 
     with stage_bars(quiet=as_json) as progress:
         trained = train_release(settings, config=config, progress=progress, **given)
+    log_cards(settings, trained.directory)
     told = trained.to_dict()
     if as_json:
         show(told, as_json=True)
@@ -127,20 +129,34 @@ def predict(
         return
     apart = ("breasts", "views", "operating_point")
     show({name: value for name, value in answer.items() if name not in apart}, as_json=False)
-    show_rows(answer["breasts"], ("laterality", "probability", "scale", "recall"), "Breasts")
+    breasts = [one | _agreed(one) for one in answer["breasts"]]
+    columns = ("laterality", "probability", "scale", "recall")
+    agreed = ("agreement",) if any(one.get("agreement") for one in breasts) else ()
+    show_rows(breasts, (*columns, *agreed), "Breasts")
     views = [view | _told(view) for view in answer["views"]]
     columns = ("laterality", "view", "probability", "logit", "pooled", "quality", "findings")
     show_rows(views, columns, "Views; findings in pixels of the original")
 
 
 def _told(view: dict[str, Any]) -> dict[str, str]:
-    """Return a view's codes and boxes in words, each box with its part of the evidence."""
+    """Return a view's codes and boxes in words, each box with what it rests on."""
+    from mammo.findings import tell_sources
+
     boxes = (
         f"x {one['x_min']:.0f}-{one['x_max']:.0f}, y {one['y_min']:.0f}-{one['y_max']:.0f} "
-        f"({one['share']:.0%})"
+        f"({tell_sources(one)})"
         for one in view.get("findings", [])
     )
     return {"quality": ", ".join(view["quality"]), "findings": "; ".join(boxes)}
+
+
+def _agreed(breast: Mapping[str, Any]) -> dict[str, str]:
+    """Return in words how many of a breast's places heat and detector both name."""
+    told = breast.get("agreement")
+    if told is None:  # a release without a detector
+        return {}
+    total = told["both"] + told["heat_only"] + told["detector_only"]
+    return {"agreement": f"{told['both']} of {total} places named by both"}
 
 
 def list_files(paths: Sequence[Path]) -> list[Path]:
