@@ -1,4 +1,4 @@
-"""What each model costs: its parameters, its graph's size, and the time of a view.
+"""What each model costs: its training, parameters, its graph's size, and the time of a view.
 
 Latency is measured in one run, the models taking turns on one thread, and is
 that thread's own time: a machine that is busy with other things preempts the
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from mammo.appraisal.compare_runs import ComparedRun
+from mammo.continual.spent import Spent, read_spent
 from mammo.release import Release
 
 ROUNDS = 15
@@ -27,7 +28,10 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 @dataclass(frozen=True)
 class Cost:
-    """One model's cost; ``ratio`` is the median over rounds of its time to the first's."""
+    """One model's cost; ``ratio`` is the median over rounds of its time to the first's.
+
+    ``training`` is None for a release that did not keep what its training spent.
+    """
 
     run: str
     parameters: int
@@ -36,10 +40,12 @@ class Cost:
     ratio: float
     height: int
     width: int
+    training: Spent | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields."""
-        return dict(vars(self))
+        spent = None if self.training is None else dict(vars(self.training))
+        return dict(vars(self)) | {"training": spent}
 
 
 def measure_costs(runs: Sequence[ComparedRun], rounds: int = ROUNDS) -> list[Cost]:
@@ -54,6 +60,7 @@ def measure_costs(runs: Sequence[ComparedRun], rounds: int = ROUNDS) -> list[Cos
             float(np.median(own / seconds[0])),
             run.release.preprocess.height,
             run.release.preprocess.width,
+            read_spent(run.directory),
         )
         for run, own in zip(runs, seconds, strict=True)
     ]

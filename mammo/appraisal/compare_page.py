@@ -186,9 +186,31 @@ def _cost(found: Comparison, costs: Sequence[Cost]) -> Section:
         "The graph that the service runs, in the time of its one thread, the runs taking turns; "
         "milliseconds are of the machine that wrote this page, the ratio is what carries over"
     )
+    tables = (Table(columns, rows, caption), _training_cost(found, costs))
     return Section(
         "cost", "What they cost", tuple(say.cost_sentences(list(costs))),
-        (plots.cost_plot(found, costs),), (Table(columns, rows, caption),),
+        (plots.cost_plot(found, costs),), tables,
+    )  # fmt: skip
+
+
+def _training_cost(found: Comparison, costs: Sequence[Cost]) -> Table:
+    columns = ("run", "processor, s", "wall, s", "energy, kJ", "machine")
+    caption = (
+        "What each training spent, folds and sealing included, as written when it was made: time "
+        "on a wall depends on what else ran, and energy is that of the whole machine's processors"
+    )
+    return Table(columns, tuple(_spent_row(found.letter(one.run), one) for one in costs), caption)
+
+
+def _spent_row(letter: str, cost: Cost) -> tuple[str, ...]:
+    spent = cost.training
+    if spent is None:
+        return (letter, *("not kept",) * 3, "-")
+    energy = "not counted" if spent.energy_j is None else f"{spent.energy_j / 1000:.2f}"
+    since = " (since it was resumed)" if spent.resumed else ""
+    return (
+        letter, f"{spent.processor_s:,.1f}{since}", f"{spent.wall_s:,.1f}{since}", energy,
+        spent.machine,
     )  # fmt: skip
 
 

@@ -172,7 +172,26 @@ def cost_sentences(costs: list[Cost]) -> list[str]:
         else "A view takes about as long in all of them.",
         f"{small.run} has the smallest graph, {small.graph_mb:.2f} MB "
         f"({small.parameters / 1e6:.2f} million parameters).",
+        *_training_sentences(costs),
     ]
+
+
+def _training_sentences(costs: list[Cost]) -> list[str]:
+    """Say whose training was cheapest, where it can be compared."""
+    kept = [(one.run, one.training) for one in costs if one.training is not None]
+    told = []
+    whole = [(run, spent.processor_s) for run, spent in kept if not spent.resumed]
+    if len(whole) == len(costs):
+        (least, low), (most, high) = (pick(whole, key=lambda one: one[1]) for pick in (min, max))
+        told.append(
+            f"Training {least} took {low:,.0f} s of processor time, {most} {high / low:.1f} times "
+            "as much."
+        )
+    else:
+        told.append("Trainings cannot be compared: not every run kept all of what it spent.")
+    if not any(spent.energy_j is not None for _, spent in kept):
+        told.append("No run's energy is known: its machine has no counter that could be read.")
+    return told
 
 
 def group_sentences(groups: Sequence[GroupDifference]) -> list[str]:

@@ -26,6 +26,7 @@ from mammo.continual.network import fit_network
 from mammo.continual.quarantine import quarantined_exams
 from mammo.continual.seal import RUN_CONFIG, WEIGHTS, Trained, seal_release
 from mammo.continual.selection import selection_digest
+from mammo.continual.spent import Meter, write_spent
 from mammo.continual.split import Parts, known_parts, split_index
 from mammo.continual.start import start_network
 from mammo.continual.strategy import starts_from_parent
@@ -173,11 +174,14 @@ def train_release(
         lesson = repeat_lesson(settled, parts.train, selection, parent=parent)
     key, facts = _identity(settled, parts, lesson, parent, version)
     runs = settings.home / "runs"
+    meter = Meter()
     with open_run(runs, key, facts, first=is_first_process()) as run:
+        resumed = any(one.is_dir() for one in run.path.iterdir())
         trained, history = _train(
             settings, settled, parts, lesson, parent, before, version, run, report
         )
         release, directory = seal_release(settings, trained, report)
+        write_spent(directory, meter.read(resumed=resumed))
         registered = register_release(settings, release, directory, settled.to_dict(), history)
     return TrainedRelease(release, directory, registered, release.metrics, history)
 

@@ -14,12 +14,18 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from mammo.appraisal.compare import Comparison, compare_runs
-from mammo.appraisal.compare_cost import count_parameters, differing_settings, measure_costs
+from mammo.appraisal.compare_cost import (
+    Cost,
+    count_parameters,
+    differing_settings,
+    measure_costs,
+)
 from mammo.appraisal.compare_groups import compare_groups
 from mammo.appraisal.compare_report import write_comparison
 from mammo.appraisal.compare_runs import ComparedRun, list_runs, read_runs
 from mammo.appraisal.compare_words import (
     best_sentence,
+    cost_sentences,
     group_sentences,
     needed_positives,
     needed_sentence,
@@ -27,6 +33,7 @@ from mammo.appraisal.compare_words import (
     selection_sentences,
     warnings,
 )
+from mammo.continual.spent import Spent, write_spent
 from mammo.errors import MammoError, NotComparable, RunUnknown
 from mammo.settings import Settings
 
@@ -200,6 +207,35 @@ def test_subgroups_are_tested_inside_and_adjusted(found: Comparison) -> None:
     told = group_sentences(groups)
     assert told[0].startswith("A difference stands after adjustment in") and len(told) == 2
     assert "none of" in group_sentences([replace(scanner, p_holm=0.3)])[0]
+
+
+SPENT = Spent(40.0, 20.0, None, "x86_64, 2 processors", False)
+
+
+@pytest.mark.parametrize(
+    ("spents", "told"),
+    [
+        ((SPENT, replace(SPENT, processor_s=50.0)), "b 2.5 times as much. No run's energy"),
+        ((SPENT, replace(SPENT, resumed=True)), "cannot be compared"),
+        ((SPENT, None), "cannot be compared"),
+    ],
+)
+def test_training_is_compared_where_all_of_it_was_kept(
+    spents: tuple[Spent | None, ...], told: str
+) -> None:
+    costs = [
+        Cost(name, 10, 1.0, 2.0, 1.0, 128, 64, spent)
+        for name, spent in zip("ab", spents, strict=True)
+    ]
+    assert told in " ".join(cost_sentences(costs))
+
+
+def test_energy_is_told_where_a_machine_counted_it(settings: Settings, tmp_path: Path) -> None:
+    write_spent(settings.releases_dir / "r-good", replace(SPENT, energy_j=1234.0))
+    report = write_comparison(settings, ["r-good", "r-alike"], resamples=60, to=tmp_path / "a.html")
+    assert report.to_dict()["costs"][0]["training"]["energy_j"] == 1234.0
+    page = report.path.read_text()
+    assert "1.23" in page and "not kept" in page and "No run's energy" not in page
 
 
 def test_cost_counts_what_is_there(runs: list[ComparedRun]) -> None:
