@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli_terminal import Json, reported, settings_from_environment, show, show_rows
-from flows.stack_services import ROOT
 
 if TYPE_CHECKING:
     from monitoring.dashboards.check import Answered
 
-BOARDS = ROOT / "dashboards" / "grafana" / "dashboards"
+BOARDS = Path(__file__).resolve().parents[1] / "dashboards" / "grafana" / "dashboards"
 COLUMNS = ("dashboard", "what", "title", "series", "note")
 
 
