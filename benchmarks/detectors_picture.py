@@ -13,7 +13,14 @@ from matplotlib.patches import Rectangle
 
 from benchmarks.detectors_report import Measured
 from mammo.detection.boxes import Boxes, boxes_of, to_prepared
-from mammo.detection.matching import CENTRE, ImageDetections, match_image
+from mammo.detection.froc import score_shown
+from mammo.detection.matching import (
+    CENTRE,
+    ImageDetections,
+    match_image,
+    match_images,
+    second_marks,
+)
 from mammo.geometry import Geometry
 
 FALSE_MARKS = 0.5
@@ -24,13 +31,14 @@ LOOKS = {
     "reader's box, hit": ("deepskyblue", "-"),
     "reader's box, missed": ("red", ":"),
     "mark that hits": ("lime", "-"),
+    "second mark": ("yellow", ":"),
     "false mark": ("orange", "--"),
 }
 
 
 def contact_sheet(path: Path, measured: Measured) -> None:
     """Write a row of images for each of hit, missed, falsely marked; the first ones by id."""
-    least = threshold(measured.found, FALSE_MARKS)
+    least = score_shown(match_images(measured.found, CENTRE), FALSE_MARKS)
     shown = [_above(one, least) for one in measured.found]
     figure = Figure(figsize=(2.1 * EACH, 9.6))
     axes = figure.subplots(len(GROUPS), EACH, squeeze=False)
@@ -52,24 +60,13 @@ def contact_sheet(path: Path, measured: Measured) -> None:
     figure.savefig(path, dpi=90)
 
 
-def threshold(images: list[ImageDetections], false_marks: float) -> float:
-    """Return the lowest score at which there are that many false marks an image or fewer."""
-    false = [
-        found.score
-        for one in images
-        for found, taken in zip(one.found, match_image(one, CENTRE), strict=True)
-        if taken is None
-    ]
-    allowed = int(false_marks * len(images))
-    ordered = sorted(false, reverse=True)
-    return float(np.nextafter(ordered[allowed], 2)) if allowed < len(ordered) else 0.0
-
-
 def kinds(image: ImageDetections) -> set[str]:
     """Return which of `GROUPS` an image belongs to."""
     taken = match_image(image, CENTRE)
     hits = {place for place in taken if place is not None}
-    told = {"hit": bool(hits), "missed": len(hits) < len(image.truth), "false mark": None in taken}
+    again = second_marks(image, CENTRE)
+    false = any(one is None and not two for one, two in zip(taken, again, strict=True))
+    told = {"hit": bool(hits), "missed": len(hits) < len(image.truth), "false mark": false}
     return {group for group, holds in told.items() if holds}
 
 
@@ -90,8 +87,9 @@ def _draw(ax: Axes, image: ImageDetections, measured: Measured) -> None:
         # a pixel out, so that a mark on the very same place does not hide it
         box = box + np.array([-1, -1, 1, 1])
         _box(ax, box, "reader's box, hit" if number in taken else "reader's box, missed")
-    for box, hit in zip(found, taken, strict=True):
-        _box(ax, box, "false mark" if hit is None else "mark that hits")
+    for box, hit, again in zip(found, taken, second_marks(image, CENTRE), strict=True):
+        marks = "mark that hits" if hit is not None else "second mark" if again else "false mark"
+        _box(ax, box, marks)
 
 
 def _box(ax: Axes, box: Boxes, kind: str) -> None:

@@ -65,6 +65,22 @@ def _hits_shown(
     return np.asarray(np.concatenate([[0], hits_to])[scores])
 
 
+def score_shown(matches: Matches, false_marks: float) -> float:
+    """Return the lowest score at which there are ``false_marks`` an image or fewer.
+
+    The threshold that `sensitivity_at` reads at; just above the highest score where even
+    that shows more, 0 without a detection.
+    """
+    if not len(matches.score):
+        return 0.0
+    ends = np.flatnonzero(np.diff(matches.score, append=-1.0))
+    allowed = false_marks * len(matches.findings) + 1e-9
+    shown = int(np.searchsorted(_down_to(matches)[0], allowed, side="right"))
+    if shown == 0:
+        return float(np.nextafter(matches.score[0], 2.0))
+    return float(matches.score[ends[shown - 1]])
+
+
 def _added_up(each: NDArray[np.float64], shown: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the sum of the first ``shown`` (R, K) of each row (R, H), (R, K)."""
     sums = np.cumsum(np.concatenate([np.zeros((len(each), 1)), each], axis=1), axis=1)

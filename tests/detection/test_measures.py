@@ -7,6 +7,7 @@ import io
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mammo.appraisal.detection import summarise_detections
 from mammo.detection.average_precision import average_precision, mean_overlap
@@ -18,13 +19,14 @@ from mammo.detection.boxes import (
     to_original,
     to_prepared,
 )
-from mammo.detection.froc import froc_curve, sensitivity_at
+from mammo.detection.froc import froc_curve, score_shown, sensitivity_at
 from mammo.detection.matching import (
     CENTRE,
     IOU_STEPS,
     ImageDetections,
     match_image,
     match_images,
+    second_marks,
 )
 from mammo.errors import BoxInvalid, NoBoxes
 from mammo.exam import Finding
@@ -58,8 +60,8 @@ def drawn(seed: int, images: int = 40) -> list[ImageDetections]:
     return made
 
 
-def coco_precision(images: list[ImageDetections]) -> list[float]:
-    """Return pycocotools' average precision at each of `IOU_STEPS`."""
+def coco_precision(images: list[ImageDetections], most: int = 100) -> list[float]:
+    """Return pycocotools' average precision at each of `IOU_STEPS`; ``most`` detections count."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -83,6 +85,7 @@ def coco_precision(images: list[ImageDetections]) -> list[float]:
         }  # fmt: skip
         known.createIndex()
         judged = COCOeval(known, known.loadRes(rows("found")), "bbox")
+        judged.params.maxDets = [1, 10, most]
         judged.evaluate()
         judged.accumulate()
     return [float(judged.eval["precision"][step, :, 0, 0, 2].mean()) for step in range(10)]
@@ -95,6 +98,21 @@ def test_average_precision_is_that_of_coco(seed: int) -> None:
     ours = [average_precision(match_images(images, step), ones)[0] for step in IOU_STEPS]
     assert ours == pytest.approx(coco_precision(images), abs=1e-9)
     assert 0.05 < ours[0] < 0.95
+
+
+def test_more_than_a_hundred_detections_an_image_all_count() -> None:
+    """COCO's default looks at 100 an image; ours has no limit, as theirs with a higher one."""
+    many = [
+        ImageDetections(
+            one.image_id, one.patient_id, one.truth,
+            one.found + tuple(finding(500 + 3 * n, 500, 2, 2, 0.91) for n in range(150)),
+        )
+        for one in drawn(2, images=12)
+    ]  # fmt: skip
+    ones = np.ones((1, len(many)))
+    ours = [average_precision(match_images(many, step), ones)[0] for step in IOU_STEPS]
+    assert ours == pytest.approx(coco_precision(many, most=1000), abs=1e-9)
+    assert ours[0] > coco_precision(many)[0] + 5e-4
 
 
 def test_a_weight_counts_as_often_as_the_image() -> None:
@@ -153,6 +171,26 @@ def test_marks_of_equal_score_are_shown_together() -> None:
     assert sensitivity_at(match_images(images, CENTRE), ONE, 1.0)[0] == 1.0
 
 
+def test_the_threshold_of_a_number_of_false_marks_counts_as_the_table_does() -> None:
+    """A second mark is not false; marks of equal score are shown together."""
+    again = [finding(100, 100, 50, 50, 0.9), finding(102, 100, 50, 50, 0.8)]
+    images = [
+        image("a", [T], [*again, finding(400, 400, 9, 9, 0.7)]),
+        image("b", [T], [finding(100, 100, 50, 50, 0.6), finding(400, 400, 9, 9, 0.6)]),
+    ]
+    matches = match_images(images, CENTRE)
+    assert [score_shown(matches, at) for at in (0.4, 0.5, 0.9, 1.0)] == [0.8, 0.7, 0.7, 0.6]
+    assert second_marks(images[0], CENTRE) == [False, True, False]
+    for seed in range(4):
+        drawn_ones = match_images(drawn(seed), CENTRE)
+        for at in (0.1, 0.25, 0.5):
+            least = score_shown(drawn_ones, at)
+            told = drawn_ones.hit[drawn_ones.score >= least].sum() / len(drawn_ones.owner)
+            assert told == sensitivity_at(drawn_ones, np.ones((1, 40)), at)[0]
+    assert score_shown(match_images([image("a", [T], [])], CENTRE), 1.0) == 0.0
+    assert score_shown(match_images(images[1:], CENTRE), 0.5) > 0.6
+
+
 def test_summary_brackets_its_values_and_knows_patients() -> None:
     images = [
         ImageDetections(one.image_id, f"p{number // 2}", one.truth, one.found)
@@ -182,6 +220,9 @@ def test_nothing_found_is_not_certain(with_finding: int, bound: float) -> None:
     assert (told.low, told.high) == (0.0, pytest.approx(bound, abs=1e-3))
 
 
+TRUE_SHARE = float(stats.norm.sf(0.8 / np.sqrt(2)))
+
+
 def found_in(number: int, of: int, others: int = 20) -> list[ImageDetections]:
     """Return images of as many patients: the first ``number`` findings are hit, shifted alike."""
     hit = [finding(105, 100, 50, 50, 0.9)]
@@ -204,6 +245,26 @@ def test_a_share_has_the_bounds_of_a_binomial(number, of, bounds) -> None:
     kind = told.by_kind["mass"]
     assert kind.findings == of
     assert kind.sensitivity[1.0] == told.froc[CENTRE][1.0]
+
+
+@pytest.mark.slow
+def test_intervals_hold_what_they_promise() -> None:
+    """150 tables of 12 patients with a finding, two images each: 95% intervals, simulated."""
+    rng, held = np.random.default_rng(1), []
+    for table in range(150):
+        images = []
+        for patient in range(24):
+            ease = rng.normal()
+            for side in range(2):
+                truth = [T] if patient < 12 and (side == 0 or rng.random() < 0.5) else []
+                hit = [finding(102, 100, 50, 50, 0.9)] if ease + rng.normal() > 0.8 else []
+                false = [finding(400, 400, 9, 9, 0.3)] if rng.random() < 0.5 else []
+                name = f"{patient}-{side}"
+                found = (*(hit if truth else []), *false)
+                images.append(ImageDetections(name, str(patient), tuple(truth), found))
+        told = summarise_detections(images, resamples=200, seed=table).froc[CENTRE][1.0]
+        held.append(told.low <= TRUE_SHARE <= told.high)
+    assert 0.92 <= np.mean(held) < 1
 
 
 @pytest.mark.parametrize(("number", "of"), [(0, 8), (1, 8), (8, 8), (1, 1), (2, 2)])
