@@ -8,10 +8,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammo.detection.box_frame import FrameCheck, check_frame, contrasts, turned
+from mammo.detection.box_frame import FrameCheck, check_frame, contrasts, require_frame, turned
 from mammo.detection.boxes import boxes_of, moved_to_prepared
 from mammo.exam import parse_findings
 from mammo.geometry import Geometry
+
+
+def require_box_frames(images: NDArray[np.uint16], rows: pd.DataFrame) -> None:
+    """Raise BoxFrameSuspect where a source's boxes seem to be counted from the bottom edge.
+
+    A table is right or wrong as a whole, so that each ``source`` is judged alone.
+    """
+    sources = rows["source"].to_numpy(str)
+    for name in np.unique(sources):
+        chosen = np.flatnonzero(sources == name)
+        require_frame(check_box_frame(images[chosen], rows.iloc[chosen]), source=str(name))
 
 
 def check_box_frame(images: NDArray[np.uint16], rows: pd.DataFrame) -> FrameCheck:

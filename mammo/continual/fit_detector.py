@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mammo.continual.box_frames import require_box_frames
 from mammo.continual.fit import labelled_index
 from mammo.continual.seal import RUN_CONFIG
 from mammo.continual.split import GOLDEN_SEED, known_parts
@@ -70,6 +71,7 @@ def fit_detector(
     epochs: int,
     seed: int = 0,
     release: Path | None = None,
+    keep_box_frame: bool = False,
     progress: Progress | None = None,
 ) -> DetectorManifest:
     """Train a detector on the index's images as the store prepared them; keep it in ``folder``.
@@ -78,8 +80,9 @@ def fit_detector(
     `is_held_out` names, for `detections_held_out`. With ``release``, the folder of
     one, nor are those of `patients_left_out`: then the detector may help its score,
     knowing neither the patients that calibrate it nor those that the gate judges by.
-    Raises IndexMissing, BoxInvalid, NoBoxes, TrainingDiverged, and what
-    `build_detector` does.
+    Boxes that seem to be counted from the bottom edge are refused, but with
+    ``keep_box_frame``. Raises IndexMissing, BoxInvalid, BoxFrameSuspect, NoBoxes,
+    TrainingDiverged, and what `build_detector` does.
     """
     with store_lock(settings):
         version = present_version(settings)
@@ -90,6 +93,8 @@ def fit_detector(
     kept = index["patient_id"].map(is_held_out).astype(bool) | index["patient_id"].isin(left_out)
     rows = index[~kept]
     boxed = boxed_images(settings, rows, config)
+    if not keep_box_frame:
+        require_box_frames(boxed.images, boxed.rows)
     detector.fit(boxed.images, boxed.boxes, epochs=epochs, seed=seed, progress=progress)
     patients = tuple(sorted(set(boxed.rows["patient_id"])))
     training = {

@@ -1,0 +1,71 @@
+"""A source whose boxes are counted from the bottom edge trains no detector."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mammo.continual.box_frames import check_box_frame
+from mammo.continual.fit_detector import boxed_images, fit_detector, placed_index
+from mammo.data.ingest import ingest
+from mammo.data.store import read_store_config
+from mammo.errors import BoxFrameSuspect
+from mammo.exam import parse_findings
+from mammo.models.config import read_config
+from mammo.settings import Settings
+
+pytestmark = pytest.mark.slow
+INDEX = "mammo.continual.fit_detector.labelled_index"
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """An installation of mini-MIAS's films at the smoke size."""
+    folder = Path(__file__).parents[3] / "shared/data/mini-mias"
+    if not folder.is_dir():
+        pytest.skip("../shared/data/mini-mias is not here")
+    home = tmp_path_factory.mktemp("films")
+    settings = Settings(home=home, mlflow_port=9, service_port=9, _env_file=None)
+    ingest("mini-mias", folder, settings, read_config("smoke").preprocess)
+    return settings
+
+
+def from_the_bottom(index: pd.DataFrame) -> pd.DataFrame:
+    """Return the index with every box counted from the other edge."""
+    told = [
+        json.dumps([
+            asdict(replace(one, y_min=rows - one.y_max, y_max=rows - one.y_min))
+            for one in parse_findings(text)
+        ])
+        for text, rows in zip(index["findings"], index["rows"].astype(float), strict=True)
+    ]  # fmt: skip
+    return index.assign(findings=told)
+
+
+def test_films_pass_and_turned_ones_train_nothing(
+    films: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, config = placed_index(films), read_store_config(films)
+    assert config is not None
+    right = boxed_images(films, index, config)
+    told = check_box_frame(right.images, right.rows)
+    assert (told.boxes >= 80, told.brighter / told.boxes > 0.7, told.suspect) == (True, True, False)
+    monkeypatch.setattr(INDEX, lambda settings: from_the_bottom(index))
+    with pytest.raises(BoxFrameSuspect, match="mini-mias: only"):
+        fit_detector(films, "ssd", tmp_path / "ssd", epochs=1)
+    assert not (tmp_path / "ssd").exists()
+    kept = fit_detector(films, "ssd", tmp_path / "ssd", epochs=1, keep_box_frame=True)
+    assert kept.training["findings"] > 0
+
+
+def test_phantoms_turned_are_refused(
+    installation: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = placed_index(installation)
+    monkeypatch.setattr(INDEX, lambda settings: from_the_bottom(index))
+    with pytest.raises(BoxFrameSuspect, match="rsna: only"):
+        fit_detector(installation, "ssd", tmp_path / "ssd", epochs=1)
