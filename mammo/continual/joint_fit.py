@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from mammo.detection.carried import JointScore, mark_logit
 
@@ -69,14 +70,15 @@ def fit_joint(
 
 def _fit(features: Array, label: Array, prior: Array | None) -> Array:
     """Return weights, at least 0, and offset; held near ``prior`` where that is given."""
-    spread = np.maximum(features.std(axis=0), LEAST_SPREAD)
+    spread = features.std(axis=0)
+    spread = np.where(spread > LEAST_SPREAD, spread, 1.0)  # what never varies tells nothing
     scaled = features / spread
     held = None if prior is None else prior[:-1] * spread
 
     def cost(weights: Array) -> tuple[float, Array]:
         told = scaled @ weights[:-1] + weights[-1]
         value = float(np.logaddexp(0.0, np.where(label == 1, -told, told)).sum())
-        error = 1.0 / (1.0 + np.exp(-told)) - label
+        error = expit(told) - label
         slope = np.append(scaled.T @ error, error.sum())
         if held is not None:
             value += float(((weights[:-1] - held) ** 2).sum()) / (2 * PRIOR**2)
