@@ -41,6 +41,9 @@ def train(
     to: Annotated[Path, typer.Option(file_okay=False, help="The folder to write.")],
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the images.")] = 30,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights.")] = 0,
+    release: Annotated[
+        str | None, typer.Option(help="Leave out its holdout and golden patients: to `join` it.")
+    ] = None,
     keep_box_frame: Annotated[
         bool,
         typer.Option(help="Train on boxes that seem to be counted from the bottom edge, too."),
@@ -49,12 +52,14 @@ def train(
 ) -> None:
     """Train a detector on the findings of the index; one patient in five is held out."""
     from mammo.continual.fit_detector import fit_detector
+    from mammo.release import find_release
 
     settings = settings_from_environment()
     with stage_bars(quiet=as_json) as bars:
         manifest = fit_detector(
-            settings, name, to, epochs=epochs, seed=seed, keep_box_frame=keep_box_frame,
-            progress=bars,
+            settings, name, to, epochs=epochs, seed=seed,
+            release=None if release is None else find_release(settings.releases_dir, release),
+            keep_box_frame=keep_box_frame, progress=bars,
         )  # fmt: skip
     told = {"detector": name, "folder": to.name, "data_version": manifest.data_version}
     show(told | {"patients": len(manifest.patients)} | manifest.training, as_json=as_json)
