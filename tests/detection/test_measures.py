@@ -19,6 +19,7 @@ from mammo.detection.boxes import (
     to_original,
     to_prepared,
 )
+from mammo.detection.finding_groups import by_size
 from mammo.detection.froc import froc_curve, score_shown, sensitivity_at
 from mammo.detection.matching import (
     CENTRE,
@@ -281,7 +282,7 @@ def test_no_measure_is_certain(number: int, of: int) -> None:
 
 def test_groups_by_kind_and_size_share_the_threshold() -> None:
     """A mass is hit above the one false mark, a calcification below it."""
-    small = Finding(300, 300, 310, 310, "calcification")
+    small = Finding(300, 300, 310, 310, "CALC-M")
     images = [
         image("a", [T, small], [finding(100, 100, 50, 50, 0.9), finding(300, 300, 10, 10, 0.2)]),
         image("b", [], [finding(1, 1, 5, 5, 0.5)]),
@@ -289,10 +290,39 @@ def test_groups_by_kind_and_size_share_the_threshold() -> None:
     told = summarise_detections(images, resamples=20)
     rates = {kind: one.sensitivity for kind, one in told.by_kind.items()}
     assert [rates["mass"][marks].value for marks in (0.1, 0.5)] == [1, 1]
-    assert [rates["calcification"][marks].value for marks in (0.1, 0.5)] == [0, 1]
+    assert [rates["CALC"][marks].value for marks in (0.1, 0.5)] == [0, 1]
     assert list(told.by_size) == ["to 10 px", "over 10 px"]
-    assert told.by_size["to 10 px"].sensitivity == rates["calcification"]
+    assert told.by_size["to 10 px"].sensitivity == rates["CALC"]
     assert told.to_dict()["by_kind"]["mass"]["findings"] == 1
+
+
+def test_thirds_of_size_keep_equal_findings_together() -> None:
+    sides = [5, 5, 5, 9, 20, 30]
+    truth = [finding(0, 0, side, side) for side in sides]
+    told = by_size([image("a", truth, []), image("b", [], [])])
+    assert {name: one.tolist() for name, one in told.items()} == {
+        "to 5 px": [True, True, True, False, False, False],
+        "to 9 px": [False, False, False, True, False, False],
+        "over 9 px": [False, False, False, False, True, True],
+    }
+    close = by_size([image("a", [finding(0, 0, side, side) for side in (4.5, 4.6, 4.7)], [])])
+    assert {name: one.sum() for name, one in close.items()} == {"to 5 px": 3}
+    alike = by_size([image("a", truth[:3], [])])
+    assert {name: one.tolist() for name, one in alike.items()} == {"to 5 px": [True] * 3}
+
+
+def test_a_groups_interval_rests_on_its_own_patients() -> None:
+    """Of 21 calcifications in 14 women none is found, of 30 masses all."""
+    small = Finding(300, 300, 310, 310, "CALC-B")
+    images = [
+        ImageDetections(f"c{n}", f"pc{n % 14}", (small,), (finding(9, 9, 2, 2, 0.1),))
+        for n in range(21)
+    ] + [image(f"m{n}", [T], [finding(100, 100, 50, 50, 0.9)]) for n in range(30)]
+    told = summarise_detections(images, resamples=50)
+    none, every = (told.by_kind[kind].sensitivity[1.0] for kind in ("CALC", "mass"))
+    assert (none.value, every.value, none.n_positive, every.n_positive) == (0, 1, 14, 30)
+    assert (none.low, none.high) == pytest.approx((0, 0.2316), abs=1e-4)
+    assert (every.low, every.high) == pytest.approx((0.8843, 1), abs=1e-4)
 
 
 @pytest.mark.parametrize("without", [0, 1, 100])
