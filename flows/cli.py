@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_alerts import add_alerts_commands
 from flows.cli_audit import add_audit_commands
 from flows.cli_azure import add_azure_commands
 from flows.cli_backup import add_backup_commands
@@ -57,6 +58,7 @@ add_explain_command(app)
 add_shortcuts_command(app)
 add_token_commands(app)
 add_audit_commands(app)
+add_alerts_commands(app)
 add_azure_commands(app)
 add_backup_commands(app)
 add_episode_commands(app)
