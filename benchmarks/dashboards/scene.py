@@ -1,10 +1,10 @@
 """An installation in which everything has happened once that a dashboard tells of.
 
-Real: PostgreSQL, the served release and every HTTP request, the DICOM gateway and an archive,
-the monitor's run and its episode, the outcomes, shadow, canary and swaps, the guard's books,
-Prometheus and what it scrapes. Made: the women are phantoms, the releases tell brightness, the
-gate's verdicts and the approvals are written as a gate and a person leave them, and two years
-pass in the log at once, so that outcomes are old.
+Real: PostgreSQL, the served release and every HTTP request, the DICOM gateway and an archive, an
+ingest as a flow of Prefect, the monitor's run and its episode, the outcomes, shadow, canary and
+swaps, Prometheus and what it scrapes. Made: the women are phantoms, the releases tell
+brightness, the gate's verdicts and the approvals are written as a gate and a person leave them,
+and two years pass in the log at once, so that outcomes are old.
 """
 
 from __future__ import annotations
@@ -25,13 +25,20 @@ from pydantic import SecretStr
 from benchmarks.chaos.releases import write_good, write_nan
 from benchmarks.chaos.rollout import lay_bento
 from benchmarks.chaos.served import free_port, make_home, serve
-from benchmarks.dashboards.servers import running_prometheus, running_reports
+from benchmarks.dashboards.servers import (
+    ingest_as_flow,
+    starting_prefect,
+    starting_prometheus,
+    starting_reports,
+    wait_until_well,
+)
 from benchmarks.dashboards.women import Woman, draw_women
 from benchmarks.gateway.running import running as running_gateway
 from bentos.screening.change_record import Why
 from bentos.screening.deployment import deploy_release, stop_challenger
 from flows.demo_archive import Archive, round_trip, write_peers
 from flows.drill_log import let_time_pass
+from mammo.dicom.phantom_bad import write_bad_files
 from mammo.prediction_log import PredictionLog
 from mammo.release import Release
 from mammo.settings import Settings
@@ -46,6 +53,8 @@ REFERENCE_EXAMS, STEADY_EXAMS, DRIFT_EXAMS, TRIAL_EXAMS = 90, 45, 60, 8
 CLIENTS = 3
 RECALL_RATE = 0.15
 YEARS_PASS_DAYS = 760
+SETTLE_SECONDS = 20
+"""The reports process counts the quarantine and asks Prefect every 15 seconds at most."""
 QUIET = MonitorConfig(evidently_on="never", streams=150, stream_exams=1000)
 """Evidently's report takes seconds; short simulated streams are enough to set a threshold."""
 
@@ -98,7 +107,8 @@ class Scene:
 
 def play(scene: Scene, folder: Path, tell: Any) -> None:
     """Let everything happen once, in the order in which it does in a hospital."""
-    tell("a first release, exams of three scanners, bad requests")
+    tell("an ingest with bad files begins; a first release, exams of three scanners")
+    ingesting = ingest_as_flow(scene.settings, _lay_landed(folder / "landed"))
     scene.add_release(FIRST, 1, bias=0.0)
     deploy_release(FIRST, scene.settings)
     first = scene.send(draw_women(REFERENCE_EXAMS, KNOWN, 1))
@@ -119,6 +129,17 @@ def play(scene: Scene, folder: Path, tell: Any) -> None:
     _send_by_dicom(scene, folder)
     tell("the monitor names the drift; a canary fails; a release answers the episode")
     _drift_to_release(scene, bias, reference)
+    if ingesting.wait(180):
+        raise RuntimeError("the flow that ingests failed; see ingest.log")
+
+
+def _lay_landed(folder: Path) -> Path:
+    """Lay the files of some exams, and one of each fault, where an ingest looks."""
+    write_bad_files(folder, seed=1)
+    for number, woman in enumerate(draw_women(4, KNOWN, 8)):
+        for place, data in enumerate(woman.files):
+            (folder / f"{number}-{place}.dcm").write_bytes(data)
+    return folder
 
 
 def reference_of(log: PredictionLog, cancers: dict[str, bool]) -> tuple[float, pd.DataFrame]:
@@ -175,21 +196,23 @@ def running_scene(folder: Path, database_url: str, tell: Any) -> Iterator[Scene]
         dicom_port=free_port(),
         dicom_quiet_seconds=0.5,
         dicom_free_mb=1,
-        prefect_port=1,
+        prefect_port=free_port(),
         image_days=0.0,
     )
     jobs = {
         "mammo-service": f"127.0.0.1:{settings.service_port}",
         "mammo-loop": f"127.0.0.1:{settings.reports_port}",
     }
-    tell("service, reports, Prometheus")
+    tell("Prefect, service, reports, Prometheus")
     PredictionLog(settings.log_url).create()
     with (
+        starting_prefect(settings) as prefect,
+        starting_reports(settings) as reports,
+        starting_prometheus(folder / "prometheus", jobs) as (prometheus, address),
         serve(settings, ready=False),
-        running_reports(settings),
-        running_prometheus(folder / "prometheus", jobs) as prometheus,
     ):
-        scene = Scene(settings, prometheus)
+        wait_until_well(prefect, reports, prometheus)
+        scene = Scene(settings, address)
         play(scene, folder, tell)
-        time.sleep(5)  # a rate needs two scrapes after what was last counted
+        time.sleep(SETTLE_SECONDS)
         yield scene

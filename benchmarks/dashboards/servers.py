@@ -25,9 +25,13 @@ def find_prometheus() -> str | None:
     return shutil.which("prometheus")
 
 
+Started = tuple["subprocess.Popen[bytes]", Path, str]
+"""A process, the file with its output, and the address that answers when it is well."""
+
+
 @contextmanager
-def running_prometheus(folder: Path, jobs: Mapping[str, str]) -> Iterator[str]:
-    """Give the address of a Prometheus that scrapes jobs: name to host:port."""
+def starting_prometheus(folder: Path, jobs: Mapping[str, str]) -> Iterator[tuple[Started, str]]:
+    """Start a Prometheus that scrapes jobs (name to host:port); give it and its address."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     scrapes = [
@@ -35,7 +39,13 @@ def running_prometheus(folder: Path, jobs: Mapping[str, str]) -> Iterator[str]:
         for name, target in jobs.items()
     ]
     seconds = f"{SCRAPE_SECONDS}s"
-    settings = {"global": {"scrape_interval": seconds}, "scrape_configs": scrapes}
+    # recording rules are what dashboards and alerts may both ask for
+    rules = [str(ROOT / "dashboards" / "recording-rules.yml")]
+    settings = {
+        "global": {"scrape_interval": seconds, "evaluation_interval": seconds},
+        "rule_files": rules,
+        "scrape_configs": scrapes,
+    }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
     command = [
         "prometheus",
@@ -44,43 +54,79 @@ def running_prometheus(folder: Path, jobs: Mapping[str, str]) -> Iterator[str]:
         f"--web.listen-address=127.0.0.1:{port}",
     ]
     address = f"http://127.0.0.1:{port}"
-    with _process(command, folder / "prometheus.log", f"{address}/-/ready"):
-        yield address
+    with _starting(command, folder / "prometheus.log", f"{address}/-/ready") as started:
+        yield started, address
 
 
 @contextmanager
-def running_reports(settings: Settings) -> Iterator[str]:
-    """Give the address of ``python -m monitoring.metrics`` for an installation."""
+def starting_reports(settings: Settings) -> Iterator[Started]:
+    """Start ``python -m monitoring.metrics`` for an installation."""
     command = [sys.executable, "-m", "monitoring.metrics"]
-    variables = {
-        "MAMMO_REPORTS_PORT": str(settings.reports_port),
-        "MAMMO_SERVICE_PORT": str(settings.service_port),
-        "MAMMO_PREFECT_PORT": str(settings.prefect_port),
-    }
     log = settings.home.with_name("reports.log")
-    with _process(
-        command, log, f"{settings.reports_url}/healthz", settings.child_environment() | variables
-    ):
-        yield settings.reports_url
+    with _starting(
+        command, log, f"{settings.reports_url}/healthz", environment_of(settings)
+    ) as started:
+        yield started
 
 
 @contextmanager
-def _process(
+def starting_prefect(settings: Settings) -> Iterator[Started]:
+    """Start Prefect's server for an installation."""
+    listen = ("--host", settings.host, "--port", str(settings.prefect_port))
+    command = [sys.executable, "-m", "prefect", "server", "start", *listen]
+    log = settings.home.with_name("prefect.log")
+    with _starting(
+        command, log, f"{settings.prefect_api_url}/health", environment_of(settings)
+    ) as started:
+        yield started
+
+
+def ingest_as_flow(settings: Settings, folder: Path) -> subprocess.Popen[bytes]:
+    """Start the flow `ingest` on a folder of DICOM files; it ends by itself."""
+    code = f"from flows.ingest import ingest; ingest('dicom', {str(folder)!r})"
+    with settings.home.with_name("ingest.log").open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=output, stderr=output, cwd=ROOT, env=environment_of(settings),
+        )  # fmt: skip
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the environment of a process of this installation."""
+    ports = {
+        "MAMMO_REPORTS_PORT": settings.reports_port,
+        "MAMMO_SERVICE_PORT": settings.service_port,
+        "MAMMO_PREFECT_PORT": settings.prefect_port,
+    }
+    return settings.child_environment() | {name: str(port) for name, port in ports.items()}
+
+
+@contextmanager
+def _starting(
     command: Sequence[str], log: Path, url: str, environment: Mapping[str, str] | None = None
-) -> Iterator[None]:
+) -> Iterator[Started]:
     with log.open("ab") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, cwd=ROOT, env=environment
         )  # fmt: skip
-
-    def is_well() -> bool:
-        if process.poll() is not None:
-            raise RuntimeError(f"{command[0]} ended: {log.read_text(errors='replace')[-2000:]}")
-        return answers(url)
-
     try:
-        wait_until(is_well, 120)
-        yield
+        yield process, log, url
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+
+def wait_until_well(*services: Started) -> None:
+    """Wait for services that start at the same time. Raises RuntimeError for one that ended."""
+    for process, log, url in services:
+        wait_until(lambda: _is_well(process, log, url), 180)  # noqa: B023 - called at once
+
+
+def _is_well(process: subprocess.Popen[bytes], log: Path, url: str) -> bool:
+    if process.poll() is not None:
+        raise RuntimeError(f"{log.stem} ended: {log.read_text(errors='replace')[-2000:]}")
+    return answers(url)
