@@ -102,7 +102,11 @@ def _rows(summary: DetectionSummary) -> list[dict[str, Any]]:
         for marks, one in summary.froc["centre"].items()
     }
     names = {"mAP@50": summary.map50, "mAP@50-95": summary.map50_95}
-    measures = names | {"overlap of hits": summary.mean_iou} | froc
+    parts = {
+        f"found of {part.findings} {name} at 1": part.sensitivity[1.0]
+        for name, part in (summary.by_kind | summary.by_size).items()
+    }
+    measures = names | {"overlap of hits": summary.mean_iou} | froc | parts
     return [{"measure": name, "value": str(one)} for name, one in measures.items()]
 
 
