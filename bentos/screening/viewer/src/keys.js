@@ -84,7 +84,7 @@ function explained() {
   const lines = [
     ["Hanging", "R CC, L CC, R MLO, L MLO, all at one scale, chest walls together. An image that came the other way round is mirrored, and says so."],
     ["Score", "The calibrated probability of what the release was trained for; the scale tells in which tenth of its reference exams the score falls."],
-    ["Heat and boxes", "Where the score comes from. Their share is their part of the evidence in the image, not how likely cancer is."],
+    ["Heat and boxes", "Where the score comes from. Their share is their part of the evidence in the image, not how likely cancer is. Dashed: named by the detector alone; thick: by both."],
     ["Abstention", "Why the score should not be relied on. It is shown all the same."],
     ["Measures", "In mm by the pixel spacing of the image. “At the detector” is a little more than in the breast. Without a spacing they are in pixels."],
     ["Arrow keys", "They act on the picked view: click it, or reach it with Tab."],

@@ -46,12 +46,23 @@ export function boxesOf(viewport, image) {
     const [x1, y1] = onTile(viewport, image, one.x_min, one.y_min);
     const [x2, y2] = onTile(viewport, image, one.x_max, one.y_max);
     const [x, y] = [Math.min(x1, x2), Math.min(y1, y2)];
-    const text = `${place + 1}: ${Math.round(one.share * 100)} % of the evidence`;
+    const text = `${place + 1}: ${restsOn(one)}`;
     return [
-      svg("rect", { x, y, width: Math.abs(x2 - x1), height: Math.abs(y2 - y1) }),
+      svg("rect", { class: sourceOf(one), x, y, width: Math.abs(x2 - x1), height: Math.abs(y2 - y1) }),
       svg("text", { ...within(x, Math.max(x1, x2), viewport), y: y > 18 ? y - 5 : Math.max(y1, y2) + 15 }, text),
     ];
   });
+}
+
+/** Return what a finding rests on: its part of the evidence, the detector's score, or both. */
+function restsOn(one) {
+  const told = one.share == null ? [] : [`${Math.round(one.share * 100)} % of the evidence`];
+  return (one.score == null ? told : [...told, `detector ${one.score.toFixed(2)}`]).join(", ");
+}
+
+/** Return the class of a box by who named the place: heat, detector or both. */
+function sourceOf(one) {
+  return (one.sources ?? ["heat"]).length > 1 ? "both" : (one.sources ?? ["heat"])[0];
 }
 
 /** Return where a box's words begin, or end where they would run over the tile's edge. */
