@@ -220,6 +220,15 @@ class Screener:
         sides, feed = head_feed(lateralities, features)
         return dict(zip(sides, self._networks.join(feed).tolist(), strict=True))
 
+    def view_logits(self, found: ViewInference) -> np.ndarray:
+        """Return (N,) the logits that a breast of each view alone would have.
+
+        The classifier's, where no detector is part of the score; a head is left out.
+        """
+        if self.detector is None or found.marks is None:
+            return found.logits
+        return self.detector.view_logits(found.logits, found.marks)
+
     def findings_of(
         self, found: ViewInference, geometries: Sequence[Geometry]
     ) -> Sequence[tuple[HeatFinding | SourcedFinding, ...]]:
@@ -338,7 +347,7 @@ class Screener:
         first = views[0].mammogram
         point = self.release.operating_point(first.scanner.key)
         findings = self.findings_of(found, [view.prepared.geometry for view in views])
-        scores = score_views(views, found.logits, point, findings, self._alone(found))
+        scores = score_views(views, found.logits, point, findings, self.view_logits(found))
         pooled = [place for place, score in enumerate(scores) if score.pooled]
         sides = [scores[i].laterality for i in pooled]
         logits = self.breast_logits(sides, *found.of_breasts(pooled))
@@ -378,9 +387,3 @@ class Screener:
             localised=found.heat is not None,
             agreement=self.agreement_of(sides, [findings[i] for i in pooled]),
         )
-
-    def _alone(self, found: ViewInference) -> np.ndarray:
-        """Return (N,) the logits that a breast of each view alone would have."""
-        if self.detector is None or found.marks is None:
-            return found.logits
-        return self.detector.view_logits(found.logits, found.marks)

@@ -48,7 +48,7 @@ def score_views(
     """
     found = infer_rows(screener, index, shards_dir, progress)
     scored = index.reset_index(drop=True)
-    scored["logit"] = found.logits
+    scored["logit"] = screener.view_logits(found)
     scored["pooled"] = suitable_rows(scored.to_dict("records"))
     scored["breast_logit"] = _breast_logits(screener, scored, found)
     return pd.concat([scored, pd.DataFrame(found.embeddings, columns=EMBEDDING_COLUMNS)], axis=1)

@@ -113,8 +113,14 @@ def _trained_on(trained: Trained) -> str:
     return (
         f"{len(train)} mammograms of {train['patient_id'].nunique()} patients "
         f"({', '.join(sorted(train['source'].unique()))}; scanners: {scanners}); "
-        f"weights from {trained.origin}{_replayed(trained)}"
+        f"weights from {trained.origin}{_replayed(trained)}{_lost(trained)}"
     )
+
+
+def _lost(trained: Trained) -> str:
+    """Return which detector the parent carries and the child does not, as the end of a sentence."""
+    detector = None if trained.parent is None else Release.read(trained.parent).detector
+    return "" if detector is None else f"; the parent's detector ({detector}) is not carried on"
 
 
 def _replayed(trained: Trained) -> str:
