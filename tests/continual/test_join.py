@@ -1,0 +1,266 @@
+"""A detector joined to a release of phantoms: one path, nobody seen twice, judged by the gate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from mammo.appraisal.agreement import measure_release
+from mammo.appraisal.detector_files import screen_files
+from mammo.continual import join
+from mammo.continual.fit import TrainedRelease, train_release
+from mammo.continual.fit_detector import fit_detector
+from mammo.continual.golden_set import UNSEEN
+from mammo.continual.join import JoinedRelease, join_detector
+from mammo.continual.judge import judge_release
+from mammo.continual.judged_scores import _key
+from mammo.continual.score import infer_rows, row_geometries, score_exams, score_views
+from mammo.continual.split import known_parts, trained_patients
+from mammo.data.index import read_index
+from mammo.detection.detector import MANIFEST
+from mammo.errors import MammoError, PatientLeak, SourceInvalid, TooFewLabels
+from mammo.models.config import read_config
+from mammo.release import DETECTOR_FILES, DETECTOR_TRAINING, Release
+from mammo.screening import Screener
+from mammo.settings import Settings
+
+pytestmark = pytest.mark.slow
+CLASSIFIER = ("model.onnx", "encoder.onnx", "weights.safetensors", "images.parquet")
+
+
+@pytest.fixture(scope="module")
+def folded(installation: Settings) -> TrainedRelease:
+    """A release with out-of-fold scores."""
+    config = read_config("smoke", ["folds=2", "golden_fraction=0.3", "holdout_fraction=0.3"])
+    return train_release(installation, config=config)
+
+
+@pytest.fixture(scope="module")
+def detector(
+    installation: Settings, folded: TrainedRelease, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """An SSD trained beside the release on every other patient, so that some are left to fit on."""
+    folder = tmp_path_factory.mktemp("detectors") / "ssd"
+    with pytest.MonkeyPatch.context() as patch:
+        held = lambda patient: int(patient[-2:], 16) % 2 == 0  # noqa: E731
+        patch.setattr("mammo.continual.fit_detector.is_held_out", held)
+        fit_detector(installation, "ssd", folder, epochs=2, seed=1, release=folded.directory)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def joined(installation: Settings, folded: TrainedRelease, detector: Path) -> JoinedRelease:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(join, "LEAST_PATIENTS", 1)
+        return join_detector(installation, folded.release.id, detector)
+
+
+def test_the_child_is_its_parent_with_a_detector(
+    folded: TrainedRelease, joined: JoinedRelease, detector: Path
+) -> None:
+    child = Release.read(joined.directory, verify=True)
+    assert (child.kind, child.parent, child.detector) == ("joined", folded.release.id, "ssd")
+    assert all(child.files[name] == folded.release.files[name] for name in CLASSIFIER)
+    assert {*DETECTOR_FILES, *DETECTOR_TRAINING} <= set(child.files)
+    told = json.loads((detector / MANIFEST).read_text())
+    assert set(told["patients"]) <= trained_patients(joined.directory)
+    facts = (joined.directory / "detector.json").read_text()
+    assert not any(patient in facts for patient in told["patients"])
+    weights = child.metrics["joined"]["weights"]
+    assert weights["classifier"] >= 0 and weights["detector"] >= 0
+    assert not list(joined.directory.parent.glob(".r-*"))
+
+
+def test_weights_come_from_patients_that_neither_has_seen(
+    installation: Settings, folded: TrainedRelease, detector: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[pd.DataFrame] = []
+    monkeypatch.setattr(join, "LEAST_PATIENTS", 1)
+    real = join._best_of_breasts
+
+    def watch(unseen: join._Unseen, marks: np.ndarray) -> np.ndarray:
+        seen.extend((unseen.rows, unseen.breasts))
+        return real(unseen, marks)
+
+    monkeypatch.setattr(join, "_best_of_breasts", watch)
+    join_detector(installation, folded.release.id, detector)
+    learnt = set(json.loads((detector / MANIFEST).read_text())["patients"])
+    parts = known_parts(folded.directory)
+    assert seen
+    for table in seen:
+        assert not learnt & set(table["patient_id"])
+        assert {parts[one] for one in table["patient_id"]} == {"train"}
+
+
+def test_training_evaluation_service_and_commands_say_the_same(
+    installation: Settings, joined: JoinedRelease, exam_files: list[tuple[str, bytes]],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    screener = Screener.load(joined.directory)
+    key = installation.pseudonym_key()
+    report = screener.score_files(exam_files, key=key, site=installation.site)
+    told = report.to_json()
+
+    index = read_index(installation.index_path)
+    rows = index[index["exam_id"] == report.exam_id].reset_index(drop=True)
+    views = score_views(screener, rows, installation.shards_dir)
+    exam = score_exams(screener, views, "cancer").iloc[0]
+    breasts = views[views["pooled"]].groupby("laterality")["breast_logit"].first()
+    assert {one.laterality: one.logit for one in report.breasts} == breasts.to_dict()
+    assert exam["logit"] == report.logit and exam["probability"] == report.probability
+
+    found = infer_rows(screener, rows, installation.shards_dir, heat=True)
+    findings = screener.findings_of(found, row_geometries(rows))
+    stored = dict(zip(rows["image_id"], findings, strict=True))
+    assert {one.image_id: one.findings for one in report.views} == stored
+
+    (again,), refused = screen_files(installation, joined.directory, exam_files)
+    assert not refused
+    monkeypatch.setenv("MAMMO_HOME", str(installation.home))
+    for name, data in exam_files:
+        (tmp_path / name).write_bytes(data)
+    asked = [
+        ["predict", str(tmp_path), "--release", str(joined.directory), "--json"],
+        ["detect", "files", str(tmp_path), "--release", joined.release.id, "--json"],
+    ]
+    answers = [CliRunner().invoke(app, one) for one in asked]
+    assert [one.exit_code for one in answers] == [0, 0], answers[0].output + answers[1].output
+    predicted, detected = (json.loads(one.stdout) for one in answers)
+    same = ("score", "logit", "breasts", "decision")
+    plain = json.loads(json.dumps(told))
+    for other in (predicted, detected["exams"][0], json.loads(json.dumps(again.to_json()))):
+        assert {name: other[name] for name in same} == {name: plain[name] for name in same}
+        # the files come in another order
+        assert {one["image_id"]: one for one in other["views"]} == {
+            one["image_id"]: one for one in plain["views"]
+        }
+
+
+def test_findings_alone_leave_every_score_as_it_was(
+    installation: Settings, folded: TrainedRelease, detector: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(join, "LEAST_PATIENTS", 1)
+    child = join_detector(installation, folded.release.id, detector, findings_only=True)
+    assert child.release.operating_points == folded.release.operating_points
+    columns = ["image_id", "part", "logit", "breast_logit"]
+    before, after = (
+        pd.read_parquet(one / "scores.parquet")[columns]
+        for one in (folded.directory, child.directory)
+    )
+    before = before[before["part"] != "out_of_fold"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(before, after, check_exact=True)
+
+
+def test_the_gate_judges_it_like_any_other(
+    installation: Settings, folded: TrainedRelease, joined: JoinedRelease
+) -> None:
+    decision = judge_release(installation, joined.release.id, against=folded.release.id)
+    judged = {one.name for one in decision.clauses}
+    assert {"golden_auc_non_inferior", "sensitivity_at_recall", "latency"} <= judged
+    assert UNSEEN not in judged
+    # its golden scores are its own, and not those kept of the same classifier
+    rows = read_index(installation.index_path).head(4)
+    keys = {_key(Release.read(one.directory), rows) for one in (folded, joined)}
+    assert len(keys) == 2
+
+
+def leaked(folder: Path, parts: dict[str, str], part: str) -> None:
+    """Say that the detector was trained on a patient of a part."""
+    path = folder / MANIFEST
+    told = json.loads(path.read_text())
+    told["patients"] += [next(one for one, of in parts.items() if of == part)]
+    path.write_text(json.dumps(told))
+
+
+def other_size(folder: Path, parts: dict[str, str], part: str) -> None:
+    path = folder / MANIFEST
+    told = json.loads(path.read_text())
+    told["preprocess"]["height"] *= 2
+    path.write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize(
+    ("change", "part", "error", "words"),
+    [
+        (leaked, "golden", PatientLeak, "1 patients"),
+        (leaked, "holdout", PatientLeak, "1 patients"),
+        (other_size, "", SourceInvalid, "256 x 64 pixels, the release sees 128 x 64"),
+    ],
+)
+def test_detectors_that_may_not_be_joined(
+    installation: Settings, folded: TrainedRelease, detector: Path, tmp_path: Path,
+    change: Callable[[Path, dict[str, str], str], None], part: str,
+    error: type[MammoError], words: str,
+) -> None:  # fmt: skip
+    folder = tmp_path / "ssd"
+    shutil.copytree(detector, folder)
+    change(folder, known_parts(folded.directory), part)
+    with pytest.raises(error, match=words):
+        join_detector(installation, folded.release.id, folder)
+
+
+def test_releases_that_no_detector_may_be_joined_to(
+    installation: Settings, trained: TrainedRelease, joined: JoinedRelease, detector: Path
+) -> None:
+    with pytest.raises(SourceInvalid, match="carries a detector"):
+        join_detector(installation, joined.release.id, detector)
+    plain = tmp_copy(installation, trained, "r-20260101-00000000", kind="recalibrated")
+    with pytest.raises(SourceInvalid, match="recalibrated from scores"):
+        join_detector(installation, plain, detector)
+
+
+def tmp_copy(settings: Settings, trained: TrainedRelease, name: str, **facts: str) -> str:
+    """Write a copy of a release under another id, with other facts."""
+    folder = settings.releases_dir / name
+    shutil.copytree(trained.directory, folder)
+    replace(Release.read(folder), id=name, **facts).seal(folder)  # type: ignore[arg-type]
+    return name
+
+
+def test_too_few_patients_are_told(
+    installation: Settings, folded: TrainedRelease, detector: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(join, "LEAST_PATIENTS", 1000)
+    with pytest.raises(TooFewLabels, match="1000 with and as many without are needed"):
+        join_detector(installation, folded.release.id, detector)
+
+
+def test_a_release_without_out_of_fold_scores_is_told(
+    installation: Settings, folded: TrainedRelease, detector: Path
+) -> None:
+    name = tmp_copy(installation, folded, "r-20260102-00000000")
+    path = installation.releases_dir / name / "scores.parquet"
+    scores = pd.read_parquet(path)
+    scores[scores["part"] != "out_of_fold"].to_parquet(path, index=False)
+    Release.read(path.parent).seal(path.parent)
+    with pytest.raises(TooFewLabels, match="folds of at least 2"):
+        join_detector(installation, name, detector)
+
+
+def test_agreement_over_a_set(
+    installation: Settings, folded: TrainedRelease, joined: JoinedRelease,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    table = measure_release(installation, joined.directory)
+    scores = pd.read_parquet(joined.directory / "scores.parquet")
+    held = scores[(scores["part"] == "holdout") & scores["pooled"]]
+    breasts = held.groupby(["exam_id", "laterality"])["label"].max()
+    assert [table.groups[name]["breasts"] for name in ("with", "without")] == [
+        int(breasts.eq(1).sum()), int(breasts.eq(0).sum())
+    ]  # fmt: skip
+    with pytest.raises(SourceInvalid, match="carries no detector"):
+        measure_release(installation, folded.directory)
+    with pytest.raises(SourceInvalid, match="allowed are holdout, golden"):
+        measure_release(installation, joined.directory, part="train")
+    monkeypatch.setenv("MAMMO_HOME", str(installation.home))
+    answer = CliRunner().invoke(app, ["detect", "agreement", joined.release.id, "--json"])
+    assert json.loads(answer.stdout)["groups"] == json.loads(json.dumps(table.to_dict()["groups"]))
