@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mammo.data.index import read_index
+from mammo.data.shards import ShardReader
 from mammo.detection.box_frame import FrameCheck, check_frame, contrasts, require_frame, turned
 from mammo.detection.boxes import boxes_of, moved_to_prepared
+from mammo.errors import BoxFrameSuspect
 from mammo.exam import parse_findings
 from mammo.geometry import Geometry
+from mammo.settings import Settings
+
+COLUMNS = ("source", "findings", "rows", "geometry", "shard", "shard_row")
 
 
 def require_box_frames(images: NDArray[np.uint16], rows: pd.DataFrame) -> None:
@@ -25,10 +33,30 @@ def require_box_frames(images: NDArray[np.uint16], rows: pd.DataFrame) -> None:
         require_frame(check_box_frame(images[chosen], rows.iloc[chosen]), source=str(name))
 
 
-def check_box_frame(images: NDArray[np.uint16], rows: pd.DataFrame) -> FrameCheck:
+def with_box_frame(report: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return an ingest's report, with ``box_frame`` where its source's boxes are suspect.
+
+    The ingest itself stands: images and labels are right whatever the boxes are. All
+    boxes of the source in the store are looked at, those of earlier ingests as well.
+    """
+    if not settings.index_path.exists():
+        return report
+    index = read_index(settings.index_path, COLUMNS)
+    rows = index[(index["source"] == report["source"]) & (index["findings"].str.len() > 2)]
+    reader = ShardReader(settings.shards_dir)
+    places = zip(rows["shard"], rows["shard_row"].astype(int), strict=True)
+    told = check_box_frame((reader.row(shard, place) for shard, place in places), rows)
+    try:
+        require_frame(told, source=str(report["source"]))
+    except BoxFrameSuspect as suspect:
+        return report | {"box_frame": f"{suspect.code}: {suspect}"}
+    return report
+
+
+def check_box_frame(images: Iterable[NDArray[np.uint16]], rows: pd.DataFrame) -> FrameCheck:
     """Compare the boxes of rows of the index with the same ones counted from the bottom edge.
 
-    ``images`` (N, H, W) are prepared, ``rows`` (N) have their ``findings``, in pixels of
+    ``images`` (N) of (H, W) are prepared, ``rows`` (N) have their ``findings``, in pixels of
     the original, its ``rows`` and their ``geometry``.
     """
     given, other = [np.zeros(0)], [np.zeros(0)]

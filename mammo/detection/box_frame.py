@@ -97,9 +97,9 @@ def require_frame(check: FrameCheck, *, source: str = "this set") -> None:
     """Raise BoxFrameSuspect where boxes seem to be counted from the bottom edge."""
     if check.suspect:
         raise BoxFrameSuspect(
-            f"{source}: only {check.brighter} of {check.boxes} boxes are brighter against what is around "
-            "them than where they would lie if y were counted from the bottom edge (p = "
-            f"{check.p_turned:.2g}); expected is y counted from the top, down: turn the table "
+            f"{source}: only {check.brighter} of {check.boxes} boxes are brighter against what is "
+            "around them than where they would lie if y were counted from the bottom edge "
+            f"(p = {check.p_turned:.2g}); expected is y counted from the top, down: turn the table "
             "(y_min = rows - y_max, y_max = rows - y_min) and ingest it anew, or, where you have "
             "looked at the boxes and they are right, say --keep-box-frame"
         )

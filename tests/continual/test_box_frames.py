@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mammo.continual.box_frames import check_box_frame
+from mammo.continual.box_frames import check_box_frame, with_box_frame
 from mammo.continual.fit_detector import boxed_images, fit_detector, placed_index
+from mammo.data.index import read_index
 from mammo.data.ingest import ingest
 from mammo.data.store import read_store_config
 from mammo.errors import BoxFrameSuspect
@@ -54,12 +55,26 @@ def test_films_pass_and_turned_ones_train_nothing(
     right = boxed_images(films, index, config)
     told = check_box_frame(right.images, right.rows)
     assert (told.boxes >= 80, told.brighter / told.boxes > 0.7, told.suspect) == (True, True, False)
-    monkeypatch.setattr(INDEX, lambda settings: from_the_bottom(index))
+    marked = index[index["findings"].str.len() > 2]
+    monkeypatch.setattr(INDEX, lambda settings: from_the_bottom(marked))
     with pytest.raises(BoxFrameSuspect, match="mini-mias: only"):
         fit_detector(films, "ssd", tmp_path / "ssd", epochs=1)
     assert not (tmp_path / "ssd").exists()
     kept = fit_detector(films, "ssd", tmp_path / "ssd", epochs=1, keep_box_frame=True)
     assert kept.training["findings"] > 0
+
+
+def test_the_ingest_says_it_and_stands(films: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    report, index = {"source": "mini-mias", "added": 1}, read_index(films.index_path)
+    assert with_box_frame(report, films) == report
+    monkeypatch.setattr(
+        "mammo.continual.box_frames.read_index", lambda path, columns: from_the_bottom(index)
+    )
+    told = with_box_frame(report, films)
+    assert told["box_frame"].startswith("BOX_FRAME_SUSPECT: mini-mias: only")
+    assert with_box_frame({"source": "rsna"}, films) == {"source": "rsna"}
+    nowhere = films.model_copy(update={"home": films.home / "none"})
+    assert with_box_frame(report, nowhere) == report
 
 
 def test_phantoms_turned_are_refused(
