@@ -77,7 +77,7 @@ class Sources:
         """Return the query of a variable as asked, and the values that it gave."""
         if asked.source != PROMETHEUS:
             query = resolve_sql(asked.text, values, window)
-            return query, sorted({str(row[0]) for row in self._rows(query)})
+            return query, sorted({str(row[0]) for row in self.rows(query)})
         query = resolve_promql(asked.text, values, window)
         found = _LABELS.match(query)
         if found is None:
@@ -89,17 +89,18 @@ class Sources:
         """Return the query as asked, and how many series, or rows, have a value."""
         if asked.source != PROMETHEUS:
             query = resolve_sql(asked.text, values, window)
-            return query, sum(any(_is_value(one) for one in row) for row in self._rows(query))
+            return query, sum(any(_is_value(one) for one in row) for row in self.rows(query))
         query = resolve_promql(asked.text, values, window)
-        return query, sum(map(_has_value, self._series(query, asked, window)))
+        return query, sum(map(_has_value, self.series(query, asked, window)))
 
-    def _series(self, query: str, asked: Asked, window: Window) -> Any:
+    def series(self, query: str, asked: Asked, window: Window) -> list[dict[str, Any]]:
+        """Return what Prometheus gives: ``metric`` and ``values`` (or ``value``) of each series."""
         end = window.end.timestamp()
         if asked.instant and asked.what == "panel":
-            return self._get("/api/v1/query", {"query": query, "time": end})["result"]
+            return list(self._get("/api/v1/query", {"query": query, "time": end})["result"])
         given = {"query": query, "end": end, "step": window.step_seconds}
         start = max(window.start.timestamp(), end - PROMETHEUS_SECONDS)
-        return self._get("/api/v1/query_range", {**given, "start": start})["result"]
+        return list(self._get("/api/v1/query_range", {**given, "start": start})["result"])
 
     def _get(self, path: str, given: dict[str, Any]) -> Any:
         answer = self._client.get(path, params=given).json()
@@ -107,7 +108,8 @@ class Sources:
             raise ValueError(f"{answer['errorType']}: {answer['error']}")
         return answer["data"]
 
-    def _rows(self, query: str) -> Sequence[Any]:
+    def rows(self, query: str) -> Sequence[Any]:
+        """Return the rows that the database gives, as named tuples."""
         if self._engine is None:
             raise ValueError("no PostgreSQL was given, and Grafana reads no SQLite by itself")
         with self._engine.connect() as connection:

@@ -1,8 +1,8 @@
 """Grafana's alert rules on drift and outcomes, as its provisioning takes them.
 
 Prometheus and Alertmanager page; see docs/grafana.md. These rules are Prometheus' own (name,
-query, duration and severity are read from them), go by mail to those who read the programme,
-and each is linked to a panel and a runbook.
+query, duration and severity are read from them), go once a day to the programme's quality
+assurance, and each is linked to a panel and a runbook.
 """
 
 from __future__ import annotations
