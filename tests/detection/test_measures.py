@@ -141,6 +141,9 @@ TAKEN = [
     ("a small box inside, by overlap", [T], [finding(120, 120, 8, 8, 0.9)], 0.5, [None]),
     ("a small box inside, by its middle", [T], [finding(120, 120, 8, 8, 0.9)], CENTRE, [0]),
     ("the middle on the lower edge", [T], [finding(120, 145, 10, 10, 0.9)], CENTRE, [None]),
+    ("the middle on the right edge", [T], [finding(145, 120, 10, 10, 0.9)], CENTRE, [None]),
+    ("the middle on the upper left", [T], [finding(95, 95, 10, 10, 0.9)], CENTRE, [0]),
+    ("the last of two alike, as COCO does", [T, T], [finding(100, 100, 50, 50, 0.9)], 0.5, [1]),
     ("the middle beside it", [T], [finding(140, 100, 50, 50, 0.9)], CENTRE, [None]),
     ("nothing marked", [T], [], 0.5, []),
     ("nothing there", [], [finding(1, 1, 5, 5, 0.9)], CENTRE, [None]),
@@ -274,7 +277,10 @@ def test_no_measure_is_certain(number: int, of: int) -> None:
     assert told.map50.high - told.map50.low > 0.1
     assert told.map50_95.high - told.map50_95.low > 0.1
     assert told.map50.low <= told.map50.value <= told.map50.high
+    if number == of:  # an overlap of 9/11 reaches 7 of the 10 steps
+        assert (told.map50.value, told.map50_95.value) == pytest.approx((1, 0.7))
     if number:
+        assert told.mean_iou.value == pytest.approx(45 / 55)
         assert 0.5 <= told.mean_iou.low < told.mean_iou.value < told.mean_iou.high <= 1
         assert told.mean_iou.high - told.mean_iou.low > 0.1
         assert told.mean_iou.n_positive == number
