@@ -76,6 +76,7 @@ class Sources:
     def values_of(self, asked: Asked, values: Values, window: Window) -> tuple[str, list[str]]:
         """Return the query of a variable as asked, and the values that it gave."""
         if asked.source != PROMETHEUS:
+            self._require_database()
             query = resolve_sql(asked.text, values, window)
             return query, sorted({str(row[0]) for row in self.rows(query)})
         query = resolve_promql(asked.text, values, window)
@@ -88,6 +89,7 @@ class Sources:
     def ask(self, asked: Asked, values: Values, window: Window) -> tuple[str, int]:
         """Return the query as asked, and how many series, or rows, have a value."""
         if asked.source != PROMETHEUS:
+            self._require_database()
             query = resolve_sql(asked.text, values, window)
             return query, sum(any(_is_value(one) for one in row) for row in self.rows(query))
         query = resolve_promql(asked.text, values, window)
@@ -110,10 +112,13 @@ class Sources:
 
     def rows(self, query: str) -> Sequence[Any]:
         """Return the rows that the database gives, as named tuples."""
+        with self._require_database().connect() as connection:
+            return connection.exec_driver_sql(query.replace("%", "%%")).all()
+
+    def _require_database(self) -> sa.Engine:
         if self._engine is None:
             raise ValueError("no PostgreSQL was given, and Grafana reads no SQLite by itself")
-        with self._engine.connect() as connection:
-            return connection.exec_driver_sql(query.replace("%", "%%")).all()
+        return self._engine
 
 
 def _has_value(series: dict[str, Any]) -> bool:
