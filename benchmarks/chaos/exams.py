@@ -40,10 +40,18 @@ class ExamMaker:
     exams take seconds. ``key`` is the installation's secret for pseudonyms.
     """
 
-    def __init__(self, key: bytes, views: Sequence[View] = SCREENING_VIEWS, seed: int = 1) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        views: Sequence[View] = SCREENING_VIEWS,
+        seed: int = 1,
+        spacing_mm: float = SPACING_MM,
+    ) -> None:
         self._key, self._views = key, tuple(views)
         self._study = make_uid(_TEMPLATE.key, _TEMPLATE.patient_id)
-        self._drawn = [_draw(view, place, seed) for place, view in enumerate(self._views)]
+        self._drawn = [
+            _draw(view, place, seed, spacing_mm) for place, view in enumerate(self._views)
+        ]
 
     def make(self, number: int) -> SmallExam:
         """Return exam ``number``, 0 to 10^8 - 1; the same number gives the same bytes."""
@@ -64,8 +72,8 @@ def _numbered(uid: str, number: int) -> str:
     return f"{uid[:-8]}{number:08d}"
 
 
-def _draw(view: View, place: int, seed: int) -> tuple[bytes, str]:
-    profile = replace(SCANNER_PROFILES["aurora"], spacing_mm=SPACING_MM)
+def _draw(view: View, place: int, seed: int, spacing_mm: float) -> tuple[bytes, str]:
+    profile = replace(SCANNER_PROFILES["aurora"], spacing_mm=spacing_mm)
     woman = draw_exam(seed, 0, cancer=False)
     stored, _ = render_view(woman, view, profile, exam_generator(seed, 0, place + 1))
     identity = replace(_TEMPLATE, view=view, image_id=2_000_000_000 + place)

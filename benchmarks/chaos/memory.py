@@ -103,12 +103,12 @@ def measure_growth(samples: Sequence[Sample], *, skipped: float = 0.2, seed: int
     x, y = requests[kept] / 1000, totals[kept]
     slope, level = np.polyfit(x, y, 1)
     fitted = slope * x + level
-    slopes = [np.polyfit(x, fitted + one, 1)[0] for one in _resampled(y - fitted, seed)]
+    slopes = [np.polyfit(x, fitted + one, 1)[0] for one in resampled(y - fitted, seed)]
     low, high = np.percentile(slopes, [2.5, 97.5])
     return Growth(float(slope), float(low), float(high), float(np.median(y)))
 
 
-def _resampled(residuals: np.ndarray, seed: int, times: int = 1000) -> np.ndarray:
+def resampled(residuals: np.ndarray, seed: int, times: int = 1000) -> np.ndarray:
     """Return ``times`` series (times, n) put together from blocks of the residuals."""
     length = len(residuals)
     block = max(1, round(length**0.5))

@@ -1,4 +1,4 @@
-"""The pages in the repository that are made of results: report, list of benchmarks, README's table."""
+"""The committed pages that are made of results: report, benchmarks, the README's table."""
 
 from __future__ import annotations
 

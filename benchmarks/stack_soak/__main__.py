@@ -1,0 +1,184 @@
+"""Run the stack for an hour, then ask its Prometheus what became of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.chaos.exams import ExamMaker
+from benchmarks.chaos.load import Client
+from benchmarks.chaos.served import free_port, make_installation
+from benchmarks.report import name_run
+from benchmarks.stack_soak.flat import measure_slope
+from benchmarks.stack_soak.page import write_page
+from benchmarks.stack_soak.prometheus import SCRAPE_SECONDS, Prometheus, Series, scrape
+from flows.stack import down, up
+from mammo.settings import Settings
+
+RESULTS = Path(__file__).parent / "stack_soak.json"
+EXAMS_A_SECOND, SPACING_MM, CLIENTS = 0.8, 0.1, 4
+QUERIES = {
+    "memory_mib": "sum by (service) (mammo_process_private_bytes) / 1048576",
+    "open_files": "sum by (service) (mammo_process_open_files)",
+    "disk_used_mib": "mammo_disk_used_bytes / 1048576",
+    "log_mib": 'mammo_file_size_bytes{file="log"} / 1048576',
+    "waiting": "mammo_exams_waiting",
+    "exams_a_second": "sum(rate(mammo_predictions_total[2m]))",
+}
+LATENCY = (
+    "histogram_quantile({q}, sum by (le) "
+    '(rate(mammo_request_duration_seconds_bucket{{route="/v1/exams"}}[2m])))'
+)
+
+
+@dataclass
+class Stream:
+    """Sends exams at a steady rate, whatever the answers take; counts what came."""
+
+    client_url: str
+    maker: ExamMaker
+    rate: float
+    sent: int = 0
+    statuses: dict[str, int] = field(default_factory=dict)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, seconds: float) -> None:
+        """Send until the time is over and every answer is in."""
+        self._end = time.monotonic() + seconds
+        self._begin = time.monotonic()
+        threads = [threading.Thread(target=self._work) for _ in range(CLIENTS)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+
+    def _work(self) -> None:
+        client = Client(self.client_url)
+        while (number := self._next()) is not None:
+            status, _ = client.send(self.maker.make(number), f"soak-{number}")
+            with self._lock:
+                self.statuses[status] = self.statuses.get(status, 0) + 1
+        client.close()
+
+    def _next(self) -> int | None:
+        """Wait for the next exam's turn; None when the time is over."""
+        with self._lock:
+            number, self.sent = self.sent, self.sent + 1
+        due = self._begin + number / self.rate
+        if due >= self._end or self.stopping.wait(max(0.0, due - time.monotonic())):
+            with self._lock:
+                self.sent -= 1
+            return None
+        return number
+
+
+def soak(
+    settings: Settings, folder: Path, minutes: float, rate: float, spacing_mm: float
+) -> dict[str, Any]:
+    """Run stack, Prometheus and stream; return the record and what Prometheus has seen."""
+    settings.check_pseudonym_key()
+    maker = ExamMaker(settings.pseudonym_key(), spacing_mm=spacing_mm)
+    _say("starting the stack")
+    up(settings, timeout=300)
+    try:
+        with scrape(settings, folder / "prometheus", free_port()) as prometheus:
+            stream, since = Stream(settings.service_url, maker, rate), time.time()
+            _say(f"sending for {minutes:g} minutes; Prometheus at {prometheus.url}")
+            stream.run(60 * minutes)
+            time.sleep(2 * SCRAPE_SECONDS)
+            seen = _ask(prometheus, since, time.time())
+    finally:
+        down(settings)
+    return {
+        "minutes": minutes,
+        "exams_a_second": rate,
+        "megabytes_an_exam": round(sum(map(len, maker.make(0).files)) / 1e6, 1),
+        "sent": stream.sent,
+        "statuses": stream.statuses,
+        "series": seen,
+    }
+
+
+def _say(what: str) -> None:
+    print(f"{datetime.now():%H:%M:%S} {what}", flush=True)
+
+
+def _ask(prometheus: Prometheus, since: float, until: float) -> dict[str, list[Series]]:
+    step = max(SCRAPE_SECONDS, (until - since) / 720)
+    asked = QUERIES | {f"p{q}_s": LATENCY.format(q=q / 100) for q in (50, 99)}
+    return {name: prometheus.over_time(query, since, until, step) for name, query in asked.items()}
+
+
+def summarise(found: dict[str, Any]) -> dict[str, Any]:
+    """Return slopes of what ought to be flat, series thinned for the page."""
+    slopes = {
+        f"{name} {one.labels.get('service', '')}".strip(): measure_slope(one).to_dict()
+        for name in ("memory_mib", "open_files", "p50_s", "p99_s")
+        for one in _lasting(found["series"][name])
+    }
+    disk = {
+        name: measure_slope(found["series"][name][0]).to_dict()
+        for name in ("disk_used_mib", "log_mib")
+        if found["series"][name]
+    }
+    kept = {name: [_thin(one) for one in many] for name, many in found["series"].items()}
+    return {k: v for k, v in found.items() if k != "series"} | {
+        "slopes": slopes,
+        "disk": disk,
+        "series": kept,
+    }
+
+
+def _lasting(many: list[Series]) -> list[Series]:
+    """Leave out what ended early, as the job that registers the flows does."""
+    longest = max((len(one.values) for one in many), default=0)
+    return [one for one in many if len(one.values) > longest / 2]
+
+
+def _thin(series: Series, most: int = 120) -> dict[str, Any]:
+    every = max(1, len(series.values) // most)
+    return {
+        "service": series.labels.get("service", ""),
+        "minutes": [round(float(one) / 60, 2) for one in series.seconds[::every]],
+        "values": [round(float(one), 4) for one in series.values[::every]],
+    }
+
+
+def main() -> int:
+    """Run it; 1 where a request failed or something grows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--rate", type=float, default=EXAMS_A_SECOND, help="exams a second")
+    parser.add_argument("--spacing-mm", type=float, default=SPACING_MM, help="of a pixel")
+    parser.add_argument("--dry", action="store_true", help="write no results and no page")
+    parser.add_argument("--home", type=Path, help="keep the stack's state here")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        folder = given.home or Path(made)
+        ports = ("prefect", "mlflow", "service", "reports", "dicom")
+        settings = make_installation(
+            folder / "home", **{f"{name}_port": free_port() for name in ports}
+        )
+        found = summarise(soak(settings, folder, given.minutes, given.rate, given.spacing_mm))
+    record = {
+        "run": name_run(f"python -m benchmarks.stack_soak --minutes {given.minutes:g}")
+    } | found
+    print(json.dumps({k: v for k, v in record.items() if k != "series"}, indent=1))
+    if not given.dry:
+        RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+        write_page(record)
+    failed = set(found["statuses"]) - {"200"}
+    grown = [name for name, one in found["slopes"].items() if not one["flat"]]
+    return 1 if failed or grown else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

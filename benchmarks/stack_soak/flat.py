@@ -1,0 +1,49 @@
+"""Whether a series is flat: its slope an hour beside its level, with an interval."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from benchmarks.chaos.memory import resampled
+from benchmarks.stack_soak.prometheus import Series
+
+ALLOWED_AN_HOUR = 0.1
+WARM_UP = 0.2
+
+
+@dataclass(frozen=True)
+class Slope:
+    """Growth an hour with its 95 % interval, and the median level, in the series' unit."""
+
+    an_hour: float
+    low: float
+    high: float
+    level: float
+
+    @property
+    def is_flat(self) -> bool:
+        """True where an hour may add a tenth of the level at most, the interval included."""
+        return self.high <= ALLOWED_AN_HOUR * self.level
+
+    def to_dict(self) -> dict[str, float | bool]:
+        """Return it as plain data."""
+        return asdict(self) | {"flat": self.is_flat}
+
+
+def measure_slope(series: Series, *, seed: int = 1) -> Slope:
+    """Fit a line after the warm-up, the first fifth.
+
+    Neighbouring samples resemble each other: the interval is a moving-block bootstrap of the
+    residuals (Künsch 1989). Raises ValueError with fewer than 20 samples.
+    """
+    kept = series.seconds >= WARM_UP * series.seconds.max()
+    hours, values = series.seconds[kept] / 3600, series.values[kept]
+    if len(hours) < 20:
+        raise ValueError(f"{len(hours)} samples after the warm-up; at least 20 are needed")
+    slope, begin = np.polyfit(hours, values, 1)
+    fitted = slope * hours + begin
+    slopes = [np.polyfit(hours, fitted + one, 1)[0] for one in resampled(values - fitted, seed)]
+    low, high = np.percentile(slopes, [2.5, 97.5])
+    return Slope(float(slope), float(low), float(high), float(np.median(values)))

@@ -1,0 +1,68 @@
+"""The page and the picture of an hour of the whole stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+from benchmarks.written import markdown_table, write_between
+from mammo.evaluation.plots import GRID, SERIES
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, PICTURE = DOCS / "stack_soak.md", DOCS / "pictures" / "stack_soak.png"
+
+
+def write_page(record: dict[str, Any]) -> None:
+    """Write the table between the page's comments, and the picture."""
+    run = record["run"]
+    rows = [[name, *_cells(one)] for name, one in {**record["slopes"], **record["disk"]}.items()]
+    head = ["series", "level", "growth an hour (95 %)", "flat"]
+    text = (
+        f"{record['minutes']:g} minutes, {record['exams_a_second']:g} exams a second of "
+        f"{record['megabytes_an_exam']} MB (phantoms, four views): {record['sent']:,} sent, "
+        f"answers {record['statuses']}. "
+        f"Commit {run['commit']}, {run['date']}, {run['machine']}.\n\n"
+        f"{markdown_table(head, rows)}"
+    )
+    write_between(PAGE, "hour", text)
+    draw(record)
+
+
+def _cells(slope: dict[str, Any]) -> list[str]:
+    growth = f"{slope['an_hour']:+.3g} ({slope['low']:+.3g} to {slope['high']:+.3g})"
+    return [f"{slope['level']:.4g}", growth, "yes" if slope["flat"] else "**no**"]
+
+
+def draw(record: dict[str, Any]) -> None:
+    """Draw memory by service, disk, latency, and rate, one below the other."""
+    figure, axes = plt.subplots(4, 1, figsize=(9, 10), sharex=True, layout="constrained")
+    panels = {
+        "private memory, MiB": ["memory_mib"],
+        "disk used, MiB since begin": ["disk_used_mib"],
+        "latency of an exam, s": ["p50_s", "p99_s"],
+        "exams a second; waiting": ["exams_a_second", "waiting"],
+    }
+    for axis, (title, names) in zip(axes, panels.items(), strict=True):
+        for name in names:
+            for place, one in enumerate(record["series"][name]):
+                values = one["values"]
+                if name == "disk_used_mib":
+                    values = [value - values[0] for value in values]
+                label = one["service"] or name
+                axis.plot(one["minutes"], values, label=label, color=_colour(place, names, name))
+        axis.set(ylabel=title, ylim=(0, None))
+        axis.grid(color=GRID)
+        axis.legend(frameon=False, ncols=4, fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[-1].set(xlabel="minutes")
+    figure.savefig(PICTURE, dpi=110)
+    plt.close(figure)
+
+
+def _colour(place: int, names: list[str], name: str) -> str:
+    return SERIES[(place + names.index(name)) % len(SERIES)]

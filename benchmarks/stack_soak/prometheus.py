@@ -1,0 +1,93 @@
+"""A Prometheus of our own beside the stack, and what it has seen."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from mammo.settings import Settings
+
+SCRAPE_SECONDS = 5
+STARTS_WITHIN_SECONDS = 30.0
+CONFIG = """global: {{scrape_interval: {every}s, scrape_timeout: {every}s}}
+scrape_configs:
+  - job_name: mammo-service
+    static_configs: [{{targets: ["127.0.0.1:{service}"]}}]
+  - job_name: mammo-loop
+    static_configs: [{{targets: ["127.0.0.1:{reports}"]}}]
+"""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series: seconds since the begin of the question (n,), and values (n,)."""
+
+    labels: dict[str, str]
+    seconds: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A running server that can be asked."""
+
+    url: str
+
+    def over_time(self, query: str, since: float, until: float, step: float) -> list[Series]:
+        """Ask for a range, times in seconds since 1970; NaN and infinite values are left out.
+
+        Raises httpx.HTTPStatusError where the query is not understood.
+        """
+        asked = {"query": query, "start": since, "end": until, "step": step}
+        answer = httpx.get(f"{self.url}/api/v1/query_range", params=asked, timeout=60)
+        answer.raise_for_status()
+        return [_series(one, since) for one in answer.json()["data"]["result"]]
+
+
+def _series(result: dict, since: float) -> Series:
+    table = np.array([(at, float(value)) for at, value in result["values"]]).reshape(-1, 2)
+    kept = table[np.isfinite(table[:, 1])]
+    return Series(result["metric"], kept[:, 0] - since, kept[:, 1])
+
+
+@contextmanager
+def scrape(settings: Settings, folder: Path, port: int) -> Iterator[Prometheus]:
+    """Run a Prometheus that scrapes this stack until the block ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "prometheus.yml"
+    config.write_text(
+        CONFIG.format(
+            every=SCRAPE_SECONDS, service=settings.service_port, reports=settings.reports_port
+        )
+    )
+    command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
+    command.append(f"--web.listen-address=127.0.0.1:{port}")
+    url = f"http://127.0.0.1:{port}"
+    with (folder / "prometheus.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait(url)
+            yield Prometheus(url)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _wait(url: str) -> None:
+    until = time.monotonic() + STARTS_WITHIN_SECONDS
+    while time.monotonic() < until:
+        try:
+            if httpx.get(f"{url}/-/ready", timeout=2).is_success:
+                return
+        except httpx.HTTPError:
+            pass  # not yet
+        time.sleep(0.3)
+    raise TimeoutError(f"no Prometheus at {url} within {STARTS_WITHIN_SECONDS:.0f} s")
