@@ -6,8 +6,8 @@ The registry's torchvision is built against the CUDA build of torch; beside
 ``torch+cpu`` its extension does not load and `import torchvision` (and timm
 with it) ends in "operator torchvision::nms does not exist". This step tries
 the import; only on that failure it puts a start-up file into the virtual
-environment that defines the missing operators. Where torchvision imports,
-nothing is written.
+environment that defines the missing operators, and renews one that an earlier
+version of this step wrote. Where torchvision imports by itself, nothing is written.
 """
 
 from __future__ import annotations
@@ -30,14 +30,17 @@ def import_error() -> str:
 
 def main() -> int:
     """Detect, mend, check again."""
+    site = Path(sysconfig.get_paths()["purelib"])
+    hook, ours = site / f"{HOOK}.py", Path(__file__).with_name(f"{HOOK}.py").read_text()
+    if hook.is_file() and hook.read_text() != ours:
+        hook.write_text(ours)
     error = import_error()
     if not error:
         return 0
     if FAILURE not in error:
         print(error, file=sys.stderr)
         return 1
-    site = Path(sysconfig.get_paths()["purelib"])
-    (site / f"{HOOK}.py").write_text((Path(__file__).parent / f"{HOOK}.py").read_text())
+    hook.write_text(ours)
     (site / f"{HOOK}.pth").write_text(f"import {HOOK}\n")
     error = import_error()
     print(error or "torchvision: CPU operators added to this virtual environment", file=sys.stderr)

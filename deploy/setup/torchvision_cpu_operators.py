@@ -10,21 +10,27 @@ import sys
 
 
 def _nms(boxes, scores, iou_threshold):
-    """Greedy non-maximum suppression; boxes (N, 4) as x0 y0 x1 y1, returns kept indices."""
+    """Greedy non-maximum suppression; boxes (N, 4) as x0 y0 x1 y1, returns kept indices.
+
+    In NumPy: a step is a few short rows, and torch spends more on calling than on counting.
+    """
+    import numpy as np
     import torch
 
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    order = scores.argsort(descending=True, stable=True)
+    order = scores.detach().argsort(descending=True, stable=True).numpy()
+    x0, y0, x1, y1 = boxes.detach().float().numpy()[order].T
+    areas = (x1 - x0) * (y1 - y0)
+    alive = np.ones(len(order), dtype=bool)
     kept = []
-    while order.numel():
-        best, order = order[0], order[1:]
+    for best in range(len(order)):
+        if not alive[best]:
+            continue
         kept.append(best)
-        low = torch.maximum(boxes[best, :2], boxes[order, :2])
-        high = torch.minimum(boxes[best, 2:], boxes[order, 2:])
-        overlap = (high - low).clamp(min=0).prod(dim=1)
-        union = areas[best] + areas[order] - overlap
-        order = order[overlap <= iou_threshold * union]
-    return torch.stack(kept) if kept else order
+        wide = np.minimum(x1[best], x1[best:]) - np.maximum(x0[best], x0[best:])
+        high = np.minimum(y1[best], y1[best:]) - np.maximum(y0[best], y0[best:])
+        shared = wide.clip(min=0) * high.clip(min=0)
+        alive[best:] &= shared <= iou_threshold * (areas[best] + areas[best:] - shared)
+    return torch.from_numpy(order[kept].copy())
 
 
 def _define_operators():

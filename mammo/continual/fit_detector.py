@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammo.continual.box_frames import require_box_frames
+from mammo.continual.detector_start import start_detector
 from mammo.continual.fit import labelled_index
 from mammo.continual.seal import RUN_CONFIG
 from mammo.continual.split import GOLDEN_SEED, known_parts
@@ -89,6 +90,7 @@ def fit_detector(
         index = placed_index(settings)
         config = read_store_config(settings) or PreprocessConfig()
     detector = build_detector(name, (config.height, config.width), seed=seed)
+    start = start_detector(detector)
     left_out = frozenset() if release is None else patients_left_out(index, release)
     kept = index["patient_id"].map(is_held_out).astype(bool) | index["patient_id"].isin(left_out)
     rows = index[~kept]
@@ -99,7 +101,7 @@ def fit_detector(
     patients = tuple(sorted(set(boxed.rows["patient_id"])))
     training = {
         "epochs": epochs, "seed": seed, "images": len(boxed.images),
-        "findings": sum(map(len, boxed.boxes)),
+        "findings": sum(map(len, boxed.boxes)), "start": start,
     }  # fmt: skip
     manifest = DetectorManifest(
         name, config.to_dict(), version, patients, training, left_out=tuple(sorted(left_out))

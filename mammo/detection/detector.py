@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mammo.detection.boxes import Boxes, findings_of
-from mammo.errors import DigestMismatch, ReleaseNotFound, SourceInvalid
+from mammo.errors import DigestMismatch, ReleaseNotFound, SourceInvalid, TrainingDiverged
 from mammo.geometry import PreprocessConfig
 
 WEIGHTS, MANIFEST = "weights.safetensors", "detector.json"
@@ -35,6 +35,7 @@ __all__ = [
     "NetworkDetector",
     "findings_of",
     "read_weights",
+    "require_finite",
     "save_detector",
 ]
 
@@ -86,6 +87,15 @@ class NetworkDetector:
         """Take over `weights`; RuntimeError where they are of another network."""
         self.network.load_state_dict(weights)
         self.network.eval()
+
+
+def require_finite(loss: float, name: str, epoch: int) -> None:
+    """Raise TrainingDiverged where the loss of an epoch, counted from 1, is no number."""
+    if not np.isfinite(loss):
+        raise TrainingDiverged(
+            f"the loss of {name} became {loss} in epoch {epoch}; nothing is kept: look for a "
+            "damaged image among those of the index, or train with another seed or more images"
+        )
 
 
 @dataclass(frozen=True)

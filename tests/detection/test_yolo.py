@@ -13,7 +13,7 @@ from mammo.detection.detector import DetectorManifest, save_detector
 from mammo.detection.registry import load_detector
 from mammo.detection.yolo import YOLO_NAMES, YoloDetector, build_yolo
 from mammo.detection.yolo_data import label_lines, to_gray, write_yolo_folder
-from mammo.errors import MammoError, NoBoxes, SettingsInvalid
+from mammo.errors import MammoError, NoBoxes, SettingsInvalid, TrainingDiverged
 from mammo.geometry import PreprocessConfig
 
 SIZE = 128, 64
@@ -130,6 +130,16 @@ def test_build_depends_on_the_seed_alone(untrained, name):
     first, again, other = (build_yolo(name, SIZE, seed=seed).weights() for seed in (1, 1, 2))
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert any(not torch.equal(first[key], other[key]) for key in first)
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_is_told(untrained):
+    broken = build_yolo("yolov8n", SIZE)
+    weights = {name: one.clone() for name, one in untrained.weights().items()}
+    next(one for name, one in weights.items() if name.endswith("conv.weight")).fill_(torch.nan)
+    broken.load_weights(weights)
+    with pytest.raises(TrainingDiverged, match=r"yolov8n became nan in epoch 1.*seed"):
+        broken.fit(*bright_boxes(4, seed=1), epochs=1)
 
 
 @pytest.mark.slow
