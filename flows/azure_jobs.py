@@ -40,8 +40,10 @@ def submit(
     if kind == "environment":
         return _register(client, path, image)
     entity = load_spec(path)
-    environment = _register(client, FOLDER / "environment.yml", image)
-    if kind == "schedule":
+    # a monitor runs Azure's own code, and needs none of ours
+    ours = FOLDER / "environment.yml"
+    environment = {} if kind == "monitor" else _register(client, ours, image)
+    if kind in ("schedule", "monitor"):
         with told(f"submit {path.name}"):
             made = client.schedules.begin_create_or_update(entity).result()
         return {"schedule": made.name, "enabled": made.is_enabled, **environment}
@@ -71,7 +73,8 @@ def _register(client: MLClient, path: Path, image: str | None) -> dict[str, Any]
 
 def tell_job(job: Any) -> dict[str, Any]:
     """Return what is told of a job."""
-    told_of = {"job": job.name, "title": job.display_name, "status": job.status}
+    status = str(getattr(job.status, "value", job.status))
+    told_of = {"job": job.name, "title": job.display_name, "status": status}
     return told_of | {"studio": job.studio_url}
 
 
@@ -79,7 +82,7 @@ def wait_for(
     client: MLClient,
     name: str,
     advance: Callable[[str], None] = lambda _status: None,
-    poll_seconds: float = POLL_SECONDS,
+    poll_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Follow a job to its end.
 
@@ -91,13 +94,14 @@ def wait_for(
     while True:
         with told(f"look at job {name}"):
             job = client.jobs.get(name)
-        advance(str(job.status))
-        if job.status in ENDED:
+        now = tell_job(job)
+        advance(now["status"])
+        if now["status"] in ENDED:
             break
-        time.sleep(poll_seconds)
-    if job.status != "Completed":
-        raise AzureJobFailed(f"job {name} ended as {job.status}; its log is at {job.studio_url}")
-    return tell_job(job)
+        time.sleep(POLL_SECONDS if poll_seconds is None else poll_seconds)
+    if now["status"] != "Completed":
+        raise AzureJobFailed(f"job {name} ended as {now['status']}; its log is at {now['studio']}")
+    return now
 
 
 def newest_jobs(client: MLClient, limit: int = SHOWN_JOBS) -> list[dict[str, Any]]:

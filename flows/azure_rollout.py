@@ -67,7 +67,7 @@ def roll_out(
     hold_seconds: float = 0.0,
     probe: Probe | None = None,
     say: Callable[[str], None] = lambda _line: None,
-    probe_seconds: float = PROBE_SECONDS,
+    probe_seconds: float | None = None,
 ) -> Rollout:
     """Put ``image`` into the colour that does not answer, and lead the requests over.
 
@@ -81,7 +81,8 @@ def roll_out(
         Or one of its children: nothing was changed yet.
     """
     steps = plan(percents)
-    moves = _Moves(client, image, probe or ask_health, say, probe_seconds)
+    pause = PROBE_SECONDS if probe_seconds is None else probe_seconds
+    moves = _Moves(client, image, probe or ask_health, say, pause)
     moves.begin()
     try:
         moves.make()

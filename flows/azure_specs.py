@@ -17,7 +17,7 @@ KINDS = {
     "commandJob.schema.json": "job",
     "pipelineJob.schema.json": "job",
     "schedule.schema.json": "schedule",
-    "monitorSchedule.schema.json": "schedule",
+    "monitorSchedule.schema.json": "monitor",
     "managedOnlineEndpoint.schema.json": "endpoint",
     "managedOnlineDeployment.schema.json": "deployment",
 }
@@ -72,6 +72,7 @@ def load_spec(path: Path, **changes: str) -> Any:
         "environment": load_environment,
         "job": load_job,
         "schedule": load_schedule,
+        "monitor": load_schedule,
         "endpoint": load_online_endpoint,
         "deployment": load_online_deployment,
     }

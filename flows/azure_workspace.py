@@ -6,6 +6,7 @@ installations never need it (extra `azure`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -117,6 +118,7 @@ def told(what: str) -> Iterator[None]:
     """
     from azure.ai.ml.exceptions import MlException
     from azure.core import exceptions as core
+    from marshmallow.exceptions import ValidationError
 
     try:
         yield
@@ -127,8 +129,8 @@ def told(what: str) -> Iterator[None]:
     except (core.ServiceRequestError, core.ServiceResponseError) as error:
         text = f"{what}: no answer ({type(error).__name__}); look at the network and the proxy"
         raise AzureUnreachable(text) from error
-    except MlException as error:
-        raise AzureSpecInvalid(f"{what}: {_first_line(str(error))}") from error
+    except (MlException, ValidationError) as error:
+        raise AzureSpecInvalid(f"{what}: {_complaints(str(error))}") from error
 
 
 def _refused(what: str, error: Any, status: int) -> AzureError:
@@ -144,6 +146,20 @@ def _refused(what: str, error: Any, status: int) -> AzureError:
     if advice := ADVICE.get(status):
         text += f". {advice[0].upper()}{advice[1:]}."
     return BY_STATUS.get(status, AzureError)(text)
+
+
+def _complaints(text: str) -> str:
+    """Return what the SDK's validation found, which it tells as JSON, in one line."""
+    try:
+        found = json.loads(text[text.index("{") : text.rindex("}") + 1])
+        errors = {one["path"]: one["message"] for one in found.get("errors", ())} or found
+        return "; ".join(f"{path}: {_first_line(_joined(said))}" for path, said in errors.items())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return _first_line(text)
+
+
+def _joined(said: Any) -> str:
+    return " ".join(map(str, said)) if isinstance(said, list) else str(said)
 
 
 def _first_line(text: str) -> str:

@@ -10,16 +10,19 @@ import os
 import runpy
 import sys
 
+from flows.azure_telemetry import watch_flows
 from mammo.settings import read_settings
 
 
 def run_engine() -> None:
     """Send output to ``logs/flow-runs.log`` and become ``prefect.engine``."""
-    folder = read_settings().logs_dir
+    settings = read_settings()
+    folder = settings.logs_dir
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "flow-runs.log").open("ab") as output:
         os.dup2(output.fileno(), sys.stdout.fileno())
         os.dup2(output.fileno(), sys.stderr.fileno())
+    watch_flows(settings)
     sys.argv = ["prefect.engine"]
     runpy.run_module("prefect.engine", run_name="__main__")
 

@@ -116,6 +116,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     auth: Literal["auto", "on"] = "auto"
     token: SecretStr | None = Field(default=None, exclude=True)
+    azure_monitor: SecretStr | None = Field(default=None, exclude=True)
     require_signature: bool = True
     prefect_port: int = 4200
     mlflow_port: int = 5000
@@ -171,6 +172,11 @@ class Settings(BaseSettings):
         """Read secrets from files as well: ``MAMMO_TOKEN_FILE`` for ``MAMMO_TOKEN``."""
         files = SecretFiles(settings_cls)
         return init_settings, env_settings, files, dotenv_settings, file_secret_settings
+
+    @property
+    def monitor_connection(self) -> str | None:
+        """Connection string of Application Insights; None where nobody is told anything."""
+        return self.azure_monitor.get_secret_value() if self.azure_monitor else None
 
     @property
     def log_url(self) -> str:
@@ -408,6 +414,7 @@ class Settings(BaseSettings):
             "DICOMWEB_PASSWORD": self.dicomweb_password,
             "DICOMWEB_TOKEN": self.dicomweb_token,
             "TOKEN": self.token,
+            "AZURE_MONITOR": self.azure_monitor,
         }
         return {f"MAMMO_{name}": one.get_secret_value() for name, one in given.items() if one}
 

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bentos.screening import schema
 from bentos.screening.metrics import Metrics
 from bentos.screening.rollout import Rollout
+from mammo import telemetry
 from mammo.errors import MammoError, NotReady, OutcomeInvalid, RequestError
 
 QUIET_PATHS = ("/healthz", "/livez", "/readyz", "/metrics")
@@ -123,22 +124,29 @@ class Watch:
             status = message.get("status", status)
             await send(message)
 
-        try:
-            await self._app(scope, receive, send_noted)
-        except Exception as error:  # noqa: BLE001 - the outermost edge
-            _log_unexpected(error)
-            if not status:
-                problem = MammoError("The request failed inside the service; it was logged.")
-                response = JSONResponse(problem.problem(), 500, media_type=schema.PROBLEM)
-                await response(scope, receive, send_noted)
+        with telemetry.current().request() as tell:
+            try:
+                await self._app(scope, receive, send_noted)
+            except Exception as error:  # noqa: BLE001 - the outermost edge
+                _log_unexpected(error)
+                if not status:
+                    problem = MammoError("The request failed inside the service; it was logged.")
+                    response = JSONResponse(problem.problem(), 500, media_type=schema.PROBLEM)
+                    await response(scope, receive, send_noted)
+            tell(scope["method"], _route(scope), status or CLIENT_GONE)
         self._note(scope, status or CLIENT_GONE, 1000 * (time.perf_counter() - started))
 
     def _note(self, scope: Scope, status: int, milliseconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "other")
+        route = _route(scope)
         self._metrics.requests.labels(scope["method"], route, status).inc()
         self._metrics.request_seconds.labels(route).observe(milliseconds / 1000)
         level = logging.DEBUG if route in QUIET_PATHS else logging.INFO
         _log.log(level, "%s %s %d %.0f ms", scope["method"], route, status, milliseconds)
+
+
+def _route(scope: Scope) -> str:
+    """Return the template of the route; what has none is `other`."""
+    return str(getattr(scope.get("route"), "path", "other"))
 
 
 def _log_unexpected(error: Exception) -> None:

@@ -19,7 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from bentos.screening.admission import Admission
 from bentos.screening.release_metrics import QueueCollector, ReleaseCollector
 from bentos.screening.rollout import Rollout
-from mammo import errors
+from mammo import errors, telemetry
 from mammo.audit import AuditLog
 from mammo.exam_report import Refused
 from mammo.prediction_log.durable import DurableLog
@@ -171,7 +171,8 @@ class Metrics:
         """Time one stage."""
         started = time.perf_counter()
         try:
-            yield
+            with telemetry.current().stage(name):
+                yield
         finally:
             self.seconds.labels(name).observe(time.perf_counter() - started)
 

@@ -18,6 +18,7 @@ from bentoml._internal.server.http import traffic
 
 from bentos.screening.app import create_app
 from bentos.screening.edge import OwnRoutes, Untimed
+from mammo import telemetry
 from mammo.settings import read_settings
 
 SETTINGS = read_settings()
@@ -51,6 +52,8 @@ class Screening:
 
     def __init__(self) -> None:
         log_to_stderr()
+        routes = [str(getattr(one, "path", "")) for one in app.routes]
+        telemetry.start("service", SETTINGS.monitor_connection, [*routes, "other"])
 
 
 Screening.add_asgi_middleware(OwnRoutes, own=app)  # type: ignore[attr-defined]

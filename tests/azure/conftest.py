@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.azure.resource_manager import (
+    GROUP,
+    SUBSCRIPTION,
+    WORKSPACE,
+    ResourceManager,
+    make_certificate,
+    served,
+)
+
+
+def _part(fields: dict[str, str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
+
+
+TOKEN = ".".join((_part({"alg": "none"}), _part({"tid": "tenant", "oid": "tester"}), "signature"))
+"""A token of Entra's form, signed by nobody: the SDK looks into it."""
+
+
+class Token:
+    """A credential: what `az login` or a managed identity would give."""
+
+    def get_token(self, *scopes: str, **_kwargs: Any) -> Any:
+        from azure.core.credentials import AccessToken
+
+        return AccessToken(TOKEN, int(time.time()) + 3600)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def azure(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ResourceManager]:
+    """The local Azure, and an environment in which the real client finds it."""
+    pytest.importorskip("azure.ai.ml", reason="azure-ai-ml is not installed: make azure-check")
+    with served(certificate) as manager:
+        url = f"https://localhost:{manager.port}/metadata/endpoints"
+        for name, value in {
+            "ARM_CLOUD_METADATA_URL": url,
+            "AZUREML_CURRENT_CLOUD": "LocalCloud",
+            "REQUESTS_CA_BUNDLE": str(certificate),
+            "SSL_CERT_FILE": str(certificate),
+            "MAMMO_AZURE_SUBSCRIPTION": SUBSCRIPTION,
+            "MAMMO_AZURE_RESOURCE_GROUP": GROUP,
+            "MAMMO_AZURE_WORKSPACE": WORKSPACE,
+        }.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("flows.azure_workspace.default_credential", Token)
+        monkeypatch.setattr("flows.azure_rollout.PROBE_SECONDS", 0.0)
+        yield manager
