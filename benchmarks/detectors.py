@@ -7,8 +7,9 @@ half is trained on, the other measured. Mini-MIAS: three folds of patients, each
 measured by a detector that was trained on the other two and began with the
 phantoms' weights. All found is kept in FOLDER, so that a second run with the
 same settings measures again without training. FOLDER gets contact sheets of
-hits, misses and false marks; --write writes benchmarks/detectors.json and the
-tables and the pictures of phantoms of docs/detectors.md.
+hits, misses and false marks; --write puts the detectors that ran into
+benchmarks/detectors.json, each with its commit and epochs, and writes the
+tables and the pictures of phantoms of docs/detectors.md anew.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,21 +26,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.detectors_picture import contact_sheet
 from benchmarks.detectors_report import Measured, image_detections, write_page
 from mammo.appraisal.detection import summarise_detections
+from mammo.continual.detector_start import start_detector
+from mammo.continual.fit_detector import BoxedImages, boxed_images
 from mammo.data.index import read_index
 from mammo.data.ingest import ingest
-from mammo.data.shards import ShardReader
 from mammo.data.split import split_patients
-from mammo.detection.boxes import boxes_of, to_original, to_prepared
+from mammo.detection.boxes import to_original
 from mammo.detection.registry import build_detector
 from mammo.detection.yolo import YOLO_NAMES
 from mammo.dicom.phantom import write_phantoms
-from mammo.exam import parse_findings
 from mammo.geometry import Geometry, PreprocessConfig
 from mammo.settings import Settings
 
@@ -47,8 +48,8 @@ RESULTS = Path(__file__).with_name("detectors.json")
 PHANTOM_SCANNERS = ("aurora", "borealis")
 DETECTORS = (*YOLO_NAMES, "faster_rcnn", "ssd")
 VIEWS_TIMED = 15
-LEAST_SIDE = 1.0
-"""Boxes that are narrower in prepared pixels after the crop are not trained on."""
+OWN = ("detectors", "phantom_epochs", "mias_epochs")
+"""What of a study a detector has for itself."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +72,6 @@ class Study:
         return PreprocessConfig(height=self.height, width=self.width)
 
 
-@dataclass(frozen=True, eq=False)
-class ImageSet:
-    """Prepared images uint16 (N, H, W), their rows of the index and boxes in prepared pixels."""
-
-    rows: pd.DataFrame
-    images: NDArray[np.uint16]
-    boxes: list[NDArray[np.float64]]
-
-    def part(self, chosen: NDArray[np.bool_]) -> ImageSet:
-        """Return the images of a mask."""
-        places = np.flatnonzero(chosen)
-        kept = self.rows.iloc[places].reset_index(drop=True)
-        return ImageSet(kept, self.images[places], [self.boxes[place] for place in places])
-
-
 def main() -> None:
     """Measure, print, and write where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -105,12 +91,20 @@ def main() -> None:
         results, measured = measure(study, given.data, work)
         print(json.dumps(results, indent=1))
         if given.write:
+            results["detectors"] = written_before(results["sets"]) | results["detectors"]
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
             write_page(results)
         for one in measured:
             # a real woman's image is not for the repository: only phantoms go into the docs
             folder = DOCS_PICTURES if given.write and one.kind == "phantoms" else work
             contact_sheet(folder / f"detectors-{one.kind}-{one.detector}.png", one)
+
+
+def written_before(sets: dict[str, Any]) -> dict[str, Any]:
+    """Return the detectors that were measured on these sets before, none of those on others."""
+    before = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    told: dict[str, Any] = before.get("detectors", {}) if before.get("sets") == sets else {}
+    return told
 
 
 def measure(study: Study, data: Path, work: Path) -> tuple[dict[str, Any], list[Measured]]:
@@ -121,20 +115,21 @@ def measure(study: Study, data: Path, work: Path) -> tuple[dict[str, Any], list[
     for name in study.detectors:
         told = _kept(work, name, study) or run_detector(name, study, *sets.values())
         _keep(work, name, study, told)
-        numbers[name] = {key: told[key] for key in ("size_mb", "view_ms", "train_s")}
+        numbers[name] = {key: told[key] for key in ("start", "size_mb", "view_ms", "train_s")}
+        numbers[name] |= {"commit": _commit(), "epochs": study.phantom_epochs}
         for kind, images in sets.items():
             found = image_detections(images.rows, told["found"][kind])
             summary = summarise_detections(found)
             numbers[name][kind] = summary.to_dict()
             measured.append(Measured(name, kind, images.rows, images.images, found, summary))
     return {
-        "commit": _commit(), "study": asdict(study),
+        "study": {key: one for key, one in asdict(study).items() if key not in OWN},
         "sets": {kind: _counts(images) for kind, images in sets.items()},
         "detectors": numbers,
     }, measured  # fmt: skip
 
 
-def phantom_set(study: Study, work: Path) -> ImageSet:
+def phantom_set(study: Study, work: Path) -> BoxedImages:
     """Write and ingest the phantoms, where they are not yet."""
     settings = _home(work / f"phantoms-{study.exams}-{study.height}")
     if not settings.index_path.is_file():
@@ -147,7 +142,7 @@ def phantom_set(study: Study, work: Path) -> ImageSet:
     return read_set(settings, study)
 
 
-def mias_set(study: Study, data: Path, work: Path) -> ImageSet:
+def mias_set(study: Study, data: Path, work: Path) -> BoxedImages:
     """Ingest mini-MIAS, where it is not yet; its boxes are those of the set's circles."""
     settings = _home(work / f"mini-mias-{study.height}")
     if not settings.index_path.is_file():
@@ -155,49 +150,45 @@ def mias_set(study: Study, data: Path, work: Path) -> ImageSet:
     return read_set(settings, study)
 
 
-def read_set(settings: Settings, study: Study) -> ImageSet:
+def read_set(settings: Settings, study: Study) -> BoxedImages:
     """Return all images of an index; findings that the crop left out have no box."""
-    rows = read_index(settings.index_path)
-    rows = rows.sort_values("sha256", kind="stable").reset_index(drop=True)
-    reader = ShardReader(settings.shards_dir)
-    places = zip(rows["shard"], rows["shard_row"].astype(int), strict=True)
-    images = np.stack([reader.row(*place) for place in places])
-    pairs = zip(rows["findings"], rows["geometry"], strict=True)
-    boxes = [prepared_boxes(findings, place, study) for findings, place in pairs]
-    return ImageSet(rows, images, boxes)
+    return boxed_images(settings, read_index(settings.index_path), study.preprocess)
 
 
-def prepared_boxes(findings: str, geometry: str, study: Study) -> NDArray[np.float64]:
-    """Return a row's findings as boxes (M, 4) in prepared pixels, clipped to the image."""
-    place = Geometry.from_dict(json.loads(geometry))
-    boxes = to_prepared(boxes_of(parse_findings(findings)), place, study.height, study.width)
-    return boxes[((boxes[:, 2:] - boxes[:, :2]) >= LEAST_SIDE).all(axis=1)]
+def run_detector(
+    name: str, study: Study, phantoms: BoxedImages, mias: BoxedImages
+) -> dict[str, Any]:
+    """Train and detect on both sets; found boxes are in original pixels, by image.
 
-
-def run_detector(name: str, study: Study, phantoms: ImageSet, mias: ImageSet) -> dict[str, Any]:
-    """Train and detect on both sets; found boxes are in original pixels, by image."""
-    began = time.perf_counter()
+    Seconds of training are those of the CPU: other programs do not count.
+    """
+    began = time.process_time()
     size = study.height, study.width
     detector = build_detector(name, size, seed=study.seed)
+    told_start = start_detector(detector)
     half = _folds(phantoms, 2, study.seed, "cancer")
     known, held = phantoms.part(half == 0), phantoms.part(half == 1)
-    detector.fit(known.images, known.boxes, epochs=study.phantom_epochs, seed=study.seed)
+    detector.fit(
+        known.images, known.boxes, epochs=study.phantom_epochs, seed=study.seed, progress=_told
+    )
     found = {"phantoms": dict(detections(detector, held)), "mini-mias": {}}
     start = {key: one.clone() for key, one in detector.weights().items()}
     folds = _folds(mias, study.mias_folds, study.seed, "abnormal")
     for fold in range(study.mias_folds):
         detector.load_weights(start)
         known, held = mias.part(folds != fold), mias.part(folds == fold)
-        detector.fit(known.images, known.boxes, epochs=study.mias_epochs, seed=study.seed)
+        detector.fit(
+            known.images, known.boxes, epochs=study.mias_epochs, seed=study.seed, progress=_told
+        )
         found["mini-mias"].update(detections(detector, held))
     return {
-        "found": found, "train_s": round(time.perf_counter() - began, 1),
+        "found": found, "start": told_start, "train_s": round(time.process_time() - began, 1),
         "size_mb": sum(one.nbytes for one in detector.weights().values()) / 1e6,
         "view_ms": 1e3 * _view_seconds(detector, mias.images),
     }  # fmt: skip
 
 
-def detections(detector: Any, held: ImageSet) -> Iterator[tuple[str, list[list[float]]]]:
+def detections(detector: Any, held: BoxedImages) -> Iterator[tuple[str, list[list[float]]]]:
     """Yield an image's id and what was found in it: x0, y0, x1, y1 of the original, score."""
     found = detector.detect(held.images)
     for row, one in zip(held.rows.itertuples(), found, strict=True):
@@ -207,20 +198,24 @@ def detections(detector: Any, held: ImageSet) -> Iterator[tuple[str, list[list[f
         yield str(row.image_id), np.column_stack([boxes, table[:, 4]]).tolist()
 
 
+def _told(stage: str, done: int, of: int) -> None:
+    print(f"{stage} {done} of {of}, {time.process_time():.0f} s of CPU", file=sys.stderr)
+
+
 def _view_seconds(detector: Any, images: NDArray[np.uint16]) -> float:
     seconds = []
     for number in range(VIEWS_TIMED):
-        began = time.perf_counter()
+        began = time.process_time()
         detector.detect(images[number : number + 1])
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
     return float(np.median(seconds))
 
 
-def _folds(images: ImageSet, folds: int, seed: int, target: str) -> NDArray[np.int64]:
+def _folds(images: BoxedImages, folds: int, seed: int, target: str) -> NDArray[np.int64]:
     return split_patients(images.rows, target=target, folds=folds, seed=seed).to_numpy(np.int64)
 
 
-def _counts(images: ImageSet) -> dict[str, int]:
+def _counts(images: BoxedImages) -> dict[str, int]:
     return {
         "images": len(images.rows), "patients": int(images.rows["patient_id"].nunique()),
         "boxes": sum(map(len, images.boxes)), "images_with": sum(map(bool, map(len, images.boxes))),

@@ -22,6 +22,18 @@ HEAD = [
     "Detector", "Set", "mAP@50", "mAP@50–95", "IoU of hits",
     "Found at 0.1", "0.25", "0.5", "1 false mark an image",
 ]  # fmt: skip
+COST_HEAD = [
+    "Detector",
+    "Starts from",
+    "Epochs",
+    "Weights, MB",
+    "A view, ms",
+    "All training, s",
+    "Commit",
+]
+GROUP_HEAD = ["Set", "Findings", "How many"]
+GROUP_MARKS = "0.5"
+"""False marks an image at which groups of findings are told."""
 RULE = "centre"
 
 
@@ -56,6 +68,7 @@ def image_detections(
 def write_page(results: Mapping[str, Any]) -> None:
     """Replace the tables of docs/detectors.md."""
     write_between(PAGE, "detectors", measures_table(results["detectors"]))
+    write_between(PAGE, "detectors-groups", groups_table(results["detectors"]))
     write_between(PAGE, "detectors-cost", cost_table(results["detectors"]))
 
 
@@ -71,16 +84,37 @@ def measures_table(detectors: Mapping[str, Any]) -> str:
     return markdown_table(HEAD, rows)
 
 
+def groups_table(detectors: Mapping[str, Any]) -> str:
+    """Return the shares of each kind and size of finding that are found, by detector."""
+    first = next(iter(detectors.values()))
+    rows = []
+    for kind in ("phantoms", "mini-mias"):
+        for grouped in ("by_kind", "by_size"):
+            for group, told in first[kind][grouped].items():
+                each = [one[kind][grouped][group]["sensitivity"] for one in detectors.values()]
+                shares = [_interval(one[GROUP_MARKS]) for one in each]
+                rows.append([kind, group, str(told["findings"]), *shares])
+    return markdown_table([*GROUP_HEAD, *detectors], rows)
+
+
 def cost_table(detectors: Mapping[str, Any]) -> str:
     """Return the table of size, latency and training time."""
     rows = [
-        [name, f"{one['size_mb']:.1f}", f"{one['view_ms']:.0f}", f"{one['train_s']:.0f}"]
+        [
+            name,
+            one["start"],
+            str(one["epochs"]),
+            f"{one['size_mb']:.1f}",
+            f"{one['view_ms']:.0f}",
+            f"{one['train_s']:.0f}",
+            one["commit"],
+        ]
         for name, one in detectors.items()
     ]
-    return markdown_table(["Detector", "Weights, MB", "A view, ms", "All training, s"], rows)
+    return markdown_table(COST_HEAD, rows)
 
 
-def _interval(told: Mapping[str, float]) -> str:
-    if not np.isfinite(told["value"]):
+def _interval(told: Mapping[str, float | None]) -> str:
+    if any(one is None for one in told.values()):
         return "not defined"
     return f"{told['value']:.3f} ({told['low']:.3f}–{told['high']:.3f})"
