@@ -15,6 +15,7 @@ from mammo.continual.enough import require_enough
 from mammo.continual.fit import settle_config, train_release
 from mammo.continual.folds import cross_validate, fold_assignments
 from mammo.continual.network import fit_network, view_logits
+from mammo.continual.spent import read_spent
 from mammo.continual.split import Parts
 from mammo.continual.start import start_network
 from mammo.data.version import current_version
@@ -216,4 +217,7 @@ def test_a_killed_training_makes_the_release_of_one_that_was_not(installation: S
     assert weights[0] == weights[1]  # the first went on from epoch 2, the second began anew
     assert made[0].release.metrics == made[1].release.metrics
     assert [len(one.history) for one in made] == [3, 3]
+    spent = [read_spent(one.directory) for one in made]
+    assert [one is not None and one.resumed for one in spent] == [True, False]
+    assert all(one is not None and one.processor_s > 0 for one in spent)
     assert not list((installation.home / "runs").glob("*"))  # finished: its checkpoints are gone

@@ -80,6 +80,7 @@ def _proposed(folder: Path, seed: int, sampler: str, *stops: int) -> list[dict[s
     return [trial.params for trial in open_study(one).trials]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random", "grid"])
 def test_a_seed_decides_what_is_proposed_also_after_a_stop(tmp_path: Path, sampler: str) -> None:
     whole = _proposed(tmp_path / "whole", 3, sampler)
@@ -138,6 +139,7 @@ def test_a_trial_worse_than_the_median_after_a_fold_is_stopped(
     assert len(folds) == (18 if pruned else 24)
 
 
+@pytest.mark.slow
 def test_hyperband_stops_some_after_a_fold(tmp_path: Path) -> None:
     levels: Iterator[int] = iter(range(30))
 
