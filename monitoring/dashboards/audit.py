@@ -116,19 +116,20 @@ MATURITY = (
         ),
         "AUC of the exams that are 3, 12 and 24 months old, with its 95 % interval (patients "
         "resampled). Figures of one maturity can be compared over time, those of two cannot.",
-        "late_outcomes.md", "short", decimals=3, lowest=0.5, highest=1, report="drift/",
+        "late_outcomes.md", "short", decimals=3, highest=1, report="drift/",
     ),
     Panel(
         "AUC beside the reference", (ask('mammo_auc', "{{of}} {{bound}} ({{release}})"),),
         "AUC in the stream beside that of the release's reference exams. MammoAucBelowReference in "
         "Grafana's alerts fires where the stream's upper bound is below the reference's lower one.",
-        "late_outcomes.md", "short", decimals=3, lowest=0.5, highest=1, report="drift/",
+        "runbooks/MammoAucBelowReference.md",
+        "short", decimals=3, highest=1, report="drift/",
     ),
     Panel(
         "Evidence of outcomes", (ask("max by (family) (mammo_outcome_evidence)", "{{family}}"),),
         "Whether outcomes say that something changed, as a part of the threshold: 1 confirms. "
         "Families: how cancers rank, how many there are, how sure the scores are.",
-        "late_outcomes.md", "short", steps=((None, GREEN), (0.7, AMBER), (1, RED)),
+        "runbooks/MammoOutcomesConfirm.md", "short", steps=((None, GREEN), (0.7, AMBER), (1, RED)),
         report="drift/",
     ),
     Panel(

@@ -16,25 +16,27 @@ FRESH = (
         "Since the last exam", (ask("time() - max(mammo_last_exam_timestamp_seconds)"),),
         "Silence in working hours is a PACS route, a gateway or the service. Nights and week-ends "
         "are silent in most programmes.",
-        "gateway.md", "s", "number", 6, 4, steps=((None, GREEN), (3600, AMBER), (86400, RED)),
+        "runbooks/MammoNoExams.md",
+        "s", "number", 6, 4, steps=((None, GREEN), (3600, AMBER), (86400, RED)),
     ),
     Panel(
         "Log readable", (ask("min(mammo_log_up)"),),
         "0 when the prediction log cannot be read: nothing is monitored while that lasts "
         "(MammoLogUnreadable).",
-        "state.md", "short", "number", 6, 4, steps=((None, RED), (1, GREEN)),
+        "runbooks/MammoLogUnreadable.md", "short", "number", 6, 4, steps=((None, RED), (1, GREEN)),
         words=(("0", "unreadable", RED), ("1", "readable", GREEN)),
     ),
     Panel(
         "Exams not monitored yet", (ask("max(mammo_monitor_exams_behind)"),),
         "Exams in the log that the monitor has not read.",
-        "drift.md", "short", "number", 6, 4, steps=((None, GREEN), (500, AMBER), (5000, RED)),
+        "runbooks/MammoMonitorBehind.md",
+        "short", "number", 6, 4, steps=((None, GREEN), (500, AMBER), (5000, RED)),
         report="drift/", decimals=0,
     ),
     Panel(
         "Since the last outcome", (ask("time() - max(mammo_last_outcome_timestamp_seconds)"),),
         "How long ago an outcome was received. Without outcomes the AUC here is of last year.",
-        "late_outcomes.md", "s", "number", 6, 4,
+        "runbooks/MammoNoOutcomes.md", "s", "number", 6, 4,
         steps=((None, GREEN), (604800, AMBER), (2592000, RED)),
     ),
 )  # fmt: skip
@@ -94,7 +96,7 @@ REFUSED = (
         ),
         "Pixels that could not be decoded, broken files, syntaxes without a decoder, decoders that "
         "crashed or ran out of time; scanner unknown where no file of the exam could be read.",
-        "reading_cases.md", "short", lowest=0,
+        "runbooks/MammoDecodeFailures.md", "short", lowest=0,
     ),
     Panel(
         "Requests that failed", (
@@ -116,14 +118,14 @@ HOME = (
         ),
         "The file system of MAMMO_HOME. A full disk first loses images and reports, never a "
         "prediction that was answered.",
-        "state.md", "bytes", lowest=0,
+        "runbooks/MammoDiskFilling.md", "bytes", lowest=0,
     ),
     Panel(
         "Disk left", (
             ask("max(mammo_disk_available_bytes) / max(mammo_disk_size_bytes)", "left"),
         ),
         "Share of the disk that may still be written to.",
-        "state.md", "percentunit", "number", 4, 8,
+        "runbooks/MammoDiskFull.md", "percentunit", "number", 4, 8,
         steps=((None, RED), (0.1, AMBER), (0.2, GREEN)), decimals=1,
     ),
     Panel(
@@ -136,12 +138,12 @@ HOME = (
             ask("max by (code) (mammo_quarantine_files)", "{{code}}", instant=True),
         ),
         "Files that an ingest refused, with a report each, until a person has looked.",
-        "checks.md", "short", "bars", decimals=0, lowest=0,
+        "runbooks/MammoQuarantineGrows.md", "short", "bars", decimals=0, lowest=0,
     ),
     Panel(
         "Inbox", (ask("max(mammo_inbox_files)", "files that wait"),),
         "Files that wait for the next ingest. One that rises is a worker that does not run.",
-        "checks.md", "short", decimals=0, lowest=0,
+        "runbooks/MammoInboxNotRead.md", "short", decimals=0, lowest=0,
     ),
     Panel(
         "Since the index changed", (
@@ -155,7 +157,7 @@ FLOWS = (
     Panel(
         "Prefect", (ask("max(mammo_prefect_up)", "answers"),),
         "0 when Prefect's API does not answer: nothing is scheduled, and no episode is taken up.",
-        "state.md", "short", "number", 4, 8, steps=((None, RED), (1, GREEN)),
+        "runbooks/MammoPrefectDown.md", "short", "number", 4, 8, steps=((None, RED), (1, GREEN)),
         words=(("0", "silent", RED), ("1", "answers", GREEN)),
     ),
     Panel(
@@ -164,7 +166,8 @@ FLOWS = (
                 instant=True),
         ),
         "How long ago a run of each flow last completed.",
-        "state.md", "s", "bars", 10, 8, steps=((None, GREEN), (86400, AMBER)), lowest=0,
+        "runbooks/MammoFlowFails.md",
+        "s", "bars", 10, 8, steps=((None, GREEN), (86400, AMBER)), lowest=0,
     ),
     Panel(
         "What the last run took", (
@@ -208,22 +211,22 @@ OUTCOMES = (
         ),
         "What the last run of the monitor noted of its input: clocks that went back, outcomes that "
         "contradict each other, references that are small. MammoMonitorBadInput alerts.",
-        "drift.md", "short", "bars", report="drift/", decimals=0, lowest=0,
+        "runbooks/MammoMonitorBadInput.md", "short", "bars", report="drift/", decimals=0, lowest=0,
     ),
 )  # fmt: skip
 GATEWAY = (
     Panel(
         "Gateway", (ask("max(mammo_gateway_up)", "up"),),
         "1 while the DICOM gateway receives. While it is down modalities keep what they have.",
-        "gateway.md", "short", "number", 4, 8, steps=((None, RED), (1, GREEN)),
+        "runbooks/MammoGatewayDown.md", "short", "number", 4, 8, steps=((None, RED), (1, GREEN)),
         words=(("0", "down", RED), ("1", "up", GREEN)),
     ),
     Panel(
         "Studies that came by DICOM", (
             ask("sum by (state) (mammo_gateway_studies)", "{{state}}"),
         ),
-        "Studies by state: receiving, waiting, scored, refused.", "gateway.md", "short",
-        decimals=0, lowest=0,
+        "Studies by state: receiving, waiting, scored, refused.",
+        "runbooks/MammoGatewayBacklog.md", "short", decimals=0, lowest=0,
     ),
     Panel(
         "Images received by code", (
@@ -250,7 +253,8 @@ GATEWAY = (
     Panel(
         "Incidents", (ask("max(mammo_gateway_incidents)", "studies"),),
         "Studies with something that an administrator should look at: `mammo studies`.",
-        "gateway.md", "short", "number", 4, 8, steps=((None, GREEN), (1, AMBER)), decimals=0,
+        "runbooks/MammoGatewayIncidents.md",
+        "short", "number", 4, 8, steps=((None, GREEN), (1, AMBER)), decimals=0,
     ),
     Panel(
         "Documents to send", (
@@ -259,7 +263,7 @@ GATEWAY = (
         ),
         "Reports for the archives of peers.yaml, by state: what waits is sent again, nothing is "
         "lost (`mammo outbox`).",
-        "outbox.md", "short", decimals=0, lowest=0,
+        "runbooks/MammoOutboxStuck.md", "short", decimals=0, lowest=0,
     ),
 )  # fmt: skip
 

@@ -30,7 +30,7 @@ STATES = (
         "one channel past its CUSUM threshold; it is *confirmed* when the e-process agrees, and "
         "only "
         "then an episode opens and acts.",
-        _PAGE, "short", "states", 16, 9,
+        "runbooks/MammoDriftConfirmed.md", "short", "states", 16, 9,
         steps=((None, GRAY), (1, GREEN), (2, AMBER), (3, RED)), report=_REPORT,
         words=(("0", "learning", GRAY), ("1", "in control", GREEN), ("2", "alert", AMBER),
                ("3", "confirmed", RED)),
@@ -40,7 +40,8 @@ STATES = (
             ask(f'sum(mammo_control_state{{{_NODE},state="confirmed"}})', "confirmed"),
         ),
         "Strata in which drift is confirmed now. The same condition alerts as MammoDriftConfirmed.",
-        _PAGE, "short", "number", 4, 9, steps=((None, GREEN), (1, RED)), report=_REPORT, decimals=0,
+        "runbooks/MammoDriftConfirmed.md",
+        "short", "number", 4, 9, steps=((None, GREEN), (1, RED)), report=_REPORT, decimals=0,
     ),
     Panel(
         "Since the monitor ran", (
@@ -48,7 +49,8 @@ STATES = (
         ),
         "What is on this page is as old as this. The schedule runs the monitor every few minutes; "
         "after an hour with exams unread MammoMonitorBehind alerts.",
-        _PAGE, "s", "number", 4, 9, steps=((None, GREEN), (1800, AMBER), (3600, RED)),
+        "runbooks/MammoMonitorBehind.md",
+        "s", "number", 4, 9, steps=((None, GREEN), (1800, AMBER), (3600, RED)),
         report=_REPORT,
     ),
 )  # fmt: skip
@@ -167,7 +169,7 @@ SCANNERS = (
         "Share recalled of all exams in the log, beside the rate that the scanner's operating "
         "point "
         "was set to (* stands for scanners without one of their own).",
-        "drift.md", "percentunit", report=_REPORT, lowest=0,
+        "runbooks/MammoRecallRateOutOfRange.md", "percentunit", report=_REPORT, lowest=0,
     ),
     Panel(
         "Scores by scanner", (

@@ -29,7 +29,7 @@ NOW = (
         "1 while a release that the pointer wants is refused: signature, digest, parity of the "
         "golden "
         "image, or no permission. The one before goes on serving.",
-        "security.md", "short", "number", 6, 5, steps=((None, GREEN), (1, RED)),
+        "runbooks/MammoReleaseRefused.md", "short", "number", 6, 5, steps=((None, GREEN), (1, RED)),
         words=(("0", "no", GREEN), ("1", "refused", RED)),
     ),
     Panel(
@@ -39,7 +39,8 @@ NOW = (
         "Episodes that are not over. One that waits for retraining longer than 15 minutes, or "
         "for a "
         "person longer than an hour, alerts (MammoEpisodeNotTakenUp, MammoPersonAsked).",
-        "drift.md", "short", "number", 6, 5, steps=((None, GREEN), (1, AMBER), (3, RED)),
+        "runbooks/MammoPersonAsked.md",
+        "short", "number", 6, 5, steps=((None, GREEN), (1, AMBER), (3, RED)),
         report="drift/", decimals=0,
     ),
 )  # fmt: skip
@@ -86,7 +87,7 @@ DRIFT = (
         "How long each episode that is not over has been open. A day without an action is a "
         "question "
         "to the one on call.",
-        "drift.md", "s", "bars", 8, 8, report="drift/",
+        "runbooks/MammoEpisodeNotTakenUp.md", "s", "bars", 8, 8, report="drift/",
         steps=((None, GREEN), (3600, AMBER), (86400, RED)), lowest=0,
     ),
     Panel(
@@ -115,7 +116,8 @@ GATE = (
         "Refused in a row", (ask("max(mammo_gate_refusals_in_a_row)", "refusals"),),
         "Verdicts against a release since the last one for one: when retraining does not mend what "
         "drifted, this rises.",
-        "gate.md", "short", "number", 8, 5, steps=((None, GREEN), (2, AMBER), (3, RED)), decimals=0,
+        "runbooks/MammoGateRefusesInARow.md",
+        "short", "number", 8, 5, steps=((None, GREEN), (2, AMBER), (3, RED)), decimals=0,
     ),
     Panel(
         "Since the last verdict", (

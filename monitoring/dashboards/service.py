@@ -21,7 +21,7 @@ NOW = (
     Panel(
         "Ready", (ask("max(mammo_service_ready)"),),
         "1 when a release is in service. 0 refuses every exam with NOT_READY.",
-        _PAGE, kind="number", width=4, height=4,
+        "runbooks/MammoServiceNotReady.md", kind="number", width=4, height=4,
         steps=((None, RED), (1, GREEN)), words=(("0", "no release", RED), ("1", "ready", GREEN)),
     ),
     Panel(
@@ -31,14 +31,14 @@ NOW = (
         ),
         "Share of answers with a status of 500 and above: the service's own faults and overload. "
         "Amber from 1 %, red from 5 %.",
-        "service_faults.md", "percentunit", "number", 4, 4,
+        "runbooks/MammoErrorBudgetBurnsFast.md", "percentunit", "number", 4, 4,
         steps=((None, GREEN), (0.01, AMBER), (0.05, RED)), decimals=2,
     ),
     Panel(
         "Score, 95 of 100 exams", (ask(_quantile(0.95, "score"), "score"),),
         "95th percentile of the stage `score`, without receiving and reading. "
         "It tells a slow model or a machine without a free core.",
-        "service_speed.md", "s", "number", 4, 4,
+        "runbooks/MammoLatencyBudgetBurnsFast.md", "s", "number", 4, 4,
         steps=((None, GREEN), (2.5, AMBER), (10, RED)), decimals=2,
     ),
     Panel(
@@ -46,13 +46,14 @@ NOW = (
         "Exams accepted and not yet scored. The queue's length is MAMMO_QUEUE_EXAMS (32 unless "
         "set); "
         "when it is full, clients are told to come again (429 or 503 with Retry-After).",
-        _PAGE, "short", "number", 4, 4, steps=((None, GREEN), (16, AMBER), (32, RED)), decimals=0,
+        "runbooks/MammoQueueFull.md",
+        "short", "number", 4, 4, steps=((None, GREEN), (16, AMBER), (32, RED)), decimals=0,
     ),
     Panel(
         "Predictions in the spool", (ask("sum(mammo_spool_waiting)"),),
         "Predictions on the disk that the database has not taken. Nothing is lost while it grows; "
         "the monitor does not see them.",
-        "service_faults.md", "short", "number", 4, 4,
+        "runbooks/MammoPredictionsWaitForLog.md", "short", "number", 4, 4,
         steps=((None, GREEN), (1, AMBER), (1000, RED)), decimals=0,
     ),
     Panel(
@@ -123,7 +124,7 @@ ERRORS = (
 )  # fmt: skip
 DURATION = (
     Panel(
-        "Answer to POST, 95 of 100", (
+        "Answers by route, 95 of 100", (
             ask("histogram_quantile(0.95, sum by (le, route) "
                 f"(rate(mammo_request_duration_seconds_bucket{_RATE})))", "{{route}}"),
         ),
@@ -159,7 +160,7 @@ INSIDE = (
         ),
         "Exams inside the service, those of them that wait, and requests that are open. "
         "Of the worker that answered the scrape.",
-        _PAGE, "short",
+        "runbooks/MammoQueueFull.md", "short",
     ),
     Panel(
         "Scores by scanner", (
@@ -185,12 +186,13 @@ INSIDE = (
             ask("sum(increase(mammo_audit_lines_total[$__rate_interval]))", "new lines"),
         ),
         "Whether the audit log, a hash chain, can be read, and how many lines were added.",
-        "security.md", "short", decimals=0, lowest=0,
+        "runbooks/MammoAuditUnreadable.md", "short", decimals=0, lowest=0,
     ),
     Panel(
         "Predictions set aside", (ask("sum(mammo_spool_refused)", "set aside"),),
         "Predictions that the database will never take: a person must look at them.",
-        "service_faults.md", "short", steps=((None, GREEN), (1, RED)), decimals=0, lowest=0,
+        "runbooks/MammoPredictionsSetAside.md",
+        "short", steps=((None, GREEN), (1, RED)), decimals=0, lowest=0,
     ),
     Panel(
         "Outcomes received", (
