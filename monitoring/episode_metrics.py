@@ -61,7 +61,7 @@ def _one_by_one(going: list[dict[str, Any]]) -> Iterator[Metric]:
         evidence = one["evidence"] or {}
         scanner = str(evidence.get("scanner") or "all")
         stable = (one["key"], one["stratum"], scanner, one["cause"], one["action"])
-        opened.add_metric(stable, one["opened_at"].timestamp())
+        opened.add_metric(stable, int(one["opened_at"].timestamp()))
         info.add_metric(
             (
                 one["key"],

@@ -1,0 +1,133 @@
+"""Routes and inhibitions, asked of amtool and of a real Alertmanager."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from flows.alerts_config import alertmanager_config, write
+from flows.alerts_receivers import HOST, free_port
+from flows.stack_services import answers
+from tests.dashboards.rules import ALERTS, DASHBOARDS, program
+
+CONFIG = DASHBOARDS / "alertmanager.yml"
+LABELS = {rule["alert"]: rule["labels"] for rule in ALERTS}
+GE = {"site": "s", "scanner": "GE", "cause": "acquisition", "episode": "e-1", "stratum": "s · GE"}
+HUSHED = [
+    # what is firing; what is hushed by it; what is not
+    (["MammoServiceDown"], ["MammoQueueFull", "MammoGatewayDown", "MammoDriftConfirmed"],
+     ["MammoLogUnreadable", "MammoDiskFull", "MammoPersonAsked"]),
+    (["MammoErrorBudgetBurnsFast"], ["MammoErrorBudgetBurnsSlowly"],
+     ["MammoLatencyBudgetBurnsSlowly", "MammoDecodeFailures"]),
+    (["MammoPersonAsked"], ["MammoDriftConfirmed"], ["MammoRecallRateOutOfRange"]),
+    (["MammoLogUnreadable"],
+     ["MammoMonitorBehind", "MammoDriftConfirmed", "MammoGateRefusesInARow"],
+     ["MammoServiceDown", "MammoDiskFilling"]),
+    (["MammoPrefectDown"], ["MammoMonitorBehind", "MammoFlowFails", "MammoEpisodeNotTakenUp"],
+     ["MammoEpisodeFailed", "MammoServiceDown"]),
+    (["MammoDiskFull"], ["MammoPredictionsWaitForLog", "MammoGatewayBacklog", "MammoDiskFilling"],
+     ["MammoDriftConfirmed", "MammoServiceDown"]),
+    (["MammoDriftConfirmed"], [], ["MammoRecallRateOutOfRange", "MammoServiceDown"]),
+]  # fmt: skip
+
+
+def test_amtool_takes_the_configuration() -> None:
+    command = [program("amtool"), "check-config", str(CONFIG)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("alert", "receivers"),
+    [
+        ("MammoServiceDown", "on-call"),
+        ("MammoDiskFull", "on-call"),
+        ("MammoEpisodeFailed", "on-call,readers"),
+        ("MammoAucBelowReference", "on-call,readers"),
+        ("MammoDriftConfirmed", "readers"),
+        ("MammoRecallRateOutOfRange", "readers"),
+        ("MammoGateRefusesInARow", "readers"),
+        ("MammoDiskFilling", "team"),
+        ("MammoDecodeFailures", "team"),
+        ("MammoGatewayIncidents", "digest"),
+    ],
+)
+def test_who_is_told(alert: str, receivers: str) -> None:
+    given = [f"{name}={value}" for name, value in LABELS[alert].items()]
+    command = [program("amtool"), "config", "routes", "test", f"--config.file={CONFIG}", *given]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == receivers
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[str]:
+    """Run an Alertmanager whose messages go nowhere; yield its address."""
+    path, port = program("prometheus-alertmanager", "alertmanager"), free_port()
+    config = alertmanager_config(f"{HOST}:9", f"http://{HOST}:9")
+    url = f"http://{HOST}:{port}"
+    command = [
+        path,
+        f"--config.file={write(tmp_path / 'config.yml', config)}",
+        f"--storage.path={tmp_path / 'data'}",
+        f"--web.listen-address={HOST}:{port}",
+        "--cluster.listen-address=",
+    ]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 30
+        while not answers(f"{url}/-/ready"):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def fire(url: str, names: list[str]) -> None:
+    told = [
+        {
+            "labels": {"alertname": one, **GE, **LABELS[one]},
+            "startsAt": datetime.now(UTC).isoformat(),
+        }
+        for one in names
+    ]
+    request = urllib.request.Request(
+        f"{url}/api/v2/alerts", json.dumps(told).encode(), {"Content-Type": "application/json"}
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def hushed(url: str) -> dict[str, bool]:
+    with urllib.request.urlopen(f"{url}/api/v2/alerts", timeout=10) as response:
+        alerts = json.load(response)
+    return {one["labels"]["alertname"]: bool(one["status"]["inhibitedBy"]) for one in alerts}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("firing", "quiet", "told"), HUSHED, ids=lambda names: "+".join(names[:1]))
+def test_what_follows_from_it_is_not_told(
+    alertmanager: str, firing: list[str], quiet: list[str], told: list[str]
+) -> None:
+    fire(alertmanager, firing + quiet)
+    wanted = dict.fromkeys(firing, False) | dict.fromkeys(quiet, True)
+    deadline = time.monotonic() + 20
+    while hushed(alertmanager) != wanted and time.monotonic() < deadline:
+        time.sleep(0.2)  # an alert is marked when its group is looked at
+    assert hushed(alertmanager) == wanted
+    for other in told:
+        fire(alertmanager, [other])
+        assert _is_told(alertmanager, other), other
+
+
+def _is_told(url: str, name: str) -> bool:
+    time.sleep(1.5)  # longer than group_wait: by then it would be marked
+    return not hushed(url)[name]
