@@ -100,6 +100,8 @@ def require_frame(check: FrameCheck, *, source: str = "this set") -> None:
             f"{source}: only {check.brighter} of {check.boxes} boxes are brighter against what is "
             "around them than where they would lie if y were counted from the bottom edge "
             f"(p = {check.p_turned:.2g}); expected is y counted from the top, down: turn the table "
-            "(y_min = rows - y_max, y_max = rows - y_min) and ingest it anew, or, where you have "
-            "looked at the boxes and they are right, say --keep-box-frame"
+            "(y_min = rows - y_max, y_max = rows - y_min) and ingest it into a store without "
+            "these images, which keep their boxes (`mammo data checkout` of the version before, "
+            "or another MAMMO_HOME); where the boxes were looked at and are right, train with "
+            "--keep-box-frame"
         )
