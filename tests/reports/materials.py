@@ -84,7 +84,9 @@ def every_state(original: list[Dataset], kept: KeptResult) -> dict[str, ReportMa
     three = recalled | {"views": answer["views"][:3], "quality": ["MISSING_VIEW"]}
     three["abstention"] = ["MISSING_VIEW"]
     scored = ReportMaterial.of_kept(kept)
+    marked = recalled | {"views": [with_marks(view) for view in answer["views"]]}
     return {
+        "two sources": ReportMaterial.of_answer(marked, ids),
         "scored": scored,
         "recalled": ReportMaterial.of_answer(recalled, ids),
         "no findings": ReportMaterial.of_answer(empty, ids),
@@ -100,6 +102,17 @@ def every_state(original: list[Dataset], kept: KeptResult) -> dict[str, ReportMa
         "failed": ReportMaterial.of_failure(ids, "SCORE_NOT_FINITE", "The score is no number."),
         "not attempted": ReportMaterial.of_failure(with_ct[4:], "NOT_MAMMOGRAPHY", "It is a CT."),
     }
+
+
+def with_marks(view: dict[str, Any]) -> dict[str, Any]:
+    """Return a view whose regions the detector marked, too, and a mark that it alone set."""
+    both = [
+        one | {"score": 0.61, "source": "heat+detector", "sources": ["heat", "detector"]}
+        for one in view["findings"]
+    ]
+    box = {"x_min": 40.0, "y_min": 60.0, "x_max": 90.5, "y_max": 110.0, "kind": "region"}
+    named = {"source": "detector", "sources": ["detector"]}
+    return view | {"findings": [*both, box | named | {"share": None, "logit": None, "score": 0.3}]}
 
 
 def replace_look(image: Dataset, **values: Any) -> Dataset:

@@ -125,6 +125,23 @@ def test_every_finding_is_outlined_on_its_image(
     assert certain == pytest.approx(expected, abs=1e-4)
 
 
+def test_a_mark_of_the_detector_alone_has_no_certainty(
+    materials: dict[str, ReportMaterial],
+) -> None:
+    told = read(materials["two sources"])
+    found = list(below(told, "111017", "111034", "111059"))
+    words = [next(below(one, "111058")).TextValue for one in found]
+    alone = [one for one, text in zip(found, words, strict=True) if "evidence" not in text]
+    assert len(alone) == len(materials["two sources"].views)
+    assert not any(list(below(one, "111012")) for one in alone)
+    assert all("marked by the detector with 0.30." in text for text in words if "evid" not in text)
+    assert any("% of the evidence for the score, marked by the detector" in one for one in words)
+    shared = [one for one in found if one not in alone]
+    assert shared and all(list(below(one, "111012")) for one in shared)
+    how = next(below(found[0], "111002"))
+    assert "marks of a detector" in how.TextValue
+
+
 def _outline(finding: Dataset) -> Iterator[float]:
     region = next(below(finding, "111041"))
     yield region.ContentSequence[0].ReferencedContentItemIdentifier[2]

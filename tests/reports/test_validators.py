@@ -25,7 +25,7 @@ NO_LATERALITY = "</Laterality(0020,0060)> - is only permitted to be empty when a
 """Of a presentation state for both breasts: the element is required and has no value for both."""
 STATES = (
     "scored", "recalled", "no findings", "no places", "partly", "missing view", "from the log",
-    "MONOCHROME1", "failed", "not attempted",
+    "MONOCHROME1", "failed", "not attempted", "two sources",
 )  # fmt: skip
 
 
