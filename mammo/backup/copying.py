@@ -9,11 +9,13 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from mammo.errors import BackupInvalid
+from mammo.errors import BackupInvalid, DiskFull, MammoError
 
 BLOCK_BYTES = 2**20
 TRIES = 5
 BUSY_SECONDS = 30.0
+NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR")
+"""How SQLite's errors begin where the disk refuses."""
 
 Moved = Callable[[int], None]
 """Called with bytes that were copied."""
@@ -72,6 +74,13 @@ def copy_sqlite(source: Path, target: Path) -> dict[str, int]:
     """
     target.unlink(missing_ok=True)
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT, 0o600))
+    try:
+        return _copy_live(source, target)
+    except sqlite3.DatabaseError as error:
+        raise _named(error, source.name) from error
+
+
+def _copy_live(source: Path, target: Path) -> dict[str, int]:
     address = f"{source.resolve().as_uri()}?mode=ro"
     with (
         closing(sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)) as live,
@@ -83,6 +92,16 @@ def copy_sqlite(source: Path, target: Path) -> dict[str, int]:
         if found != ["ok"]:
             raise BackupInvalid(f"{source.name} is damaged, SQLite says: {'; '.join(found)}")
         return count_rows(copy)
+
+
+def _named(error: sqlite3.DatabaseError, name: str) -> MammoError:
+    """Return what SQLite's refusal means: no room, or a file that is damaged."""
+    if getattr(error, "sqlite_errorname", "").startswith(NO_ROOM):
+        return DiskFull(
+            f"the copy of {name} cannot be written ({error}): make room or raise the limit, then "
+            "take the backup again"
+        )
+    return BackupInvalid(f"{name} cannot be copied, SQLite says: {error}")
 
 
 def count_rows(database: sqlite3.Connection) -> dict[str, int]:

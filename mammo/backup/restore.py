@@ -122,8 +122,10 @@ def _alone(home: Path) -> Iterator[None]:
     with locked(_staged(home).with_suffix(".lock"), wait=False) as alone, _stack_is_down(home):
         if not alone:
             raise StackRunning("another `mammo restore` of this MAMMO_HOME runs")
-        yield
-    _staged(home).with_suffix(".lock").unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            _staged(home).with_suffix(".lock").unlink(missing_ok=True)
 
 
 @contextmanager

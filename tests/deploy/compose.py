@@ -95,9 +95,10 @@ class Here:
 
     def here(self, name: str, text: str) -> str:
         """Return a text with the paths, hosts and ports that it has here."""
-        for inside, outside in self._mounts(name):
-            text = text.replace(inside, outside)
-        text = text.replace("/run/secrets", str(self.secrets)).replace("/app", str(ROOT))
+        places = {"/run/secrets": str(self.secrets), "/app": str(ROOT), **self._mounts(name)}
+        inside = "|".join(re.escape(one) for one in sorted(places, key=len, reverse=True))
+        # in one pass: a path of here may hold one of inside, too
+        text = re.sub(rf"(?<![\w./-])({inside})(?![\w.-])", lambda hit: places[hit[1]], text)
         for host in HOSTS:
             text = re.sub(rf"\b{host}:(\d+)", r"127.0.0.1:\1", text)
         text = text.replace("0.0.0.0", "127.0.0.1")
@@ -108,15 +109,21 @@ class Here:
         mapped = [self.here(name, word) for word in words]
         return [sys.executable if word == "python" else word for word in mapped]
 
-    def _mounts(self, name: str) -> list[tuple[str, str]]:
-        """Return paths inside and here, the longest first."""
-        service, found = self.compose["services"][name], []
-        for mount in service.get("volumes", []):
-            outside, inside, *_ = mount.split(":")
-            found.append((inside, str(self._bound(name, outside))))
-        named = (one for one in service.get("secrets", []) if isinstance(one, dict))
-        found += [(one["target"], str(self.secrets / one["source"])) for one in named]
-        return sorted(found, key=lambda pair: -len(pair[0]))
+    def _mounts(self, name: str) -> dict[str, str]:
+        """Return the paths inside and what they are here."""
+        service = self.compose["services"][name]
+        mounts = (mount.split(":") for mount in service.get("volumes", []))
+        found = {inside: str(self._bound(name, outside)) for outside, inside, *_ in mounts}
+        for secret in self._targets(name):
+            target = Path(secret["target"])
+            found[str(target)] = str(self.folder / "bound" / name / target.name)
+            found[str(target.parent)] = str(self.folder / "bound" / name)
+        return found
+
+    def _targets(self, name: str) -> list[dict[str, str]]:
+        """Return the secrets that a container finds under a path of its own."""
+        secrets = self.compose["services"][name].get("secrets", [])
+        return [one for one in secrets if isinstance(one, dict)]
 
     def _bound(self, name: str, outside: str) -> Path:
         """Return the folder of a volume, or a file of the repository, or its copy for here."""
@@ -127,6 +134,10 @@ class Here:
     def bind(self, name: str) -> None:
         """Copy what is bound into the container, with the addresses of here."""
         service = self.compose["services"][name]
+        for secret in self._targets(name):
+            copy = Path(self.here(name, secret["target"]))
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes((self.secrets / secret["source"]).read_bytes())
         for mount in service.get("volumes", []):
             outside, *_ = mount.split(":")
             if not outside.startswith("."):

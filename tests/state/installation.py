@@ -65,7 +65,7 @@ def receive(settings: Settings) -> None:
 
 def book_of(settings: Settings) -> tuple[list[str], list[str]]:
     """Return the studies that came in and the deliveries that wait."""
-    studies = [one.key for one in Book(settings.gateway_book).studies()]
+    studies = [one.study for one in Book(settings.gateway_book).studies().studies]
     with closing(outbox_to(settings.home, peer_at(1))) as outbox:
         return studies, [f"{one.study} {one.kind} {one.state}" for one in outbox.deliveries()]
 
