@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from mammo.appraisal.detection import summarise_detections
+from mammo.appraisal.detection_draws import DetectionDraws
 from mammo.detection.average_precision import average_precision, mean_overlap
 from mammo.detection.boxes import (
     boxes_of,
@@ -284,6 +285,27 @@ def test_no_measure_is_certain(number: int, of: int) -> None:
         assert 0.5 <= told.mean_iou.low < told.mean_iou.value < told.mean_iou.high <= 1
         assert told.mean_iou.high - told.mean_iou.low > 0.1
         assert told.mean_iou.n_positive == number
+
+
+def test_the_overlap_has_students_width() -> None:
+    """Of 30 patients with a hit each: the interval of a mean, by hand."""
+    shifts = np.random.default_rng(4).uniform(0, 14, 30)
+    images = [
+        image(str(number), [T], [finding(100 + shift, 100, 50, 50, 0.9)])
+        for number, shift in enumerate(shifts)
+    ]
+    told = summarise_detections(images).mean_iou
+    known = (50 - shifts) / (50 + shifts)
+    assert told.value == pytest.approx(known.mean())
+    width = 2 * stats.t.ppf(0.975, 29) * known.std(ddof=1) / np.sqrt(30)
+    assert told.high - told.low == pytest.approx(width, rel=0.1)
+
+
+def test_patients_with_a_finding_are_drawn_apart() -> None:
+    """One of 51 has a finding: she is in every resample, once."""
+    drawn_apart = DetectionDraws.of(found_in(1, 1, others=50), {}, resamples=60, seed=0)
+    assert np.isfinite(drawn_apart.draws).all()
+    assert (drawn_apart.draws[:, -1] == 1).all()
 
 
 def test_groups_by_kind_and_size_share_the_threshold() -> None:
