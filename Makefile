@@ -14,7 +14,7 @@ DEV    := docs,tune,yolo,dask,kaggle,postgres,sheets,s3,blob,dev
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup demo test test-quick bench bench-models bench-service bench-drift bench-gateway chaos soak dashboards viewer fuzz check format lock clean
+.PHONY: alerts docs help setup demo test test-quick bench bench-models bench-service bench-drift bench-gateway chaos soak dashboards viewer fuzz check format lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -81,6 +81,9 @@ soak: $(VENV)/.dev  ## ten thousand requests: is the memory flat? (ten minutes)
 
 dashboards: $(VENV)/.dev  ## every query of Grafana's dashboards on a real Prometheus (three minutes)
 	$(BIN)/python -m benchmarks.dashboards
+
+alerts: $(VENV)/.dev  ## let a drift reach a mailbox and a webhook (two minutes; Debian's prometheus)
+	$(BIN)/mammo alerts drill
 
 viewer: $(VENV)/.dev  ## build the viewer's bundle anew (Node and npm come from pip; needs the npm registry)
 	$(UV) -e '.[viewer]'
