@@ -42,6 +42,10 @@ def join(
     findings_only: Annotated[
         bool, typer.Option("--findings-only", help="Leave the scores the classifier's.")
     ] = False,
+    folds: Annotated[
+        int,
+        typer.Option(min=0, help="Fit on all training patients, marked out of that many folds."),
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Make a child release that carries a detector, with a score that uses both.
@@ -49,12 +53,14 @@ def join(
     Its weights come from training patients that neither has seen; `mammo gate` judges
     the child like any other.
     """
+    if folds == 1:
+        raise typer.BadParameter("one fold leaves nobody to train on; give 0, or 2 and more")
     from mammo.continual.join import join_detector
 
     settings = settings_from_environment()
     with stage_bars(quiet=as_json) as bars:
         joined = join_detector(
-            settings, release, detector, findings_only=findings_only, progress=bars
+            settings, release, detector, findings_only=findings_only, folds=folds, progress=bars
         )
     show(joined.to_dict(), as_json=as_json, title="Release")
 

@@ -4,9 +4,9 @@
 
 The classifier stays as it is. The weights of the joint score, and the score from which
 a mark is a finding, come from the training patients that the detector was not trained
-on, with the classifier's out-of-fold logits: neither has seen them. The child's
-operating points are set on the holdout, as those of every release. The detector may
-know no patient of the holdout or of the golden set.
+on, or from all of them, marked out of fold; with the classifier's out-of-fold logits:
+neither has seen them. The child's operating points are set on the holdout, as those of
+every release. The detector may know no patient of the holdout or of the golden set.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import pandas as pd
 
 from mammo.continual.exported import child_draft, evaluate_child, parent_parts
 from mammo.continual.fit_detector import placed_index, require_strangers
+from mammo.continual.fold_marks import marks_out_of_fold
 from mammo.continual.golden import golden_tensor
 from mammo.continual.joint_fit import fit_joint
 from mammo.continual.judge import read_run_config
@@ -83,11 +84,15 @@ def join_detector(
     folder: Path,
     *,
     findings_only: bool = False,
+    folds: int = 0,
     progress: Progress | None = None,
 ) -> JoinedRelease:
     """Make a child release that carries the detector in ``folder``.
 
-    With ``findings_only`` the scores stay the classifier's, to the last bit.
+    With ``findings_only`` the scores stay the classifier's, to the last bit. With ``folds``,
+    at least 2, the weights are fitted on all training patients, marked by detectors that
+    are trained without their fold (`mammo.continual.fold_marks`); without, on those that
+    the detector held out.
 
     Raises
     ------
@@ -110,7 +115,7 @@ def join_detector(
     _require_fit(manifest, facts, parent)
     config = replace(read_run_config(parent), preprocess=manifest.preprocess)
     parts = parent_parts(settings, parent, config)
-    unseen = _unseen(parent, parts, facts)
+    unseen = _unseen(parent, parts, facts, folds)
     child = replace(
         manifest,
         id=new_release_id(manifest.id, facts.weights_sha256, findings_only),
@@ -122,7 +127,11 @@ def join_detector(
     with child_draft(settings, parent, child.id) as draft:
         assert isinstance(detector, NetworkDetector)
         _write_detector(detector, facts, folder, draft)
-        fitted = _fit(settings, child, draft, unseen, findings_only, report)
+        marks = None
+        if folds:
+            marks = marks_out_of_fold(settings, facts, unseen.rows, config.target, folds, report)
+        fitted = _fit(settings, child, draft, unseen, marks, findings_only, report)
+        fitted["fit"]["folds"] = folds
         child = replace(child, metrics=manifest.metrics | {JOINED: fitted})
         child = _seal(settings, config, parent, parts, child, draft, report)
         directory = draft.with_name(child.id)
@@ -158,7 +167,7 @@ def _size(preprocess: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Unseen:
-    """Rows of the index of training patients that the detector was not trained on.
+    """Rows of the index of training patients whose marks are by a detector that had not seen them.
 
     ``breasts`` are their labelled breasts: exam_id, laterality, patient_id, label, and
     ``breast_logit`` as the classifier's folds said it out of fold.
@@ -168,9 +177,10 @@ class _Unseen:
     breasts: pd.DataFrame
 
 
-def _unseen(parent: Path, parts: Parts, facts: DetectorManifest) -> _Unseen:
+def _unseen(parent: Path, parts: Parts, facts: DetectorManifest, folds: int) -> _Unseen:
     """Return what the joint score may be fitted on; raises TooFewLabels."""
-    rows = parts.train[~parts.train["patient_id"].isin(facts.patients)].reset_index(drop=True)
+    learnt = [] if folds else list(facts.patients)
+    rows = parts.train[~parts.train["patient_id"].isin(learnt)].reset_index(drop=True)
     path = parent / SCORES
     scores = pd.read_parquet(path) if path.is_file() else pd.DataFrame({"part": []})
     scores = scores[scores["part"] == OUT_OF_FOLD]
@@ -191,7 +201,8 @@ def _unseen(parent: Path, parts: Parts, facts: DetectorManifest) -> _Unseen:
         raise TooFewLabels(
             f"{len(ill)} training patients of release {parent.name} were not trained on by the "
             f"detector, {int(ill.eq(1).sum())} of them with the target; {LEAST_PATIENTS} with and "
-            f"as many without are needed to fit a joint score"
+            "as many without are needed to fit a joint score: `--folds 2` marks them all, each by "
+            "a detector trained without her"
         )
     return _Unseen(rows, breasts)
 
@@ -213,18 +224,20 @@ def _fit(
     child: Release,
     draft: Path,
     unseen: _Unseen,
+    marks: Marks | None,
     findings_only: bool,
     report: Progress,
 ) -> dict[str, Any]:
     """Set weights and least score, write them into the draft, and return what is told of them."""
     screener = Screener(child, draft)
     assert screener.detector is not None
-    found = infer_rows(
-        screener, unseen.rows, settings.shards_dir, lambda d, t: report("detecting", d, t)
-    )
-    assert found.marks is not None
-    least = _least_score(settings, unseen.rows, found.marks)
-    best = _best_of_breasts(unseen, found.marks)
+    if marks is None:
+        marks = infer_rows(
+            screener, unseen.rows, settings.shards_dir, lambda d, t: report("detecting", d, t)
+        ).marks
+    assert marks is not None
+    least = _least_score(settings, unseen.rows, marks)
+    best = _best_of_breasts(unseen, marks)
     joint, told = fit_joint(unseen.breasts["breast_logit"], best, unseen.breasts["label"])
     golden = screener.infer_views(golden_tensor(child.preprocess)[np.newaxis]).marks
     assert golden is not None

@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 from flows.cli import app
 from mammo.appraisal.agreement import measure_release
 from mammo.appraisal.detector_files import screen_files
-from mammo.continual import join
+from mammo.continual import fold_marks, join
 from mammo.continual.fit import TrainedRelease, train_release
 from mammo.continual.fit_detector import fit_detector
+from mammo.continual.fold_marks import marks_out_of_fold
 from mammo.continual.golden_set import UNSEEN
 from mammo.continual.join import JoinedRelease, join_detector
 from mammo.continual.judge import judge_release
@@ -26,7 +27,9 @@ from mammo.continual.judged_scores import _key
 from mammo.continual.score import infer_rows, row_geometries, score_exams, score_views
 from mammo.continual.split import known_parts, trained_patients
 from mammo.data.index import read_index
-from mammo.detection.detector import MANIFEST
+from mammo.detection.carried import best_scores
+from mammo.detection.detector import MANIFEST, Detector, DetectorManifest
+from mammo.detection.registry import load_detector
 from mammo.errors import MammoError, PatientLeak, SourceInvalid, TooFewLabels
 from mammo.models.config import read_config
 from mammo.release import DETECTOR_FILES, DETECTOR_TRAINING, Release
@@ -264,3 +267,38 @@ def test_agreement_over_a_set(
     monkeypatch.setenv("MAMMO_HOME", str(installation.home))
     answer = CliRunner().invoke(app, ["detect", "agreement", joined.release.id, "--json"])
     assert json.loads(answer.stdout)["groups"] == json.loads(json.dumps(table.to_dict()["groups"]))
+
+
+def test_folds_mark_each_patient_by_a_detector_that_never_saw_her(
+    installation: Settings, folded: TrainedRelease, joined: JoinedRelease, detector: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    facts = DetectorManifest.read(detector)
+    parts = known_parts(folded.directory)
+    index = read_index(installation.index_path)
+    rows = index[index["patient_id"].map(parts).eq("train")].reset_index(drop=True)
+    learnt: list[set[str]] = []
+    marked: list[set[str]] = []
+    real = fold_marks._marks
+
+    def train(settings: Settings, of: DetectorManifest, some: pd.DataFrame) -> Detector:
+        learnt.append(set(some["patient_id"]))
+        return load_detector(detector)[0]
+
+    def mark(network: Detector, settings: Settings, some: pd.DataFrame) -> np.ndarray:
+        marked.append(set(some["patient_id"]))
+        return real(network, settings, some)
+
+    monkeypatch.setattr(fold_marks, "_train", train)
+    monkeypatch.setattr(fold_marks, "_marks", mark)
+    told: list[int] = []
+    marks = marks_out_of_fold(
+        installation, facts, rows, "cancer", 2, lambda stage, done, total: told.append(done)
+    )
+    assert told == [1, 2] and marks.shape == (len(rows), 50, 5)
+    assert not any(seen & held for seen, held in zip(learnt, marked, strict=True))
+    assert set.union(*marked) == set(rows["patient_id"]) and not marked[0] & marked[1]
+    # the same marks as the graph of the service gives, but for the last bits
+    by_graph = infer_rows(Screener.load(joined.directory), rows, installation.shards_dir).marks
+    assert by_graph is not None
+    np.testing.assert_allclose(best_scores(marks), best_scores(by_graph), atol=1e-4)
