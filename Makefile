@@ -14,7 +14,7 @@ DEV    := docs,tune,yolo,dask,kaggle,postgres,sheets,s3,blob,dev
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: alerts docs help setup demo test test-quick bench bench-models bench-service bench-drift bench-gateway chaos soak dashboards viewer fuzz check format lock clean
+.PHONY: alerts docs help setup demo test test-quick bench bench-models bench-service bench-drift bench-gateway chaos soak dashboards viewer compose-check fuzz check format lock clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -95,6 +95,9 @@ fuzz: $(VENV)/.dev  ## a million broken files through the reader (half an hour, 
 docs: $(VENV)/.dev  ## build the site strictly, report and slides as HTML and PDF (build/site)
 	$(BIN)/python -m benchmarks.paper --check --to build/paper
 	$(BIN)/python -m benchmarks.site
+
+compose-check: $(VENV)/.dev  ## compose file, Dockerfiles, each container's command as a process (4 minutes)
+	$(BIN)/python -m pytest tests/deploy -ra -s
 
 check: $(VENV)/.dev  ## ruff, mypy (strict in mammo/), import-linter: what CI runs
 	$(BIN)/ruff check .

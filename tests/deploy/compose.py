@@ -168,16 +168,18 @@ def _words(command: Any) -> list[str]:
     return shlex.split(command) if isinstance(command, str) else list(command or [])
 
 
-def starting_order(services: dict[str, Any]) -> list[str]:
-    """Return the services so that each comes after those that it depends on."""
-    order: list[str] = []
-
-    def visit(name: str) -> None:
-        for before in services[name].get("depends_on", {}):
-            visit(before)
-        if name not in order:
-            order.append(name)
-
-    for name in services:
-        visit(name)
+def waves(services: dict[str, Any]) -> list[list[str]]:
+    """Return the services in the order to start in: each wave needs only those before it."""
+    done: set[str] = set()
+    order: list[list[str]] = []
+    while len(done) < len(services):
+        ready = [
+            name
+            for name, one in services.items()
+            if name not in done and set(one.get("depends_on", {})) <= done
+        ]
+        if not ready:
+            raise ValueError(f"these wait for each other: {sorted(set(services) - done)}")
+        order.append(ready)
+        done.update(ready)
     return order

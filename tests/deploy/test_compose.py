@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from deploy.docker.make_secrets import SECRETS, make_secrets
-from tests.deploy.compose import FILE, read_compose, starting_order
+from tests.deploy.compose import FILE, read_compose, waves
 from tests.deploy.images import DOCKER, ROOT
 
 COMPOSE = read_compose()
@@ -116,9 +116,10 @@ def test_what_is_bound_is_there() -> None:
 
 
 def test_nothing_starts_before_what_it_needs() -> None:
-    order = starting_order(SERVICES)
-    assert order.index("postgres") < order.index("first") < order.index("service")
-    assert order.index("deployments") < order.index("worker")
+    order = waves(SERVICES)
+    place = {name: number for number, wave in enumerate(order) for name in wave}
+    assert place["postgres"] < place["first"] < place["service"] < place["gateway"]
+    assert place["prefect"] < place["deployments"] < place["worker"]
 
 
 def test_secrets_are_made_once_and_kept(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
     pytest -p tests.state.on_postgres tests/monitoring/test_episodes.py
 
 A log that would be a SQLite file is a schema of its own instead, with an account that sees no
-other, on a server that lives as long as the run (a database for each takes ten times as long). Settings get its URL as `MAMMO_DATABASE_URL` would give
-it, so that child processes use it too. The tests themselves are not changed.
+other, on a server that lives as long as the run; a database for each takes ten times as long.
+Settings get its URL as `MAMMO_DATABASE_URL` would give it, so that child processes use it
+too. The tests themselves are not changed.
 """
 
 from __future__ import annotations
