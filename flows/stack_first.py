@@ -1,7 +1,8 @@
 """What a team's first start needs once: ``python -m flows.stack_first TOKENS_DIR``.
 
 Makes the home and, for the programs that call the service by themselves, a token each, in a
-file of its own: ``flows`` (the worker) and ``prometheus``. Run again it makes what is missing.
+file of its own: ``flows`` (worker and guard), ``gateway`` and ``prometheus``. Run again it makes
+what is missing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from pathlib import Path
 from mammo.settings import Settings, read_settings
 from mammo.tokens import TokenStore
 
-CALLERS = {"flows": (["read", "operate"], 0o400), "prometheus": (["read"], 0o444)}
+CALLERS = {
+    "flows": (["read", "operate"], 0o400),
+    "gateway": (["predict", "read"], 0o400),
+    "prometheus": (["read"], 0o444),
+}
 """Who gets a token: its roles, and the mode of its file (Prometheus runs as another user)."""
 
 

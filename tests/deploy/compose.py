@@ -91,7 +91,7 @@ class Here:
         image = str(service["image"]).removeprefix("mammo-").split(":")[0]
         own = {"PYTHONPATH": str(self._without(image))} if "mammo-" in service["image"] else {}
         return {**ports, **inside, **own, "HOME": str(self.folder), "PATH": "/usr/bin:/bin",
-                "PGPORT": str(self.ports[5432])}  # fmt: skip
+                "PGPORT": str(self.ports[5432]), "MAMMO_DICOM_QUIET_SECONDS": "1"}  # fmt: skip
 
     def here(self, name: str, text: str) -> str:
         """Return a text with the paths, hosts and ports that it has here."""

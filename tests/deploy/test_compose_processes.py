@@ -13,6 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from pydantic import SecretStr
 from bentos.screening.deployment import deploy_release
 from bentos.screening.packaging import package_release
 from deploy.docker.make_secrets import make_secrets
+from flows.demo_archive import Archive, round_trip, write_peers
 from mammo.backup import read_manifest
 from mammo.dicom.phantom import write_phantoms
 from mammo.prediction_log import PredictionLog
@@ -188,6 +190,7 @@ def settings(containers: Containers) -> Settings:
         token=SecretStr((here.volume("tokens") / "flows").read_text().strip()),
         service_port=here.ports[3000],
         mlflow_port=here.ports[5000],
+        dicom_port=here.ports[11112],
         auth="on",
         _env_file=None,
     )
@@ -223,6 +226,17 @@ def test_an_exam_is_scored_through_the_service(
     log = PredictionLog(settings.log_url)
     assert len(log.exams()) == 1, "it is in PostgreSQL"
     log.close()
+
+
+def test_an_archive_sends_an_exam_and_gets_reports(settings: Settings, tmp_path: Path) -> None:
+    """The gateway asks the service with its own token."""
+    write_phantoms(tmp_path, exams=1, scanner="aurora", seed=2, processes=1)
+    with closing(Archive(tmp_path / "back")) as archive:
+        write_peers(settings, archive)
+        images = sorted((tmp_path / "train_images").rglob("*.dcm"))
+        study = round_trip(settings, archive, images, patience_seconds=90)
+        assert (study.state, study.release) == ("scored", RELEASE)
+        assert set(archive.reports) == {"cad", "report", "marks"}
 
 
 def test_grafana_may_read_and_no_more(settings: Settings, containers: Containers) -> None:
