@@ -2,6 +2,7 @@
 
     python -m benchmarks.dashboards                  # two minutes; status 1 where one is empty
     python -m benchmarks.dashboards --json out.json
+    python -m benchmarks.dashboards --pictures docs/pictures     # draws what they gave
 
 It needs Debian's packages ``prometheus`` and ``postgresql``.
 """
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from benchmarks.dashboards.scene import Scene, running_scene
@@ -57,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--json", type=Path, help="write every answer to this file")
+    parser.add_argument("--pictures", type=Path, help="draw the dashboards into this folder")
     given = parser.parse_args(arguments)
     if find_prometheus() is None:
         print("prometheus is not installed (apt-get install prometheus)", file=sys.stderr)
@@ -67,13 +70,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{time.monotonic() - began:5.0f} s  {what}", flush=True)
 
     with running_cluster() as cluster, tempfile.TemporaryDirectory() as folder:
-        found = check_all(Path(folder), cluster.new_database(), tell, lambda _: None)
+        found = check_all(
+            Path(folder), cluster.new_database(), tell, partial(_draw, to=given.pictures)
+        )
     show(found)
     empty = [one for one in found if one.is_empty]
     print(f"\n{len(found)} queries, {len(empty)} empty, {time.monotonic() - began:.0f} s")
     if given.json:
         given.json.write_text(json.dumps([one.to_dict() for one in found], indent=1) + "\n")
     return 1 if empty or not found else 0
+
+
+def _draw(scene: Scene, to: Path | None) -> None:
+    """Draw the dashboards while the scene still runs."""
+    if to is not None:
+        from benchmarks.dashboards.pictures import draw_boards  # it imports matplotlib
+
+        draw_boards(
+            BOARDS, Sources(scene.prometheus, scene.settings.log_url, datetime.now(UTC)), to
+        )
 
 
 if __name__ == "__main__":

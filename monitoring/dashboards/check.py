@@ -113,7 +113,7 @@ class Sources:
     def rows(self, query: str) -> Sequence[Any]:
         """Return the rows that the database gives, as named tuples."""
         with self._require_database().connect() as connection:
-            return connection.exec_driver_sql(query.replace("%", "%%")).all()
+            return connection.exec_driver_sql(query).all()
 
     def _require_database(self) -> sa.Engine:
         if self._engine is None:

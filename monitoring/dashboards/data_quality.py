@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring.dashboards.marks import SCANNER, SITE
-from monitoring.dashboards.panel import AMBER, GREEN, RED, Board, Panel, ask, select
+from monitoring.dashboards.panel import AMBER, GREEN, RED, Board, Panel, ask, grown, select
 
 _CHOSEN = "site IN (${site:sqlstring}) AND scanner IN (${scanner:sqlstring})"
 _EXAMS = (
@@ -83,16 +83,14 @@ INCOMING = (
 REFUSED = (
     Panel(
         "Refused by code", (
-            ask("sum by (code) (increase(mammo_refusals_total[$__range]))", "{{code}}",
-                instant=True),
+            ask(grown("mammo_refusals_total", "code", "$__range"), "{{code}}", instant=True),
         ),
         "Files and requests that the service refused in the chosen time, by stable code.",
         "reading_cases.md", "short", "bars", decimals=0, lowest=0,
     ),
     Panel(
         "Decode failures", (
-            ask("sum by (scanner, code) (increase(mammo_decode_failures_total[$__rate_interval]))",
-                "{{scanner}} {{code}}"),
+            ask(grown("mammo_decode_failures_total", "scanner, code"), "{{scanner}} {{code}}"),
         ),
         "Pixels that could not be decoded, broken files, syntaxes without a decoder, decoders that "
         "crashed or ran out of time; scanner unknown where no file of the exam could be read.",

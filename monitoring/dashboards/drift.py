@@ -116,8 +116,8 @@ DISTANCES = (
     ),
     Panel(
         "PSI above what chance gives", (
-            ask('max by (stratum, channel) (mammo_drift_psi{stratum=~"$stratum"} '
-                '- mammo_drift_psi_by_chance{stratum=~"$stratum"})', "{{stratum}} · {{channel}}"),
+            ask('max by (stratum, channel) (mammo_drift_psi{stratum=~"$stratum",'
+                'channel=~"$channel"} - mammo_drift_psi_by_chance)', "{{stratum}} · {{channel}}"),
         ),
         "PSI less what 95 of 100 windows of this size stay below without a change. Above 0 it says "
         "something.",

@@ -115,6 +115,16 @@ def ask(text: str, legend: str = "", *, instant: bool = False) -> Query:
     return Query(text, legend, "prometheus", instant=instant)
 
 
+def grown(metric: str, by: str, over: str = "$__rate_interval") -> str:
+    """Return PromQL for how much a counter has grown, by labels.
+
+    ``increase`` alone takes the first sample of a series for its begin: the first refusal of a
+    code, which is the one to see, would count nothing. A series that was not there is new.
+    """
+    counted = f"({metric} unless {metric} offset {over}) or increase({metric}[{over}])"
+    return f"sum by ({by}) ({counted})" if by else f"sum({counted})"
+
+
 def select(text: str, *, over_time: bool = False) -> Query:
     """Return a query of the prediction database, without the indentation of its source."""
     lines = [line.strip() for line in text.strip().splitlines()]

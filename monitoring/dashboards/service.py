@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring.dashboards.marks import SWAPS
-from monitoring.dashboards.panel import AMBER, GRAY, GREEN, RED, Board, Panel, Variable, ask
+from monitoring.dashboards.panel import AMBER, GRAY, GREEN, RED, Board, Panel, Variable, ask, grown
 
 _PAGE = "service.md"
 _RATE = "[$__rate_interval]"
@@ -95,15 +95,16 @@ RATE = (
 ERRORS = (
     Panel(
         "Errors by status", (
-            ask('sum by (status) (rate(mammo_requests_total{status=~"[45].."}[$__rate_interval]))',
-                "{{status}}"),
+            ask(grown('mammo_requests_total{status=~"[45].."}', "status"), "{{status}}"),
         ),
-        "4xx is what clients sent, 5xx what the service could not do. 429 and 503 are overload.",
-        "service_faults.md", "reqps",
+        "Answers in each interval: 4xx is what clients sent, 5xx what the service could not do. "
+        "429 "
+        "and 503 are overload.",
+        "service_faults.md", "short", lowest=0,
     ),
     Panel(
         "Refusals by code", (
-            ask("sum by (code) (increase(mammo_refusals_total[$__rate_interval]))", "{{code}}"),
+            ask(grown("mammo_refusals_total", "code"), "{{code}}"),
         ),
         "Files and requests refused, by the stable code of the error; docs/reading_cases.md says "
         "what each means and what to do.",
@@ -112,8 +113,7 @@ ERRORS = (
     Panel(
         "Turned away and lost", (
             ask("sum(increase(mammo_exams_turned_away_total[$__rate_interval]))", "turned away"),
-            ask("sum(increase(mammo_trial_failures_total[$__rate_interval])) or vector(0)",
-                "failed on trial"),
+            ask(grown("mammo_trial_failures_total", "role"), "failed as {{role}}"),
             ask("sum(increase(mammo_images_lost_total[$__rate_interval]))", "images lost"),
             ask("sum(increase(mammo_results_lost_total[$__rate_interval]))", "reports lost"),
         ),
@@ -174,7 +174,7 @@ INSIDE = (
     ),
     Panel(
         "Exams offered to a challenger", (
-            ask("sum by (fate) (increase(mammo_shadow_total[$__rate_interval]))", "{{fate}}"),
+            ask(grown("mammo_shadow_total", "fate"), "{{fate}}"),
         ),
         "In the shadow a challenger scores beside the champion and nobody sees it: scored, dropped "
         "(no time), failed.",
@@ -196,7 +196,7 @@ INSIDE = (
     ),
     Panel(
         "Outcomes received", (
-            ask("sum by (kind) (increase(mammo_outcomes_total[$__rate_interval]))", "{{kind}}"),
+            ask(grown("mammo_outcomes_total", "kind"), "{{kind}}"),
         ),
         "Outcomes that hospitals told: new, repeated, and of exams never scored here.",
         "late_outcomes.md", "short",

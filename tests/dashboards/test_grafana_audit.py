@@ -84,7 +84,7 @@ def _ask(log: PredictionLog, text: str, maturity: int = 91) -> list[Any]:
         "maturity": [str(maturity)],
     }
     window = Window(NOW - timedelta(days=1000), NOW)
-    query = resolve_sql(text, values, window).replace("%", "%%")
+    query = resolve_sql(text, values, window)
     engine = sa.create_engine(log.url, poolclass=sa.pool.NullPool)
     with engine.connect() as connection:
         return list(connection.exec_driver_sql(query).all())
@@ -139,6 +139,7 @@ def test_every_measure_is_that_of_pandas(log: PredictionLog, days: int) -> None:
         low, high = _wilson(int(top.sum()), int(below.sum()))
         assert row[1:3] == (top.sum(), below.sum()), measure[0]
         assert row[3] == pytest.approx(measure[3] * top.sum() / below.sum())
+        assert row[6] == measure[4]
         assert row[4:6] == pytest.approx((measure[3] * low, measure[3] * high), abs=1e-4)
 
 
