@@ -23,8 +23,10 @@ def _part(fields: dict[str, str]) -> str:
     return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
 
 
-TOKEN = ".".join((_part({"alg": "none"}), _part({"tid": "tenant", "oid": "tester"}), "signature"))
-"""A token of Entra's form, signed by nobody: the SDK looks into it."""
+def make_token(scope: str) -> str:
+    """Return a token of Entra's form for a scope, signed by nobody: the SDK looks into it."""
+    audience = scope.removesuffix("/.default")
+    return ".".join((_part({"alg": "none"}), _part({"tid": "tenant", "aud": audience}), "c2ln"))
 
 
 class Token:
@@ -33,7 +35,7 @@ class Token:
     def get_token(self, *scopes: str, **_kwargs: Any) -> Any:
         from azure.core.credentials import AccessToken
 
-        return AccessToken(TOKEN, int(time.time()) + 3600)
+        return AccessToken(make_token(scopes[0]), int(time.time()) + 3600)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from flows.cli import app
 from mammo import errors
-from tests.azure.conftest import TOKEN
+from tests.azure.conftest import make_token
 from tests.azure.resource_manager import GROUP, SUBSCRIPTION, WORKSPACE, ResourceManager
 
 pytestmark = pytest.mark.slow
@@ -56,7 +56,8 @@ def test_every_request_names_its_version_and_shows_the_token(azure: ResourceMana
     assert sent
     for one in sent:
         assert re.fullmatch(r"20\d\d-\d\d-\d\d(-preview)?", one.query["api-version"][0])
-        assert one.headers["authorization"] == f"Bearer {TOKEN}"
+        token = make_token(f"https://localhost:{azure.port}/.default")
+        assert one.headers["authorization"] == f"Bearer {token}"
         assert f"/{SUBSCRIPTION}/resourceGroups/{GROUP}/" in one.path and WORKSPACE in one.path
 
 
@@ -145,7 +146,7 @@ def test_an_unwell_colour_gives_every_request_back(
     azure: ResourceManager, answers: list[int], led: list[dict[str, int]]
 ) -> None:
     ran(f"azure deploy --image {IMAGE} --steps 100 --hold 0")
-    azure.health["green"] = answers
+    azure.health["green"] = list(answers)
     problem = refused(f"azure deploy --image {NEXT} --steps 10,100 --hold 0")
     assert problem["code"] == "AZURE_ROLLED_BACK" and problem["exit"] == 1
     assert f"/readyz of green answered {answers[-1]}" in problem["detail"]
@@ -156,7 +157,7 @@ def test_an_unwell_colour_gives_every_request_back(
 
 def test_azure_may_refuse_in_the_middle(azure: ResourceManager) -> None:
     ran(f"azure deploy --image {IMAGE} --steps 100 --hold 0")
-    azure.plant(f"{ENDPOINT}/deployments", 409, "ConflictingOperation")
+    azure.plant(f"{ENDPOINT}/deployments/green", 409, "ConflictingOperation")
     problem = refused(f"azure deploy --image {NEXT} --steps 10,100 --hold 0")
     assert (
         problem["code"] == "AZURE_ROLLED_BACK" and "409 ConflictingOperation" in problem["detail"]
