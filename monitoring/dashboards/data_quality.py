@@ -262,6 +262,7 @@ GATEWAY = (
         "Reports for the archives of peers.yaml, by state: what waits is sent again, nothing is "
         "lost (`mammo outbox`).",
         "runbooks/MammoOutboxStuck.md", "short", decimals=0, lowest=0,
+        width=12,
     ),
 )  # fmt: skip
 

@@ -113,6 +113,7 @@ DISTANCES = (
         "0.1 and "
         "0.25 are rules of thumb that small windows pass by chance; see the panel beside it.",
         _PAGE, "short", steps=((None, GREEN), (0.1, AMBER), (0.25, RED)), report=_REPORT, lowest=0,
+        width=6,
     ),
     Panel(
         "PSI above what chance gives", (
@@ -122,6 +123,7 @@ DISTANCES = (
         "PSI less what 95 of 100 windows of this size stay below without a change. Above 0 it says "
         "something.",
         _PAGE, "short", steps=((None, GREEN), (0, RED)), report=_REPORT,
+        width=6,
     ),
     Panel(
         "Exams without a value", (
@@ -132,6 +134,7 @@ DISTANCES = (
         "that cannot be measured.",
         _PAGE, "percentunit", steps=((None, GREEN), (0.02, AMBER), (0.1, RED)), report=_REPORT,
         lowest=0,
+        width=6,
     ),
     Panel(
         "Wasserstein distance", (
@@ -142,6 +145,7 @@ DISTANCES = (
         "an SD "
         "is what a change of processing looks like.",
         _PAGE, "short", steps=((None, GREEN), (0.5, AMBER), (1, RED)), report=_REPORT, lowest=0,
+        width=6,
     ),
 )  # fmt: skip
 _DAY = "$__timeGroup(scored_at, '1h')"
@@ -159,6 +163,7 @@ SCANNERS = (
         "here before any outcome is known. Band: 5 to 12 % (BI-RADS 5th edition).",
         "drift.md", "percentunit",
         steps=((None, AMBER), (0.05, GREEN), (0.12, AMBER)), report=_REPORT, lowest=0,
+        width=6,
     ),
     Panel(
         "Recall rate beside its target", (
@@ -170,6 +175,7 @@ SCANNERS = (
         "point "
         "was set to (* stands for scanners without one of their own).",
         "runbooks/MammoRecallRateOutOfRange.md", "percentunit", report=_REPORT, lowest=0,
+        width=6,
     ),
     Panel(
         "Scores by scanner", (
@@ -182,6 +188,7 @@ SCANNERS = (
         ),
         "Median and 90th percentile of the exam's calibrated probability, by the hour.",
         "drift.md", "percentunit", report=_REPORT, lowest=0, highest=1,
+        width=6,
     ),
     Panel(
         "Missing views by scanner", (
@@ -196,6 +203,7 @@ SCANNERS = (
         "sending, or a rule of the PACS. The control counts it as a channel, too.",
         "drift.md", "percentunit",
         steps=((None, GREEN), (0.02, AMBER), (0.1, RED)), report=_REPORT, lowest=0,
+        width=6,
     ),
 )  # fmt: skip
 

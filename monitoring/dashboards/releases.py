@@ -168,6 +168,7 @@ SIDE_BY_SIDE = (
         ),
         "Exams in the log by the release that scored them and its role (champion, canary, shadow).",
         _ROLLOUT, "short", decimals=0, lowest=0,
+        width=6,
     ),
     Panel(
         "Recall rate by release", (
@@ -181,6 +182,7 @@ SIDE_BY_SIDE = (
         "A new release that recalls twice as many is seen here within an hour. The guard of the "
         "rollout tests it (recall_times).",
         _ROLLOUT, "percentunit", steps=((None, AMBER), (0.05, GREEN), (0.12, AMBER)), lowest=0,
+        width=6,
     ),
     Panel(
         "From episode to release", (
@@ -195,6 +197,7 @@ SIDE_BY_SIDE = (
         ),
         "How long the loop took from the alarm to the release that answers it.",
         "drift.md", "short", "table", units=(("Took", "dtdurations"),),
+        width=6,
     ),
     Panel(
         "Failures on trial", (
@@ -206,6 +209,7 @@ SIDE_BY_SIDE = (
         ),
         "Exams that a release on trial could not score and the champion answered.",
         _ROLLOUT, "short", "table", decimals=0,
+        width=6,
     ),
 )  # fmt: skip
 
