@@ -21,9 +21,9 @@ CONFIG = DASHBOARDS / "alertmanager.yml"
 LABELS = {rule["alert"]: rule["labels"] for rule in ALERTS}
 GE = {"site": "s", "scanner": "GE", "cause": "acquisition", "episode": "e-1", "stratum": "s · GE"}
 HUSHED = [
-    # what is firing; what is hushed by it; what is not
+    # what is firing; what is hushed by it; what is not, one after the other
     (["MammoServiceDown"], ["MammoQueueFull", "MammoGatewayDown", "MammoDriftConfirmed"],
-     ["MammoLogUnreadable", "MammoDiskFull", "MammoPersonAsked"]),
+     ["MammoPersonAsked", "MammoLogUnreadable", "MammoDiskFull"]),
     (["MammoErrorBudgetBurnsFast"], ["MammoErrorBudgetBurnsSlowly"],
      ["MammoLatencyBudgetBurnsSlowly", "MammoDecodeFailures"]),
     (["MammoPersonAsked"], ["MammoDriftConfirmed"], ["MammoRecallRateOutOfRange"]),

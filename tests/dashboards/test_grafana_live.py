@@ -17,7 +17,8 @@ import yaml
 from benchmarks.dashboards.__main__ import BOARDS, check_all, main
 from benchmarks.dashboards.scene import FIRST, SECOND, THIRD, Scene
 from benchmarks.dashboards.servers import find_prometheus
-from monitoring.dashboards.check import Answered, Sources, check_board, check_boards
+from monitoring.dashboards.check import Answered, Sources, check_board, check_boards, window_of
+from monitoring.dashboards.queries import queries_of, resolve_promql
 from monitoring.dashboards.write import FOLDER
 from tests.postgres import running_cluster
 
@@ -39,6 +40,7 @@ class Played:
     renamed: list[Answered]
     alerts: dict[str, list[dict[str, Any]]]
     blind: list[Answered]
+    refused: dict[str, float]
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +54,14 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         seen["alerts"] = {
             one["title"]: _fires(scene.prometheus, one) for one in RULES["groups"][0]["rules"]
         }
+        seen["refused"] = _refused(sources)
         blind = Sources(scene.prometheus, None, datetime.now(UTC))
         seen["blind"] = list(check_boards(BOARDS, blind))
 
     with running_cluster() as cluster:
         folder = tmp_path_factory.mktemp("scene")
         found = check_all(folder, cluster.new_database(), lambda _: None, then)
-    yield Played(found, seen["renamed"], seen["alerts"], seen["blind"])
+    yield Played(found, seen["renamed"], seen["alerts"], seen["blind"], seen["refused"])
 
 
 def _renamed() -> dict[str, Any]:
@@ -73,6 +76,19 @@ def _fires(prometheus: str, rule: dict[str, Any]) -> list[dict[str, Any]]:
     answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}, timeout=30).json()
     assert answer["status"] == "success", answer
     return list(answer["data"]["result"])
+
+
+def _refused(sources: Sources) -> dict[str, float]:
+    """Return what the panel *Refused by code* shows."""
+    board = json.loads((BOARDS / "mammo-data.json").read_text())
+    (asked,) = [one for one in queries_of(board) if one.title == "Refused by code"]
+    window = window_of(board, sources.now)
+    found = sources.series(resolve_promql(asked.text, {}, window), asked, window)
+    return {one["metric"]["code"]: float(one["value"][1]) for one in found}
+
+
+def test_the_first_refusal_of_a_code_counts(played: Played) -> None:
+    assert played.refused["NOT_DICOM"] == played.refused["DICOM_TRUNCATED"] == 1
 
 
 def test_no_query_is_empty(played: Played) -> None:
