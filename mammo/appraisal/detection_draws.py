@@ -32,8 +32,10 @@ Array = NDArray[np.float64]
 class DetectionDraws:
     """Measures as columns: of the set, ``value`` (C,), and of its resamples, ``draws`` (R, C).
 
-    ``places`` names the columns; ``patients`` (I,) is whose each image is and ``matches``
-    by rule what was matched. ``groups`` are of findings, as in `finding_groups`.
+    Columns are mAP@50, mAP@50-95, overlap as a part of 0.5 to 1, sensitivity by overlap at
+    each of `FALSE_MARKS`, and by centre at each for all findings and then each group.
+    ``patients`` (I,) is whose each image is and ``matches`` by rule what was matched.
+    ``groups`` are of findings, as in `finding_groups`.
     """
 
     patients: NDArray[np.str_]
