@@ -24,8 +24,8 @@ import numpy as np
 
 from mammo.abstention import abstention_codes
 from mammo.breast_logits import HEADS, aggregate_logits, head_feed
-from mammo.detection.carried import CarriedDetector, best_scores
-from mammo.errors import EmptyRequest, ParityError, ReadError
+from mammo.detection.carried import CarriedDetector
+from mammo.errors import EmptyRequest, ReadError
 from mammo.exam_features import header_features, header_numbers, image_features
 from mammo.exam_report import BreastScore, ExamReport, Refused, ViewScore
 from mammo.exam_scores import (
@@ -38,17 +38,19 @@ from mammo.exam_scores import (
 )
 from mammo.findings import Agreement, SourcedFinding, measure_agreement
 from mammo.geometry import Geometry
+from mammo.golden_check import LOGIT_TOLERANCE, check_golden
 from mammo.heat_findings import HeatFinding
 from mammo.heat_map import Grid
 from mammo.networks import Networks, ViewInference
 from mammo.patience import Patience
-from mammo.preprocess import StoredImage, prepare, to_tensor
+from mammo.preprocess import to_tensor
 from mammo.reading import ReadView, ViewReader, default_reader
 from mammo.reference_exams import ReferenceExams
 from mammo.release import Release
 from mammo.scoring import ReadExam, Scoring, add_marks, find_in_views
 
 __all__ = [
+    "LOGIT_TOLERANCE",
     "BreastScore",
     "ExamReport",
     "ReadExam",
@@ -63,12 +65,6 @@ __all__ = [
 ]
 
 EMBEDDING_SIZE = 32
-LOGIT_TOLERANCE = 1e-3
-"""How far the golden logit may lie from the stored one.
-
-The tensor must be equal bit for bit; the logit passes through matrix kernels
-that differ between processors in the last bits of float32.
-"""
 
 
 class Screener:
@@ -132,39 +128,8 @@ class Screener:
         return self.release.preprocess == other.release.preprocess
 
     def check_golden(self) -> None:
-        """Raise ParityError when the golden image no longer gives its tensor or logit."""
-        golden = np.load(self.directory / "golden.npz", allow_pickle=False)
-        stored = StoredImage(
-            golden["pixels"], bits_stored=int(golden["bits_stored"]), inverted=False
-        )
-        tensor = to_tensor(prepare(stored, self.release.preprocess).pixels, self.release.preprocess)
-        if not np.array_equal(tensor, golden["tensor"]):
-            raise ParityError(
-                f"Release {self.release.id}: the golden image is prepared differently here "
-                f"({int((tensor != golden['tensor']).sum())} of {tensor.size} values differ). "
-                "It was made by another version of the preprocessing: train or package it again."
-            )
-        found = self.infer_views(tensor[np.newaxis])
-        logit, stated = float(found.logits[0]), float(golden["logit"])
-        # an int8 graph states its own: a last bit may move a value by a whole rounding step
-        allowed = float(golden["tolerance"]) if "tolerance" in golden else LOGIT_TOLERANCE
-        if not abs(logit - stated) <= allowed:  # written so that no NaN, of either, passes
-            raise ParityError(
-                f"Release {self.release.id}: the golden image scores {logit:.5f} here, "
-                f"{stated:.5f} where it was made; allowed is {allowed:.3g}."
-            )
-        self._check_golden_mark(found)
-
-    def _check_golden_mark(self, found: ViewInference) -> None:
-        """Raise ParityError where the detector sees something else in the golden image."""
-        if self.detector is None or found.marks is None:
-            return
-        best, stated = float(best_scores(found.marks)[0]), self.detector.golden_best
-        if not abs(best - stated) <= LOGIT_TOLERANCE:
-            raise ParityError(
-                f"Release {self.release.id}: its detector's best mark in the golden image scores "
-                f"{best:.5f} here, {stated:.5f} where it was made; allowed is {LOGIT_TOLERANCE:.3g}"
-            )
+        """Raise ParityError when the golden image no longer gives its tensor, logit or mark."""
+        check_golden(self.release, self.directory, self.infer_views, self.detector)
 
     def infer(self, tensors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return logits (N,) and embeddings (N, 32) of tensors (N, 1, H, W) float32."""
