@@ -23,36 +23,28 @@ import numpy as np
 import pandas as pd
 
 from mammo.continual.exported import child_draft, evaluate_child, parent_parts
-from mammo.continual.fit_detector import placed_index, require_strangers
+from mammo.continual.fit_detector import require_strangers
 from mammo.continual.fold_marks import marks_out_of_fold
 from mammo.continual.golden import golden_tensor
 from mammo.continual.joint_fit import fit_joint
 from mammo.continual.judge import read_run_config
-from mammo.continual.score import infer_rows, row_geometries
-from mammo.continual.scores import OUT_OF_FOLD, SCORES
+from mammo.continual.score import infer_rows
 from mammo.continual.seal import Trained
 from mammo.continual.split import Parts, known_parts
 from mammo.continual.start import start_network
-from mammo.detection.boxes import findings_of
-from mammo.detection.carried import GRAPH, LEAST_SCORE, CarriedDetector, Marks, best_scores
+from mammo.continual.unseen import Unseen, best_of_breasts, find_unseen, least_score
+from mammo.detection.carried import GRAPH, CarriedDetector, Marks, best_scores
 from mammo.detection.detector import MANIFEST, WEIGHTS, DetectorManifest, NetworkDetector
-from mammo.detection.matching import CENTRE, ImageDetections, match_images
 from mammo.detection.registry import load_detector
-from mammo.errors import SourceInvalid, TooFewLabels
-from mammo.exam import parse_findings
+from mammo.errors import SourceInvalid
 from mammo.export.detector import export_detector
 from mammo.models.config import TrainConfig
 from mammo.models.tracking import Registered, register_release
-from mammo.preferred import suitable_rows
 from mammo.release import DETECTOR_TRAINING, Release, find_release, new_release_id
 from mammo.screening import Screener
 from mammo.settings import Settings
 
 Progress = Callable[[str, int, int], None]
-FALSE_MARKS = 0.5
-"""False marks an image that the findings may have, on the patients that set the score."""
-LEAST_PATIENTS = 5
-"""With and without a cancer, each, below which no weights are fitted."""
 JOINED = "joined"
 
 
@@ -115,7 +107,7 @@ def join_detector(
     _require_fit(manifest, facts, parent)
     config = replace(read_run_config(parent), preprocess=manifest.preprocess)
     parts = parent_parts(settings, parent, config)
-    unseen = _unseen(parent, parts, facts, folds)
+    unseen = find_unseen(parent, parts, facts, folds)
     child = replace(
         manifest,
         id=new_release_id(manifest.id, facts.weights_sha256, findings_only),
@@ -165,48 +157,6 @@ def _size(preprocess: dict[str, Any]) -> str:
     return f"{preprocess['height']} x {preprocess['width']} pixels"
 
 
-@dataclass(frozen=True, eq=False)
-class _Unseen:
-    """Rows of the index of training patients whose marks are by a detector that had not seen them.
-
-    ``breasts`` are their labelled breasts: exam_id, laterality, patient_id, label, and
-    ``breast_logit`` as the classifier's folds said it out of fold.
-    """
-
-    rows: pd.DataFrame
-    breasts: pd.DataFrame
-
-
-def _unseen(parent: Path, parts: Parts, facts: DetectorManifest, folds: int) -> _Unseen:
-    """Return what the joint score may be fitted on; raises TooFewLabels."""
-    learnt = [] if folds else list(facts.patients)
-    rows = parts.train[~parts.train["patient_id"].isin(learnt)].reset_index(drop=True)
-    path = parent / SCORES
-    scores = pd.read_parquet(path) if path.is_file() else pd.DataFrame({"part": []})
-    scores = scores[scores["part"] == OUT_OF_FOLD]
-    if scores.empty:
-        raise TooFewLabels(
-            f"release {parent.name} has no out-of-fold scores to fit a joint score on: join the "
-            "detector to one that was trained from the start with folds of at least 2"
-        )
-    scores = scores[scores["pooled"] & scores["image_id"].isin(rows["image_id"])]
-    breasts = scores.groupby(["exam_id", "laterality"], as_index=False, sort=True).agg(
-        patient_id=("patient_id", "first"),
-        label=("label", "max"),
-        breast_logit=("breast_logit", "first"),
-    )
-    breasts = breasts.dropna(subset=["label", "breast_logit"])
-    ill = breasts.groupby("patient_id")["label"].max()
-    if min(int(ill.eq(1).sum()), int(ill.eq(0).sum())) < LEAST_PATIENTS:
-        raise TooFewLabels(
-            f"{len(ill)} training patients of release {parent.name} were not trained on by the "
-            f"detector, {int(ill.eq(1).sum())} of them with the target; {LEAST_PATIENTS} with and "
-            "as many without are needed to fit a joint score: `--folds 2` marks them all, each by "
-            "a detector trained without her"
-        )
-    return _Unseen(rows, breasts)
-
-
 def _write_detector(
     detector: NetworkDetector, facts: DetectorManifest, folder: Path, draft: Path
 ) -> None:
@@ -223,7 +173,7 @@ def _fit(
     settings: Settings,
     child: Release,
     draft: Path,
-    unseen: _Unseen,
+    unseen: Unseen,
     marks: Marks | None,
     findings_only: bool,
     report: Progress,
@@ -236,8 +186,8 @@ def _fit(
             screener, unseen.rows, settings.shards_dir, lambda d, t: report("detecting", d, t)
         ).marks
     assert marks is not None
-    least = _least_score(settings, unseen.rows, marks)
-    best = _best_of_breasts(unseen, marks)
+    least = least_score(settings, unseen.rows, marks)
+    best = best_of_breasts(unseen, marks)
     joint, told = fit_joint(unseen.breasts["breast_logit"], best, unseen.breasts["label"])
     golden = screener.infer_views(golden_tensor(child.preprocess)[np.newaxis]).marks
     assert golden is not None
@@ -255,40 +205,6 @@ def _fit(
         "weights": weights,
         "fit": told.to_dict() | {"patients": int(unseen.breasts["patient_id"].nunique())},
     }
-
-
-def _best_of_breasts(unseen: _Unseen, marks: Marks) -> np.ndarray:
-    """Return the best score of each breast's pooled views, (B,), in the order of ``breasts``."""
-    rows = unseen.rows[["exam_id", "laterality"]].assign(best=best_scores(marks))
-    pooled = np.asarray(suitable_rows(unseen.rows.to_dict("records")), dtype=bool)
-    best = rows[pooled].groupby(["exam_id", "laterality"])["best"].max()
-    keys = list(zip(unseen.breasts["exam_id"], unseen.breasts["laterality"], strict=True))
-    return best.loc[keys].to_numpy(np.float64)
-
-
-def _least_score(settings: Settings, rows: pd.DataFrame, marks: Marks) -> float:
-    """Return the lowest score at which an image has at most `FALSE_MARKS` false marks."""
-    placed = rows["image_id"].isin(placed_index(settings)["image_id"]).to_numpy()
-    images = _detections(rows[placed], marks[placed])
-    matches = match_images(images, CENTRE)
-    false = matches.score[~matches.hit & ~matches.again]
-    allowed = int(FALSE_MARKS * len(images))
-    if allowed >= len(false):
-        return LEAST_SCORE
-    return float(np.nextafter(np.float32(false[allowed]), np.float32(1)))
-
-
-def _detections(rows: pd.DataFrame, marks: Marks) -> Sequence[ImageDetections]:
-    return [
-        ImageDetections(
-            str(image), str(patient), parse_findings(text),
-            findings_of(one[one[:, 4] > 0], geometry),
-        )
-        for image, patient, text, geometry, one in zip(
-            rows["image_id"], rows["patient_id"], rows["findings"], row_geometries(rows), marks,
-            strict=True,
-        )
-    ]  # fmt: skip
 
 
 def _seal(

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from mammo.appraisal.agreement import measure_release
 from mammo.appraisal.detector_files import screen_files
-from mammo.continual import fold_marks, join
+from mammo.continual import fold_marks, join, unseen
 from mammo.continual.fit import TrainedRelease, train_release
 from mammo.continual.fit_detector import fit_detector
 from mammo.continual.fold_marks import marks_out_of_fold
@@ -63,7 +63,7 @@ def detector(
 @pytest.fixture(scope="module")
 def joined(installation: Settings, folded: TrainedRelease, detector: Path) -> JoinedRelease:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(join, "LEAST_PATIENTS", 1)
+        patch.setattr(unseen, "LEAST_PATIENTS", 1)
         return join_detector(installation, folded.release.id, detector)
 
 
@@ -87,14 +87,14 @@ def test_weights_come_from_patients_that_neither_has_seen(
     installation: Settings, folded: TrainedRelease, detector: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[pd.DataFrame] = []
-    monkeypatch.setattr(join, "LEAST_PATIENTS", 1)
-    real = join._best_of_breasts
+    monkeypatch.setattr(unseen, "LEAST_PATIENTS", 1)
+    real = join.best_of_breasts
 
-    def watch(unseen: join._Unseen, marks: np.ndarray) -> np.ndarray:
-        seen.extend((unseen.rows, unseen.breasts))
-        return real(unseen, marks)
+    def watch(of: unseen.Unseen, marks: np.ndarray) -> np.ndarray:
+        seen.extend((of.rows, of.breasts))
+        return real(of, marks)
 
-    monkeypatch.setattr(join, "_best_of_breasts", watch)
+    monkeypatch.setattr(join, "best_of_breasts", watch)
     join_detector(installation, folded.release.id, detector)
     learnt = set(json.loads((detector / MANIFEST).read_text())["patients"])
     parts = known_parts(folded.directory)
@@ -151,7 +151,7 @@ def test_training_evaluation_service_and_commands_say_the_same(
 def test_findings_alone_leave_every_score_as_it_was(
     installation: Settings, folded: TrainedRelease, detector: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(join, "LEAST_PATIENTS", 1)
+    monkeypatch.setattr(unseen, "LEAST_PATIENTS", 1)
     child = join_detector(installation, folded.release.id, detector, findings_only=True)
     assert child.release.operating_points == folded.release.operating_points
     columns = ["image_id", "part", "logit", "breast_logit"]
@@ -232,7 +232,7 @@ def tmp_copy(settings: Settings, trained: TrainedRelease, name: str, **facts: st
 def test_too_few_patients_are_told(
     installation: Settings, folded: TrainedRelease, detector: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(join, "LEAST_PATIENTS", 1000)
+    monkeypatch.setattr(unseen, "LEAST_PATIENTS", 1000)
     with pytest.raises(TooFewLabels, match="1000 with and as many without are needed"):
         join_detector(installation, folded.release.id, detector)
 
