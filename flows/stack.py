@@ -83,13 +83,17 @@ def up(
     StackRunning
         A stack of this home is up with other ports.
     StackUnhealthy
-        A service died three times or was not well in time; all were ended.
+        A service died three times or was not well in time; all were ended. Or a restore
+        of this home was killed, and must be run again first.
     """
+    from mammo.backup import require_settled
+
     began = time.monotonic()
     running = supervisor_alive(settings)
     if running is not None:
         _require_same_ports(running, settings)
     else:
+        require_settled(settings.home)
         require_free_ports(settings, services)
         if foreground:
             from flows.stack_supervisor import supervise

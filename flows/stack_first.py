@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from mammo.backup import require_settled
 from mammo.settings import Settings, read_settings
 from mammo.tokens import TokenStore
 
@@ -23,7 +24,11 @@ CALLERS = {
 
 
 def prepare(settings: Settings, tokens: Path) -> list[str]:
-    """Make the home and the tokens that are missing; return the names of those made."""
+    """Make the home and the tokens that are missing; return the names of those made.
+
+    Raises StackUnhealthy where a restore of the home was killed half-way: then nothing starts.
+    """
+    require_settled(settings.home)
     for folder in (settings.home, settings.reports_dir, settings.inbox_dir):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = TokenStore(settings.tokens_path)

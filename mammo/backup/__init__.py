@@ -6,7 +6,15 @@ PostgreSQL database, and ``manifest.json`` with the SHA-256 of every file.
 """
 
 from mammo.backup.manifest import Manifest, read_manifest
-from mammo.backup.restore import Restored, restore_backup
+from mammo.backup.restore import Restored, require_settled, restore_backup
 from mammo.backup.take import Taken, take_backup
 
-__all__ = ["Manifest", "Restored", "Taken", "read_manifest", "restore_backup", "take_backup"]
+__all__ = [
+    "Manifest",
+    "Restored",
+    "Taken",
+    "read_manifest",
+    "require_settled",
+    "restore_backup",
+    "take_backup",
+]

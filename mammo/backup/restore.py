@@ -47,6 +47,7 @@ from mammo.errors import (
     HomeNotEmpty,
     SettingsInvalid,
     StackRunning,
+    StackUnhealthy,
 )
 from mammo.folder_entries import sync_folder
 from mammo.settings import Settings
@@ -109,6 +110,20 @@ def restore_backup(
 def pending(home: Path) -> bool:
     """True when a restore of this home was begun, killed, and must be run again."""
     return _staged(home.resolve()).with_suffix(NOTE).exists()
+
+
+def require_settled(home: Path) -> None:
+    """Refuse to start on a home whose restore was killed while it replaced things.
+
+    Raises
+    ------
+    StackUnhealthy
+    """
+    if pending(home):
+        raise StackUnhealthy(
+            "a `mammo restore` of this MAMMO_HOME was killed when it had begun to replace "
+            "databases: run the same command again, then start"
+        )
 
 
 def _staged(home: Path) -> Path:
