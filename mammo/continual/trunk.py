@@ -83,7 +83,8 @@ class KeptMaps:
 
 def _trunk_key(net: ViewNet, config: TrainConfig) -> str:
     """Return a digest of what decides the maps: frozen weights, size, and pooling at the end."""
-    told = (config.architecture, net.frozen_stages, config.preprocess.to_dict(), config.pooling)
+    pooled = config.pooling if net.frozen_stages == len(net.stages) else None
+    told = (config.architecture, net.frozen_stages, config.preprocess.to_dict(), pooled)
     digest = hashlib.sha256(repr(told).encode())
     for stage in net.stages[: net.frozen_stages]:
         for name, values in stage.state_dict().items():
