@@ -130,9 +130,8 @@ def predict(
     apart = ("breasts", "views", "operating_point")
     show({name: value for name, value in answer.items() if name not in apart}, as_json=False)
     breasts = [one | _agreed(one) for one in answer["breasts"]]
-    columns = ("laterality", "probability", "scale", "recall")
     agreed = ("agreement",) if any(one.get("agreement") for one in breasts) else ()
-    show_rows(breasts, (*columns, *agreed), "Breasts")
+    show_rows(breasts, ("laterality", "probability", "scale", "recall", *agreed), "Breasts")
     views = [view | _told(view) for view in answer["views"]]
     columns = ("laterality", "view", "probability", "logit", "pooled", "quality", "findings")
     show_rows(views, columns, "Views; findings in pixels of the original")

@@ -86,7 +86,7 @@ def _trunk_key(net: ViewNet, config: TrainConfig) -> str:
     pooled = config.pooling if net.frozen_stages == len(net.stages) else None
     told = (config.architecture, net.frozen_stages, config.preprocess.to_dict(), pooled)
     digest = hashlib.sha256(repr(told).encode())
-    for stage in net.stages[: net.frozen_stages]:
+    for stage in list(net.stages)[: net.frozen_stages]:
         for name, values in stage.state_dict().items():
             digest.update(name.encode())
             digest.update(values.numpy().tobytes())

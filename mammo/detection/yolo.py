@@ -203,7 +203,8 @@ def _training_class() -> Any:
             if event != "on_train_epoch_end":
                 return
             # without a checkpoint to go back to, ultralytics would train on with NaN
-            require_finite(float(self.loss), self.title, self.epoch + 1)
+            loss: Any = self.loss  # ultralytics declares it as None
+            require_finite(float(loss), self.title, self.epoch + 1)
             if self.tell is not None:
                 self.tell("epoch", self.epoch + 1, self.epochs)
 

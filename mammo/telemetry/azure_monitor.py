@@ -132,23 +132,18 @@ def _providers(role: str, connection: str, leaving: Leaving) -> tuple[Any, Any, 
     # nothing is kept on the disk while Azure is away: it would be outside of MAMMO_HOME
     asked: dict[str, Any] = {"connection_string": connection, "disable_offline_storage": True}
     try:
-        exporters = [
-            one(**asked)
-            for one in (
-                AzureMonitorTraceExporter,
-                AzureMonitorMetricExporter,
-                AzureMonitorLogExporter,
-            )
-        ]
+        of_traces = AzureMonitorTraceExporter(**asked)
+        of_metrics = AzureMonitorMetricExporter(**asked)
+        of_logs = AzureMonitorLogExporter(**asked)
     except ValueError as error:
         raise SettingsInvalid(f"MAMMO_AZURE_MONITOR is no connection string: {error}") from error
     traces = TracerProvider(resource=resource)
-    traces.add_span_processor(BatchSpanProcessor(_filtered(exporters[0], leaving)))
-    reader = PeriodicExportingMetricReader(exporters[1], export_interval_millis=EVERY_MS)
+    traces.add_span_processor(BatchSpanProcessor(_filtered(of_traces, leaving)))
+    reader = PeriodicExportingMetricReader(of_metrics, export_interval_millis=EVERY_MS)
     view = View(instrument_name="*", attribute_keys=set(KEYS))
     meters = MeterProvider([reader], resource=resource, views=[view])
     logs = LoggerProvider(resource=resource)
-    logs.add_log_record_processor(BatchLogRecordProcessor(exporters[2]))
+    logs.add_log_record_processor(BatchLogRecordProcessor(of_logs))
     return traces, meters, logs
 
 
