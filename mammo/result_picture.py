@@ -80,9 +80,9 @@ def _row(result: KeptResult, view: KeptView, heat: HeatMap) -> HeatRow:
     if answer.get("abstention"):
         lines.append(f"not to be relied on: {', '.join(answer['abstention'])}")
     lines.append(INTENDED_USE)
-    return HeatRow(
-        lay_back(view), heat, heat.places(), boxes, view.name, lines, boxes="boxes around the heat"
-    )
+    marked = any("sources" in one for one in facts["findings"])
+    named = "boxes of heat and detector" if marked else "boxes around the heat"
+    return HeatRow(lay_back(view), heat, heat.places(), boxes, view.name, lines, boxes=named)
 
 
 def _scale(value: int | None) -> str:

@@ -28,6 +28,7 @@ from mammo.errors import DigestMismatch, ParityError, SettingsInvalid, SourceInv
 from mammo.exam_report import ExamReport
 from mammo.export.detector import export_detector
 from mammo.findings import DETECTOR, SourcedFinding, measure_agreement
+from mammo.geometry import Geometry
 from mammo.release import Release
 from mammo.screening import Screener
 from tests.heat_release import KEY, one_exam, write_heat_release
@@ -110,6 +111,25 @@ def test_suppression(boxes: list[list[float]], scores: list[float], kept: list[f
     marks = suppress(np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32))
     assert marks.shape == (50, 5)
     assert marks[marks[:, 4] > 0, 4].tolist() == pytest.approx(kept)
+
+
+def test_a_place_that_is_marked_twice_is_one_finding() -> None:
+    marks = np.zeros((50, 5), np.float32)
+    marks[:4] = [
+        [10, 10, 30, 30, 0.9],
+        [12, 12, 60, 60, 0.8],  # the middle of the first lies in it
+        [40, 40, 50, 50, 0.7],
+        [100, 100, 110, 110, 0.001],
+    ]
+    facts = CarriedDetector("ssd", "digest", 0.5)
+    found = facts.findings(marks, Geometry(0, 0, 100, 200, 1.0, 0, 0, 200, 100))
+    assert [round(one.score, 3) for one in found] == [0.9, 0.7]
+    assert (
+        CarriedDetector("ssd", "digest", 0.0).findings(
+            np.zeros((50, 5), np.float32), Geometry(0, 0, 100, 200, 1.0, 0, 0, 200, 100)
+        )
+        == ()
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo.detection.boxes import findings_of, has_size, overlaps
+from mammo.detection.boxes import centres_in, findings_of, has_size, overlaps
 from mammo.errors import SourceInvalid
 from mammo.exam import Finding
 from mammo.geometry import Geometry
@@ -91,8 +91,12 @@ class CarriedDetector:
         (folder / FACTS).write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
 
     def findings(self, marks: Marks, geometry: Geometry) -> tuple[Finding, ...]:
-        """Return the marks (50, 5) of one view that are findings, best first, original pixels."""
-        return findings_of(marks[marks[:, 4] >= self.least_score][:MOST_FINDINGS], geometry)
+        """Return the marks (50, 5) of one view that are findings, best first, original pixels.
+
+        Marks at one place, the centre of one in the other's box, are one: the surest.
+        """
+        sure = marks[(marks[:, 4] >= self.least_score) & (marks[:, 4] > 0)]
+        return findings_of(sure[distinct(sure)][:MOST_FINDINGS], geometry)
 
     def breast_logits(
         self, logits: Mapping[str, float], lateralities: Sequence[str], marks: Marks
@@ -122,6 +126,18 @@ def mark_logit(score: float) -> float:
 def best_scores(marks: Marks) -> NDArray[np.float32]:
     """Return the highest score of each view, (N,); 0 without a mark."""
     return marks[:, 0, 4]
+
+
+def distinct(marks: Marks) -> list[int]:
+    """Return which of the marks (N, 5), best first, are not at the place of a surer one."""
+    boxes = marks[:, :4].astype(np.float64)
+    within = centres_in(boxes, boxes)
+    near = within | within.T
+    kept: list[int] = []
+    for number in range(len(boxes)):
+        if not near[number, kept].any():
+            kept.append(number)
+    return kept
 
 
 def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> Marks:
