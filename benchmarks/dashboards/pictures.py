@@ -173,6 +173,7 @@ def _table(axes: Axes, panel: dict[str, Any], data: Data) -> None:
     units = {
         one["matcher"]["options"]: one["properties"][0]["value"]
         for one in panel["fieldConfig"]["overrides"]
+        if one["properties"][0]["id"] == "unit"
     }
     if not data:
         return

@@ -55,6 +55,8 @@ class Panel:
     words: tuple[tuple[str, str, str], ...] = ()
     units: tuple[tuple[str, str], ...] = ()
     """Units of single columns of a table: (name, unit)."""
+    linked: tuple[str, ...] = ()
+    """Columns of a table that hold addresses."""
 
 
 @dataclass(frozen=True)

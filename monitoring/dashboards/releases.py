@@ -77,6 +77,7 @@ DRIFT = (
         "evidence. "
         "Acknowledge by acting: `mammo close KEY --reason ...` or `mammo retrain --episode KEY`.",
         "drift.md", "short", "table", 24, 8, report="drift/", units=(("Open for", "dtdurations"),),
+        linked=("Evidence",),
     ),
     Panel(
         "Open for", (

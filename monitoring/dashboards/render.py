@@ -189,9 +189,11 @@ def _target(query: Query, name: str, kind: str) -> Any:
         return _Built(UnknownDataquery(content))
     made = Dataquery().expr(query.text).ref_id(name).datasource(source)
     made.legend_format(query.legend or "__auto")
-    if query.instant or kind == "table":
+    if kind == "table":
         return made.instant().format(PromQueryFormat.TABLE)
-    return made.range()
+    # as series each value has its legend; as a table there were one column for all
+    made.format(PromQueryFormat.TIME_SERIES)
+    return made.instant() if query.instant else made.range()
 
 
 def _set_numbers(made: Any, panel: Panel) -> None:
@@ -210,6 +212,9 @@ def _set_numbers(made: Any, panel: Panel) -> None:
             for place, (value, text, colour) in enumerate(panel.words)
         }
         made.mappings([model.ValueMap(options)])
+    for column in panel.linked:
+        link = {"title": "Open", "url": "${__value.raw}", "targetBlank": True}
+        made.override_by_name(column, [model.DynamicConfigValue("links", [link])])
     for column, unit in panel.units:
         made.override_by_name(column, [model.DynamicConfigValue("unit", unit)])
 

@@ -97,6 +97,12 @@ def test_a_panel_says_what_it_is_and_what_to_do(board: Any, panel: Any) -> None:
         assert panel["options"]["legend"]["showLegend"]
 
 
+@pytest.mark.parametrize(("board", "panel"), PANELS)
+def test_what_is_no_table_keeps_its_legends(board: Any, panel: Any) -> None:
+    shapes = {one["format"] for one in panel["targets"] if "expr" in one}
+    assert shapes <= {"table" if panel["type"] == "table" else "time_series"}
+
+
 @pytest.mark.parametrize("uid", BOARDS)
 def test_every_variable_that_is_used_is_there(uid: str) -> None:
     text = json.dumps(BOARDS[uid])
