@@ -83,3 +83,10 @@ def test_resamples_may_reach_farther_than_the_exact_bound() -> None:
     assert effective_bounds(0.0, few, 40, 40, LEVEL) == exact_bounds(0.0, 40, LEVEL)
     assert percentile_bounds(few, 40, LEVEL) == (0, 0)
     assert effective_bounds(0.0, np.full(5, np.nan), 4, 4, LEVEL) == exact_bounds(0.0, 4, LEVEL)
+
+
+@pytest.mark.parametrize(("counted", "trials"), [(True, 2.99), (False, 2.49)])
+def test_few_patients_count_less_by_students_quantile(counted: bool, trials: float) -> None:
+    """By hand: 0.25 / 0.2^2 = 6.25 trials, of 5 patients with 4 rows each."""
+    told = effective_count(0.5, 0.2, 5, 20, LEVEL, counted=counted)
+    assert told == pytest.approx(trials, abs=0.01)
