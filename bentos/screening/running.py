@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bentos.screening.access import warn_of_access
 from bentos.screening.memory import reuse_memory
+from mammo import telemetry
 
 if TYPE_CHECKING:
     from bentos.screening.work import Service
@@ -48,6 +49,7 @@ async def live(service: Service) -> AsyncIterator[None]:
         await asyncio.to_thread(service.shadow.close)
         await asyncio.to_thread(service.keeper.close)
         service.log.close()
+        await asyncio.to_thread(telemetry.stop)
 
 
 def _open_log(service: Service) -> None:

@@ -65,9 +65,10 @@ class AzureMonitor:
     @contextmanager
     def request(self) -> Iterator[Note]:
         """Time a request; the note names it at its end. Unnoted and quiet ones are not sent."""
+        from opentelemetry.context import Context
         from opentelemetry.trace import SpanKind, use_span
 
-        span = self._tracer.start_span("request", kind=SpanKind.SERVER)
+        span = self._tracer.start_span("request", context=Context(), kind=SpanKind.SERVER)
         started = time.perf_counter()
 
         def note(method: str, route: str, status: int) -> None:
@@ -126,6 +127,7 @@ def _providers(role: str, connection: str, leaving: Leaving) -> tuple[Any, Any, 
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
     facts = {"service.name": f"mammo-{role}", "service.version": __version__}
     resource = Resource(facts | {"service.instance.id": uuid.uuid4().hex[:12]})
@@ -137,7 +139,8 @@ def _providers(role: str, connection: str, leaving: Leaving) -> tuple[Any, Any, 
         of_logs = AzureMonitorLogExporter(**asked)
     except ValueError as error:
         raise SettingsInvalid(f"MAMMO_AZURE_MONITOR is no connection string: {error}") from error
-    traces = TracerProvider(resource=resource)
+    # a server around us may have a span that it does not sample; ours are ours
+    traces = TracerProvider(sampler=ALWAYS_ON, resource=resource)
     traces.add_span_processor(BatchSpanProcessor(_filtered(of_traces, leaving)))
     reader = PeriodicExportingMetricReader(of_metrics, export_interval_millis=EVERY_MS)
     view = View(instrument_name="*", attribute_keys=set(KEYS))

@@ -126,6 +126,19 @@ def test_a_request_arrives_with_its_stage_inside(received: Received) -> None:
 
 
 @pytest.mark.slow
+def test_a_span_around_us_that_is_not_sampled_hides_nothing(received: Received) -> None:
+    """BentoML's is so; nor may a caller's `traceparent` say what is sent."""
+    from opentelemetry import trace
+
+    around = trace.SpanContext(trace_id=7, span_id=7, is_remote=True)
+    with trace.use_span(trace.NonRecordingSpan(around)):
+        serve_one("POST", "/v1/exams", 200)
+    telemetry.stop()
+    assert len(received.of("RequestData")) == len(received.of("RemoteDependencyData")) == 1
+    assert f"{7:032x}" not in received.text
+
+
+@pytest.mark.slow
 def test_counts_and_times_arrive(received: Received) -> None:
     for status in (200, 200, 422):
         serve_one("POST", "/v1/exams", status)
