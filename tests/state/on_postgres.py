@@ -60,8 +60,13 @@ def pytest_configure(config: pytest.Config) -> None:
             file = (self.home / "log.db").absolute()
             self.database_url = SecretStr(databases.url(file))
 
+    told = Settings.log_url.fget
+    assert told is not None
     patch.setattr(database, "log_url", instead)
     patch.setattr(Settings, "model_post_init", with_database, raising=False)
+    # settings that were copied with another home keep no database of their own
+    named = property(lambda self: instead(told(self)).render_as_string(hide_password=False))
+    patch.setattr(Settings, "log_url", named)
     config.stash[DATABASES] = databases
 
 
