@@ -42,6 +42,8 @@ pytestmark = pytest.mark.stack
 NOT_RUN = {"grafana": "no Debian package has it", "postgres": "the cluster of the tests is it"}
 START_SECONDS, END_SECONDS = 200.0, 40.0
 RELEASE = "r-20260301-aaaaaaaa"
+WITH_THE_TESTS = ("setpriv", "--pdeathsig", "TERM", "--")
+"""Ends a container when the tests are killed; it becomes the command, under the same id."""
 
 
 class Containers:
@@ -76,7 +78,7 @@ class Containers:
         self.here.bind(name)
         with self.log(name).open("wb") as out:
             self.running[name] = subprocess.Popen(
-                command, env=self.here.environment(name), cwd=ROOT, stdout=out,
+                [*WITH_THE_TESTS, *command], env=self.here.environment(name), cwd=ROOT, stdout=out,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 
