@@ -103,7 +103,9 @@ def test_clause_that_permits(
 def test_first_release(settings: Settings) -> None:
     judge(settings, "r-1", CHAMPION.digest, judged=FIRST)
     assert ask(settings, CHAMPION).clause == "C1"
-    with pytest.raises(ChangeNotCovered, match="are about exported, fine_tuned, joined, recalibrated"):
+    with pytest.raises(
+        ChangeNotCovered, match="are about exported, fine_tuned, joined, recalibrated"
+    ):
         ask(settings, RECALIBRATED)
 
 
@@ -203,7 +205,10 @@ TWO = {"ge": GE, "aurora": AURORA}
             replace(RECALIBRATED, operating_points=CHAMPION.operating_points | TWO),
             "operating points of aurora, ge, and one scanner's is allowed; derive it from r-1",
         ),
-        (made("distilled"), "clauses for release are about exported, fine_tuned, joined, recalibrated"),
+        (
+            made("distilled"),
+            "clauses for release are about exported, fine_tuned, joined, recalibrated",
+        ),
     ],
 )
 def test_change_that_no_clause_covers(settings: Settings, release: Release, words: str) -> None:
