@@ -10,6 +10,7 @@ whose worker died is failed once its heartbeat is stale, and asked again.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import time
@@ -66,7 +67,8 @@ class Search:
         """Return the sampler of the trial at this place, from 0, of the study."""
         from optuna import samplers
 
-        seed = self.seed * 100_003 + place
+        told = hashlib.sha256(f"{self.seed}:{place}".encode()).digest()  # not alike from 1 to 2
+        seed = int.from_bytes(told[:4], "big")
         if self.sampler == "grid":
             return samplers.GridSampler(grid(space), seed=self.seed)
         if self.sampler == "random":
