@@ -132,7 +132,7 @@ class TorchvisionDetector(NetworkDetector):
         with backbone.shown(maps):
             losses = self.network(list(_tensor(images)), targets)
         loss = torch.stack(list(losses.values())).sum()
-        require_finite(loss.item(), self.name, epoch + 1)
+        require_finite(loss.detach().item(), self.name, epoch + 1)
         return loss
 
     @torch.inference_mode()
