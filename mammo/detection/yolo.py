@@ -204,7 +204,7 @@ def _training_class() -> Any:
                 return
             # without a checkpoint to go back to, ultralytics would train on with NaN
             loss: Any = self.loss  # ultralytics declares it as None
-            require_finite(float(loss), self.title, self.epoch + 1)
+            require_finite(float(loss.detach()), self.title, self.epoch + 1)
             if self.tell is not None:
                 self.tell("epoch", self.epoch + 1, self.epochs)
 
