@@ -38,7 +38,7 @@ setup: $(VENV)/.dev  ## make .venv with everything that demo, tests and checks n
 demo: $(VENV)/.demo  ## run the whole loop on real mammograms and phantoms (7 to 13 minutes)
 	$(BIN)/mammo demo
 
-test: $(VENV)/.dev  ## pass all tests (12 to 17 minutes)
+test: $(VENV)/.dev  ## pass all tests (half an hour on two cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack"
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m stack
 

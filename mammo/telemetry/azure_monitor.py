@@ -64,7 +64,7 @@ class AzureMonitor:
 
     @contextmanager
     def request(self) -> Iterator[Note]:
-        """Time a request; the note names it at its end. Unnoted and quiet ones are not sent."""
+        """Time a request; the note names it at its end. Quiet ones are not sent."""
         from opentelemetry.context import Context
         from opentelemetry.trace import SpanKind, use_span
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import typer.main
+import yaml
 
 from flows.cli import app
 from tests.ci.workflows import ACTION, FILES, ROOT, jobs, load, scripts, steps
@@ -221,3 +222,12 @@ def test_every_image_has_its_dockerfile() -> None:
     images = dict(jobs())["images:build"]["strategy"]["matrix"]["image"]
     names = [step["with"]["file"].replace("${{ matrix.image }}", one) for one in images]
     assert [one for one in names if not (ROOT / one).is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda one: one.stem
+)
+def test_a_failure_before_a_pipe_is_a_failure(path: Path) -> None:
+    """Without a named shell Actions runs `bash -e`, without pipefail: tee's 0 hides the rest."""
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["defaults"]["run"]["shell"] == "bash"
