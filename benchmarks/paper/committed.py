@@ -13,13 +13,21 @@ from benchmarks.written import write_between
 REPORT = Path("docs/report.md")
 BENCHMARKS = Path("docs/benchmarks.md")
 README = Path("README.md")
+BLOCKS = {
+    "results": "results.md",
+    "reading speed": "readme_reading.md",
+    "index": "readme_index.md",
+    "models": "readme_models.md",
+}
+"""What stands between comments in the README, and the template that it is made of."""
 
 
 def write_committed(root: Path = ROOT) -> None:
     """Write all of them anew."""
     for page in (REPORT, BENCHMARKS):
         (root / page).write_text(fill(page.name))
-    write_between(root / README, "results", fill("results.md").strip())
+    for name, template in BLOCKS.items():
+        write_between(root / README, name, fill(template).strip())
 
 
 def stale_pages(root: Path = ROOT) -> list[str]:

@@ -35,6 +35,7 @@ def _environment() -> Environment:
         "interval": results.interval,
         "percent_interval": results.percent_interval,
         "commit": results.commit_of,
+        "ms": results.milliseconds,
         "total": _total,
         "row": _row,
     }
@@ -61,7 +62,7 @@ def _total(rows: list[dict[str, float]], key: str) -> float:
     return sum(row[key] for row in rows)
 
 
-def _row(rows: list[dict[str, Any]], key: str, value: str) -> dict[str, Any]:
+def _row(rows: list[dict[str, Any]], key: str, value: Any) -> dict[str, Any]:
     """Return the one row whose `key` is `value`: a row moved or renamed fails the build."""
     found = [row for row in rows if row[key] == value]
     if len(found) != 1:

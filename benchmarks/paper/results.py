@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 # where a benchmark keeps its results: the name that the templates use, and the file
 FILES = {
     "reading": "benchmarks/results.json",
+    "index_scale": "benchmarks/index_scale.json",
     "known_truth": "benchmarks/known_truth.json",
     "mini_mias": "benchmarks/mini_mias.json",
     "shortcuts": "benchmarks/shortcuts.json",
@@ -68,6 +69,11 @@ def fixed(value: float, digits: int = 2) -> str:
     """Write a number with so many digits after the point, thousands with commas."""
     written = f"{value:,.{digits}f}"
     return written.lstrip("-") if float(written.replace(",", "")) == 0 else written
+
+
+def milliseconds(seconds: float) -> str:
+    """Write a time in milliseconds, with three digits."""
+    return f"{1000 * seconds:.3g}" if seconds < 1 else f"{1000 * seconds:.0f}"
 
 
 def percent(value: float, digits: int = 0) -> str:
