@@ -15,6 +15,8 @@ from mammo.backup import require_settled
 from mammo.settings import Settings, read_settings
 from mammo.tokens import TokenStore
 
+FOLDER_MODE = 0o711
+"""Of the tokens' folder: Prometheus, another user, opens its file by name and lists nothing."""
 CALLERS = {
     "flows": (["read", "operate"], 0o400),
     "gateway": (["predict", "read"], 0o400),
@@ -24,22 +26,34 @@ CALLERS = {
 
 
 def prepare(settings: Settings, tokens: Path) -> list[str]:
-    """Make the home and the tokens that are missing; return the names of those made.
+    """Make the home and the tokens that are missing or unknown; return the names of those made.
+
+    A token is unknown when the home was restored onto an installation that was made anew:
+    the store has the digest of the file that was there then.
 
     Raises StackUnhealthy where a restore of the home was killed half-way: then nothing starts.
     """
     require_settled(settings.home)
     for folder in (settings.home, settings.reports_dir, settings.inbox_dir):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    tokens.chmod(FOLDER_MODE)  # a volume of before has 0700
     store = TokenStore(settings.tokens_path)
     known = {one.name for one in store.list()} if store.exists() else set()
-    wanted = [name for name in CALLERS if name not in known or not (tokens / name).exists()]
+    wanted = [name for name in CALLERS if not _is_good(store, tokens / name)]
     for name in wanted:
-        if name in known:  # its file is lost, and the token itself is kept nowhere
+        if name in known:  # its file is lost or another's, and the token is kept nowhere
             store.revoke(name)
         roles, mode = CALLERS[name]
         _write(tokens / name, store.add(name, roles), mode)
     return wanted
+
+
+def _is_good(store: TokenStore, path: Path) -> bool:
+    """True when the file has the very token that the store knows by the file's name."""
+    if not path.exists():
+        return False
+    found = store.find(path.read_text().strip())
+    return found is not None and found.name == path.name
 
 
 def _write(path: Path, token: str, mode: int) -> None:

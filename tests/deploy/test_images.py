@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.compose import read_compose
 from tests.deploy.images import DOCKER, closure, extras_of
 
 IMAGES = sorted(path.name.removesuffix(".Dockerfile") for path in DOCKER.glob("*.Dockerfile"))
@@ -55,6 +56,34 @@ def test_a_dockerfile_keeps_the_rules(image: str) -> None:
     assert "HEALTHCHECK" in final and "deploy/docker/healthy.py" in final
     assert "--constraint requirements.lock" in lines
     assert "curl" not in lines and "--privileged" not in lines
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_folders_that_volumes_are_made_of(image: str) -> None:
+    """A named volume gets owner and mode of the image's folder: what runs must own it."""
+    text = (DOCKER / f"{image}.Dockerfile").read_text()
+    made = {
+        folder: (owner, mode)
+        for owner, mode, folders in re.findall(
+            r"install --directory --owner=(\d+) --group=10001 --mode=(\d+)((?: /\S+)+)", text
+        )
+        for folder in folders.split()
+    }
+    wanted = {"/var/lib/mammo": ("10001", "0700"), "/run/tokens": ("10001", "0711")}
+    if image == "worker":
+        wanted["/backups"] = ("10001", "0700")
+    assert made == wanted
+
+
+def test_every_volume_of_ours_is_a_folder_of_its_image() -> None:
+    services = read_compose()["services"]
+    for name, one in services.items():
+        if not str(one["image"]).endswith(":local"):
+            continue
+        image = one["image"].removeprefix("mammo-").split(":")[0]
+        text = (DOCKER / f"{image}.Dockerfile").read_text()
+        inside = {mount.split(":")[1] for mount in one["volumes"]}
+        assert all(re.search(rf"install .*{path}\b", text) for path in inside), name
 
 
 def test_hadolint_finds_nothing() -> None:
