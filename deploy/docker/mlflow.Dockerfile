@@ -21,7 +21,8 @@ ENV PATH=/opt/mammo/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHO
     MAMMO_HOME=/var/lib/mammo/home BENTOML_HOME=/var/lib/mammo/home/bentoml HOME=/tmp
 WORKDIR /app
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mammo \
-    && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/mammo /run/tokens
+    && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/mammo \
+    && install --directory --owner=10001 --group=10001 --mode=0711 /run/tokens
 COPY --from=build /opt/mammo /opt/mammo
 COPY --from=build /app /app
 COPY configs configs

@@ -25,7 +25,8 @@ WORKDIR /app
 RUN apt-get update && apt-get install --yes --no-install-recommends postgresql-client-17 \
     && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin mammo \
-    && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/mammo /run/tokens
+    && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/mammo /backups \
+    && install --directory --owner=10001 --group=10001 --mode=0711 /run/tokens
 COPY --from=build /opt/mammo /opt/mammo
 COPY --from=build /app /app
 COPY configs configs
