@@ -22,7 +22,8 @@ from mammo.continual.split import Parts, split_index
 from mammo.continual.tune_gain import Gain, gain_sentences, measure_gain
 from mammo.continual.tune_record import record_study
 from mammo.continual.tune_space import Space, grid_size
-from mammo.continual.tune_study import HEARTBEAT_S, Job, Search, count_trials, open_study
+from mammo.continual.tune_states import count_trials
+from mammo.continual.tune_study import HEARTBEAT_S, Job, Search, open_study
 from mammo.continual.tune_trial import FoldObjective, data_digest, score_holdout, training_only
 from mammo.continual.tune_workers import run_workers
 from mammo.errors import SourceInvalid, TuningStopped
@@ -40,7 +41,8 @@ KEPT = "scores"
 class StudyResult:
     """What a study found; ``gain`` is on the patients it was chosen by, ``holdout`` on others.
 
-    ``trials`` counts whole ones; ``failed`` those that diverged or whose worker died.
+    ``trials`` counts whole ones; ``failed`` those that diverged,
+    failed, or whose worker died.
     """
 
     study: str
@@ -157,8 +159,8 @@ def prepare_job(
 def _require_whole(study: Any) -> None:
     if not any(one.state.name == "COMPLETE" for one in study.get_trials(deepcopy=False)):
         raise TuningStopped(
-            f"none of {count_trials(study)} trials was whole: all diverged. Lower the upper end "
-            "of learning_rate, and give the study another name"
+            f"none of {count_trials(study)} trials was whole: all diverged or failed. "
+            "Lower the upper end of learning_rate, and give the study another name"
         )
 
 

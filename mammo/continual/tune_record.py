@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from mammo.continual.tune_study import DIVERGED, WORKER, Job, quiet_optuna
+from mammo.continual.tune_states import DIVERGED, ERROR
+from mammo.continual.tune_study import WORKER, Job, quiet_optuna
 from mammo.models.tracking import experiment_id, flatten, mlflow_client
 from mammo.settings import Settings
 
@@ -109,6 +110,7 @@ def _row(trial: Any) -> dict[str, Any]:
         "seconds": seconds,
         "retry_of": trial.system_attrs.get("failed_trial"),
         "diverged": DIVERGED in trial.user_attrs,
+        "error": trial.user_attrs.get(ERROR),
         "worker": trial.user_attrs.get(WORKER),
     }
     return own | trial.params | folds

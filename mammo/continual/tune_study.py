@@ -3,8 +3,8 @@
     job = Job(storage, "first", space, 20, objective, lock)
     run_study(open_study(job), job)
 
-The total of a study is of trials that ended: whole, pruned or diverged. A trial
-whose worker died is failed once its heartbeat is stale, and asked again.
+The total of a study is of trials that ended (`tune_states.has_ended`). A trial whose
+worker died is failed once its heartbeat is stale, and asked again.
 """
 
 from __future__ import annotations
@@ -22,11 +22,17 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import sqlalchemy as sa
-
 from mammo.continual.tune_space import Space, grid, suggest
+from mammo.continual.tune_states import (
+    DIVERGED,
+    ERROR,
+    count_trials,
+    is_over,
+    start_missing_pulses,
+    start_pulse,
+)
+from mammo.continual.tune_storage import open_storage
 from mammo.errors import SourceInvalid, StudyConflict, TrainingDiverged
-from mammo.prediction_log.engine import log_url
 from mammo.settings import TELEMETRY_OFF
 
 Tell = Callable[[int, float], None]
@@ -37,17 +43,15 @@ Progress = Callable[[int, int], None]
 SAMPLERS = ("tpe", "random", "grid")
 PRUNERS = ("median", "hyperband", "none")
 HEARTBEAT_S = 10
-RETRIES = 2
-SQLITE_WAIT_S = 60
-FACTS, DIVERGED, WORKER = "mammo", "diverged", "worker"
+FACTS, WORKER = "mammo", "worker"
 
 
 @dataclass(frozen=True)
 class Search:
     """How a space is searched; ``folds`` is how often a trial is told about.
 
-    The seed of a trial's proposal is ``seed`` and its place in the study: a study
-    that goes on does not draw again what it drew before.
+    The seed of a trial's proposal is ``seed`` and its place among all trials, failed
+    ones too: a study that goes on does not draw again what it drew before.
     """
 
     sampler: str = "tpe"
@@ -134,7 +138,7 @@ def open_study(job: Job) -> Any:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with quiet_optuna():
         study = optuna.create_study(
-            storage=_open_storage(job.storage, job.heartbeat_s), study_name=job.study,
+            storage=open_storage(job.storage, job.heartbeat_s), study_name=job.study,
             direction="maximize", load_if_exists=True, pruner=job.search.new_pruner(),
         )  # fmt: skip
     wanted = json.loads(json.dumps({"space": job.space} | job.facts))
@@ -144,38 +148,6 @@ def open_study(job: Job) -> Any:
     elif have != wanted:
         _refuse(job.study, have, wanted)
     return study
-
-
-def _open_storage(storage: str, heartbeat_s: int) -> Any:
-    from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-
-    url = _read_url(storage)
-    sqlite = url.get_backend_name() == "sqlite"
-    engine = {"connect_args": {"timeout": SQLITE_WAIT_S}} if sqlite else {"pool_pre_ping": True}
-    try:
-        return RDBStorage(
-            url.render_as_string(hide_password=False),
-            engine_kwargs=engine,
-            heartbeat_interval=heartbeat_s,
-            grace_period=3 * heartbeat_s,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
-        )
-    except (ImportError, sa.exc.SQLAlchemyError) as error:
-        told = getattr(error, "orig", None) or error
-        raise SourceInvalid(
-            f"the storage {url.render_as_string()} cannot be opened ({type(told).__name__}: "
-            f"{' '.join(str(told).split())}). Allowed are sqlite:///FILE and postgresql://… "
-            "(pip install 'mammo[postgres]')"
-        ) from error
-
-
-def _read_url(storage: str) -> sa.URL:
-    try:
-        return log_url(storage)
-    except sa.exc.ArgumentError as error:
-        raise SourceInvalid(
-            "the storage is no SQLAlchemy URL; allowed are sqlite:///FILE and postgresql://…"
-        ) from error
 
 
 def _refuse(name: str, have: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -196,22 +168,35 @@ def run_study(study: Any, job: Job, progress: Progress | None = None) -> None:
     while (ended := count_trials(study)) < job.trials:
         tell(ended, job.trials)
         with quiet_optuna():
+            start_missing_pulses(study)
             fail_stale_trials(study)
             if not _run_next(study, job):
                 time.sleep(min(1.0, job.heartbeat_s / 2))
     tell(ended, job.trials)
 
 
+@dataclass(eq=False)
+class _Turn:
+    """A worker's turn: the lock that it holds, and whether its trial was taken from it."""
+
+    held: IO[str]
+    lost: bool = False
+
+
 def _run_next(study: Any, job: Job) -> bool:
     """Run a trial; False where all that the study still needs are running elsewhere."""
     with _hold(job.lock) as held:
-        place = count_trials(study, running=True)
-        if place >= job.trials:
+        if count_trials(study, running=True) >= job.trials:
             return False
+        turn, place = _Turn(held), len(study.get_trials(deepcopy=False))
         study.sampler = job.search.new_sampler(job.space, place)
-        study.optimize(
-            partial(_run_trial, job=job, held=held), n_trials=1, catch=(TrainingDiverged,)
-        )
+        try:
+            study.optimize(
+                partial(_run_trial, job=job, turn=turn), n_trials=1, catch=(TrainingDiverged,)
+            )
+        except Exception:
+            if not turn.lost:  # so busy that others took us for dead: they run it again
+                raise
     return True
 
 
@@ -224,15 +209,26 @@ def _hold(lock: Path) -> Iterator[IO[str]]:
         yield handle
 
 
-def _run_trial(trial: Any, job: Job, held: IO[str]) -> float:
+def _run_trial(trial: Any, job: Job, turn: _Turn) -> float:
+    """Run what a trial proposes, and keep with it why it failed."""
+    from optuna import TrialPruned
+
+    start_pulse(trial.study, trial)
     trial.set_user_attr(WORKER, os.getpid())
     params = suggest(trial, job.space)
-    held.close()  # the trial is taken: the next worker may take its own
+    turn.held.close()  # the trial is taken: the next worker may take its own
     try:
         return job.objective(params, partial(_report, trial, job.search.folds))
     except TrainingDiverged as error:
         trial.set_user_attr(DIVERGED, error.message)
         raise
+    except TrialPruned:
+        raise
+    except Exception as error:
+        trial.set_user_attr(ERROR, type(error).__name__)
+        raise
+    finally:
+        turn.lost = is_over(trial)
 
 
 def _report(trial: Any, folds: int, done: int, auc: float) -> None:
@@ -241,15 +237,3 @@ def _report(trial: Any, folds: int, done: int, auc: float) -> None:
     trial.report(auc, step=done)
     if done < folds and trial.should_prune():
         raise TrialPruned(f"after {done} of {folds} folds")
-
-
-def count_trials(study: Any, *, running: bool = False) -> int:
-    """Return how many trials ended: whole, pruned or diverged; with those that run on request."""
-    states = {"COMPLETE", "PRUNED"} | ({"RUNNING"} if running else set())
-    every = study.get_trials(deepcopy=False)
-    return sum(one.state.name in states or is_diverged(one) for one in every)
-
-
-def is_diverged(trial: Any) -> bool:
-    """Return whether a trial failed because its loss was no number."""
-    return bool(trial.state.name == "FAIL" and DIVERGED in trial.user_attrs)

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from mammo.continual.tune_study import Job, Progress, count_trials, open_study, run_study
+from mammo.continual.tune_states import count_trials
+from mammo.continual.tune_study import Job, Progress, open_study, run_study
 from mammo.errors import TuningStopped
 
 POLL_S = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,14 @@ from typing import Any
 import pytest
 
 from mammo.continual.tune_space import check_space, grid, grid_size, read_space
-from mammo.continual.tune_study import Job, Search, Tell, count_trials, open_study, run_study
+from mammo.continual.tune_states import ERROR, RETRIES, count_trials
+from mammo.continual.tune_study import Job, Search, Tell, open_study, quiet_optuna, run_study
 from mammo.errors import SourceInvalid, StudyConflict, TrainingDiverged
 
 pytest.importorskip("optuna")
+from optuna.storages import RetryHeartbeatStaleTrialCallback
+from optuna.trial import TrialState
+
 SPACE: dict[str, Any] = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
 MIXED = SPACE | {
     "epochs": {"low": 3, "high": 8}, "pooling": {"choices": ["mean", "max"]},
@@ -116,6 +121,67 @@ def test_a_diverged_trial_is_one_of_the_total(tmp_path: Path) -> None:
     run_study(study, one)
     assert count_trials(study) == len(study.trials) == 3
     assert {trial.user_attrs["diverged"] for trial in study.trials} == {"the loss is nan"}
+
+
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+def test_settings_that_fail_do_not_hold_up_a_study(tmp_path: Path, sampler: str) -> None:
+    tried: list[dict[str, Any]] = []
+
+    def objective(params: dict[str, Any], tell: Tell) -> float:
+        tried.append(params)
+        if len(tried) == 1 or params == tried[0]:  # these settings can never be had
+            raise OSError("no memory for so many")
+        return 0.5
+
+    one = job(tmp_path, objective, 3, search=Search(sampler))
+    with pytest.raises(OSError, match="no memory"):
+        run_study(open_study(one), one)
+    study = open_study(one)
+    run_study(study, one)  # asked again it goes on with others
+    assert len({str(each) for each in tried}) == count_trials(study) == 3
+    assert [trial.user_attrs.get(ERROR) for trial in study.trials] == ["OSError", None, None]
+
+
+def test_a_trial_whose_worker_died_before_a_heartbeat_is_run_again(tmp_path: Path) -> None:
+    one = job(tmp_path, rate, 1, heartbeat_s=1)
+    study = open_study(one)
+    study.ask()  # running, and nobody runs it
+    began = time.monotonic()
+    run_study(study, one)
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
+    assert time.monotonic() - began < 60
+
+
+def test_settings_that_kill_every_worker_end_for_good(tmp_path: Path) -> None:
+    one = job(tmp_path, rate, 1, heartbeat_s=1)
+    study = open_study(one)
+    for _ in range(RETRIES + 1):
+        trial = study.ask()
+        study.tell(trial, state=TrialState.FAIL)
+        with quiet_optuna():
+            RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)(study, study.trials[trial.number])
+    assert [trial.state.name for trial in study.trials] == ["FAIL"] * (RETRIES + 1)
+    assert count_trials(study) == 1
+
+
+def test_a_worker_taken_for_dead_goes_on(tmp_path: Path) -> None:
+    ran: list[float] = []
+
+    def objective(params: dict[str, Any], tell: Tell) -> float:
+        ran.append(params["learning_rate"])
+        if len(ran) == 1:  # as another worker does that has not heard of us for long
+            dead = study.trials[-1]
+            study._storage.set_trial_state_values(dead._trial_id, TrialState.FAIL)
+            with quiet_optuna():
+                RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)(study, dead)
+        tell(1, 0.5)
+        return 0.5
+
+    one = job(tmp_path, objective, 2)
+    study = open_study(one)
+    run_study(study, one)
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+    assert ran[0] == ran[1] != ran[2]
 
 
 @pytest.mark.parametrize(("pruner", "pruned"), [("median", True), ("none", False)])

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from mammo.continual.tune_study import count_trials, open_study
+from mammo.continual.tune_states import count_trials
+from mammo.continual.tune_study import open_study
 from mammo.continual.tune_workers import run_workers
 from mammo.errors import TuningStopped
 from tests.continual.tuning import slow_job
