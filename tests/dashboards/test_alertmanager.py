@@ -22,18 +22,25 @@ LABELS = {rule["alert"]: rule["labels"] for rule in ALERTS}
 GE = {"site": "s", "scanner": "GE", "cause": "acquisition", "episode": "e-1", "stratum": "s · GE"}
 HUSHED = [
     # what is firing; what is hushed by it; what is not, one after the other
-    (["MammoServiceDown"], ["MammoQueueFull", "MammoGatewayDown", "MammoDriftConfirmed"],
-     ["MammoPersonAsked", "MammoLogUnreadable", "MammoDiskFull"]),
+    (["MammoServiceDown"],
+     ["MammoQueueFull", "MammoServiceNotReady", "MammoGatewayBacklog", "MammoDecodeFailures",
+      "MammoDriftConfirmed"],
+     ["MammoGatewayDown", "MammoPersonAsked", "MammoPredictionsSetAside", "MammoDiskFull"]),
+    (["MammoServiceNotReady"], ["MammoDriftConfirmed", "MammoRecallRateOutOfRange"],
+     ["MammoGatewayBacklog", "MammoOutboxStuck", "MammoDecodeFailures", "MammoQuarantineGrows",
+      "MammoGatewayDown"]),
     (["MammoErrorBudgetBurnsFast"], ["MammoErrorBudgetBurnsSlowly"],
      ["MammoLatencyBudgetBurnsSlowly", "MammoDecodeFailures"]),
     (["MammoPersonAsked"], ["MammoDriftConfirmed"], ["MammoRecallRateOutOfRange"]),
     (["MammoLogUnreadable"],
-     ["MammoMonitorBehind", "MammoDriftConfirmed", "MammoGateRefusesInARow"],
-     ["MammoServiceDown", "MammoDiskFilling"]),
+     ["MammoMonitorBehind", "MammoDriftConfirmed", "MammoGateRefusesInARow",
+      "MammoPredictionsWaitForLog"],
+     ["MammoPredictionsSetAside", "MammoServiceDown", "MammoDiskFilling"]),
     (["MammoPrefectDown"], ["MammoMonitorBehind", "MammoFlowFails", "MammoEpisodeNotTakenUp"],
      ["MammoEpisodeFailed", "MammoServiceDown"]),
     (["MammoDiskFull"], ["MammoPredictionsWaitForLog", "MammoGatewayBacklog", "MammoDiskFilling"],
-     ["MammoDriftConfirmed", "MammoServiceDown"]),
+     ["MammoPredictionsSetAside", "MammoAuditUnreadable", "MammoGatewayDown", "MammoPrefectDown",
+      "MammoLogUnreadable", "MammoServiceDown"]),
     (["MammoDriftConfirmed"], [], ["MammoRecallRateOutOfRange", "MammoServiceDown"]),
 ]  # fmt: skip
 
