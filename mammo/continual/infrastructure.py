@@ -68,19 +68,31 @@ def _network_checks(screener: Screener) -> Iterator[Check]:
     rng = np.random.default_rng(0)
     noise = rng.random(golden.shape, dtype=np.float32)
     odd = np.stack([golden, noise, np.zeros_like(golden), np.ones_like(golden)])
-    together, embedded = screener.infer(odd)
-    again, _ = screener.infer(odd)
-    yield Check(
-        "repeatable", bool(np.array_equal(together, again)), "the same images twice, the same bits"
-    )
-    alone = np.concatenate([screener.infer(one[np.newaxis])[0] for one in odd])
-    yield Check(
-        "alone or together",
-        bool(np.array_equal(together, alone)),
-        "an image scores alike alone and among others, bit for bit",
-    )
-    finite = bool(np.isfinite(together).all() and np.isfinite(embedded).all())
-    yield Check("finite", finite, "black, white and noise give numbers")
+    together, again = _told(screener, odd), _told(screener, odd)
+    yield _none("repeatable", "the same images twice, the same bits", _differing(together, again))
+    each = [_told(screener, one[np.newaxis]) for one in odd]
+    alone = {name: np.concatenate([one[name] for one in each]) for name in together}
+    words = "an image scores alike alone and among others, bit for bit"
+    yield _none("alone or together", words, _differing(together, alone))
+    ill = [name for name, values in together.items() if not np.isfinite(values).all()]
+    yield _none("finite", "black, white and noise give numbers", ill)
+
+
+def _told(screener: Screener, tensors: np.ndarray) -> dict[str, np.ndarray]:
+    """Return by name all that an exam is told from: what `Screener.score_read` refuses as NaN."""
+    found = screener.infer_views(tensors, heat=True)
+    told = {name: values for name, values in found._asdict().items() if values is not None}
+    return told | {"scores": screener.view_logits(found)}
+
+
+def _differing(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> list[str]:
+    # NaN is equal to NaN here: that it is none is a check of its own
+    return [name for name in one if not np.array_equal(one[name], other[name], equal_nan=True)]
+
+
+def _none(name: str, words: str, failing: list[str]) -> Check:
+    """Return a check that passes where nothing fails it, and says what does."""
+    return Check(name, not failing, f"{words}{': not ' * bool(failing)}{', '.join(failing)}")
 
 
 def _points(release: Release) -> Check:

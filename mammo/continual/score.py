@@ -18,6 +18,7 @@ import pandas as pd
 from mammo.data.index import FEATURE_COLUMNS, target_values
 from mammo.data.shards import ShardReader
 from mammo.exam_features import HEADER_NAMES, header_features
+from mammo.exam_scores import require_finite
 from mammo.geometry import Geometry
 from mammo.networks import stack_views
 from mammo.prediction_log import exam_frame
@@ -63,7 +64,11 @@ def infer_rows(
     features: bool = False,
     heat: bool = False,
 ) -> ViewInference:
-    """Run the release over the prepared images of the rows, in their order."""
+    """Run the release over the prepared images of the rows, in their order.
+
+    Raises ScoreNotFinite where its detector gives NaN or infinity: told as marks, they
+    would be places without a finding.
+    """
     reader = ShardReader(shards_dir)
     parts = []
     for start in range(0, len(index), BATCH):
@@ -76,7 +81,9 @@ def infer_rows(
             progress(min(start + BATCH, len(index)), len(index))
     if not parts:
         return ViewInference(np.empty(0, np.float32), np.empty((0, EMBEDDING_SIZE)), None)
-    return stack_views(parts)
+    found = stack_views(parts)
+    require_finite(screener.release.id, marks=found.marks)
+    return found
 
 
 def row_geometries(rows: pd.DataFrame) -> list[Geometry]:

@@ -34,7 +34,8 @@ best 200 those that overlap a better one by more than a half go, at most 50 stay
 MOST_FINDINGS = 3
 """Marks of a view that become findings at most; the heat has as many."""
 Marks = NDArray[np.float32]
-"""(N, 50, 5): x0, y0, x1, y1 in prepared pixels and the score, best first; zeros fill up."""
+"""(N, 50, 5): x0, y0, x1, y1 in prepared pixels and the score, best first; zeros fill up.
+All NaN for a view of which the graph gave anything that is no finite number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ class CarriedDetector:
             return dict(logits)
         best: dict[str, float] = {}
         for side, score in zip(lateralities, best_scores(marks), strict=True):
-            best[side] = max(best.get(side, 0.0), float(score))
+            # not `max`, by which NaN would count as no mark
+            best[side] = float(np.maximum(best.get(side, 0.0), float(score)))
         return {side: self.joint.logit(logit, best[side]) for side, logit in logits.items()}
 
     def view_logits(self, logits: NDArray[Any], marks: Marks) -> NDArray[np.float64]:
@@ -141,7 +143,14 @@ def distinct(marks: Marks) -> list[int]:
 
 
 def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> Marks:
-    """Return the marks (50, 5) of one view, from its boxes (P, 4) and scores (P,)."""
+    """Return the marks (50, 5) of one view, from its boxes (P, 4) and scores (P,).
+
+    All are NaN where any box or score is no finite number: compared with a threshold it
+    would be no mark, and nobody would hear of it. `mammo.exam_scores.require_finite`
+    refuses them.
+    """
+    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+        return np.full((MOST_MARKS, 5), np.nan, np.float32)
     exact = boxes.astype(np.float64)
     kept = has_size(exact) & (scores >= LEAST_SCORE)
     exact, scores = exact[kept], scores[kept]
