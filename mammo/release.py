@@ -41,7 +41,8 @@ from mammo.signing import SIGNATURE, SIGNER, sign_release
 
 MANIFEST = "manifest.json"
 REGISTRY = "registry.json"
-OWN_FILES = (MANIFEST, REGISTRY, SIGNATURE, SIGNER, "gate.json", "change_record.json")
+SPENT = "training_cost.json"
+OWN_FILES = (MANIFEST, REGISTRY, SIGNATURE, SIGNER, SPENT, "gate.json", "change_record.json")
 """Files that speak of one release alone; a child does not inherit them."""
 
 HEAD = "head.onnx"
@@ -50,6 +51,8 @@ DETECTOR_FILES = ("detector.onnx", "detector.json")
 """What serves of a detector that a release carries; see `mammo.detection.carried`."""
 DETECTOR_TRAINING = ("detector.safetensors", "detector_training.json")
 DEFAULT_SCANNER = "*"
+JOINED = "joined"
+"""The kind of a child that a detector was joined to, and where its metrics tell of that."""
 MEAN = "mean"
 DIGESTED = (
     "card.md",

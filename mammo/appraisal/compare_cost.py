@@ -3,7 +3,8 @@
 Latency is measured in one run, the models taking turns on one thread, and is
 that thread's own time: a machine that is busy with other things preempts the
 slower model more often, and would make it look slower yet. It is the graph that
-the service runs, on the release's own golden image. Milliseconds are of this
+the service runs, on the release's own golden image, and that of the detector, with the
+suppression of its marks, where the release carries one. Milliseconds are of this
 machine; what carries over is the ratio.
 """
 
@@ -13,14 +14,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from mammo.appraisal.compare_runs import ComparedRun
 from mammo.continual.spent import Spent, read_spent
-from mammo.release import Release
+from mammo.detection.carried import GRAPH, OUTPUTS, suppress
+from mammo.release import DETECTOR_TRAINING, Release
 
 ROUNDS = 15
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -30,7 +32,9 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 class Cost:
     """One model's cost; ``ratio`` is the median over rounds of its time to the first's.
 
-    ``training`` is None for a release that did not keep what its training spent.
+    A detector that the release carries is in all of them. ``training`` is None for a release
+    that did not keep what its training spent; ``kind`` is the release's, since what a join
+    spent is no training's.
     """
 
     run: str
@@ -41,6 +45,7 @@ class Cost:
     height: int
     width: int
     training: Spent | None = None
+    kind: str = "trained"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields."""
@@ -50,52 +55,84 @@ class Cost:
 
 def measure_costs(runs: Sequence[ComparedRun], rounds: int = ROUNDS) -> list[Cost]:
     """Return what each run costs, in their order."""
-    seconds = _time([run.directory for run in runs], rounds)
+    seconds = _time([_View.load(run.directory) for run in runs], rounds)
     return [
         Cost(
             run.name,
             count_parameters(run.directory),
-            (run.directory / "model.onnx").stat().st_size / 2**20,
+            sum(one.stat().st_size for one in _graphs(run.directory)) / 2**20,
             1000 * float(np.median(own)),
             float(np.median(own / seconds[0])),
             run.release.preprocess.height,
             run.release.preprocess.width,
             read_spent(run.directory),
+            run.release.kind,
         )
         for run, own in zip(runs, seconds, strict=True)
     ]
 
 
 def count_parameters(directory: Path) -> int:
-    """Return the numbers that a release's network learnt or started from; no batch statistics."""
+    """Return the numbers that a release's networks learnt or started from; no batch statistics.
+
+    Those of its detector, where it keeps the weights of one, are counted too.
+    """
+    detector = directory / DETECTOR_TRAINING[0]
+    files = [directory / "weights.safetensors", *([detector] if detector.is_file() else [])]
+    return sum(_count(one) for one in files)
+
+
+def _count(path: Path) -> int:
     from safetensors import safe_open
 
-    with safe_open(directory / "weights.safetensors", framework="numpy") as tensors:
+    with safe_open(path, framework="numpy") as tensors:
         names = [name for name in tensors.keys() if name.rsplit(".", 1)[-1] not in STATISTICS]  # noqa: SIM118
         return int(sum(np.prod(tensors.get_slice(name).get_shape()) for name in names))
 
 
-def _time(directories: Sequence[Path], rounds: int) -> np.ndarray:
-    """Return the thread's seconds a view, (runs, rounds): each round, every model scores one."""
-    import onnxruntime
+def _graphs(directory: Path) -> list[Path]:
+    """Return the classifier's graph and, where the manifest names one, the detector's."""
+    carried = Release.read(directory).detector is not None
+    return [directory / name for name in ("model.onnx", *([GRAPH] if carried else []))]
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    sessions, feeds = [], []
-    for one in directories:
-        sessions.append(
-            onnxruntime.InferenceSession(
-                str(one / "model.onnx"), options, providers=["CPUExecutionProvider"]
-            )
+
+@dataclass(frozen=True)
+class _View:
+    """The sessions that score a view, classifier first, on one thread, and the golden image."""
+
+    sessions: tuple[Any, ...]
+    feed: dict[str, np.ndarray]
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        sessions = tuple(
+            onnxruntime.InferenceSession(str(one), options, providers=["CPUExecutionProvider"])
+            for one in _graphs(directory)
         )
-        golden = np.load(one / "golden.npz", allow_pickle=False)
-        feeds.append({"image": golden["tensor"][np.newaxis]})
-        sessions[-1].run(["logit"], feeds[-1])  # the first one allocates
-    seconds = np.zeros((len(sessions), rounds))
+        golden = np.load(directory / "golden.npz", allow_pickle=False)
+        return cls(sessions, {"image": golden["tensor"][np.newaxis]})
+
+    def score(self) -> None:
+        classifier, *detectors = self.sessions
+        classifier.run(["logit"], self.feed)
+        for one in detectors:
+            boxes, scores = one.run(list(OUTPUTS), self.feed)
+            suppress(boxes[0], scores[0])
+
+
+def _time(views: Sequence[_View], rounds: int) -> np.ndarray:
+    """Return the thread's seconds a view, (runs, rounds): each round, every model scores one."""
+    for one in views:
+        one.score()  # the first one allocates
+    seconds = np.zeros((len(views), rounds))
     for turn in range(rounds):
-        for place, (session, feed) in enumerate(zip(sessions, feeds, strict=True)):
+        for place, one in enumerate(views):
             started = time.thread_time()
-            session.run(["logit"], feed)
+            one.score()
             seconds[place, turn] = time.thread_time() - started
     return seconds
 

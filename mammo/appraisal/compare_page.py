@@ -183,7 +183,8 @@ def _cost(found: Comparison, costs: Sequence[Cost]) -> Section:
     )  # fmt: skip
     columns = ("run", "parameters", "graph, MB", "ms a view", "times the first", "image")
     caption = (
-        "The graph that the service runs, in the time of its one thread, the runs taking turns; "
+        "The graphs that the service runs, a detector's with them, in the time of one thread, the "
+        "runs taking turns; "
         "milliseconds are of the machine that wrote this page, the ratio is what carries over"
     )
     tables = (Table(columns, rows, caption), _training_cost(found, costs))
@@ -197,7 +198,8 @@ def _training_cost(found: Comparison, costs: Sequence[Cost]) -> Table:
     columns = ("run", "processor, s", "wall, s", "energy, kJ", "machine")
     caption = (
         "What each training spent, folds and sealing included, as written when it was made: time "
-        "on a wall depends on what else ran, and energy is that of the whole machine's processors"
+        "on a wall depends on what else ran, and energy is that of the whole machine's processors; "
+        "of a release that a detector was joined to, it is what the join spent"
     )
     return Table(columns, tuple(_spent_row(found.letter(one.run), one) for one in costs), caption)
 

@@ -12,6 +12,7 @@ from mammo.appraisal.evaluate import plural
 from mammo.appraisal.evaluate_words import FEW_POSITIVES, POSITIVES, POWER
 from mammo.appraisal.scores import OUT_OF_FOLD, UNTOUCHED
 from mammo.explore.sentences import count, listed, number, p_value, verb
+from mammo.release import JOINED
 
 SURE = 0.05
 WORTH_SEEING = 0.03
@@ -181,7 +182,13 @@ def _training_sentences(costs: list[Cost]) -> list[str]:
     kept = [(one.run, one.training) for one in costs if one.training is not None]
     told = []
     whole = [(run, spent.processor_s) for run, spent in kept if not spent.resumed]
-    if len(whole) == len(costs):
+    children = [one.run for one in costs if one.kind == JOINED]
+    if children:
+        told.append(
+            f"Trainings cannot be compared: what {listed(children)} spent is that of the join, "
+            "and neither the classifier's nor the detector's own training."
+        )
+    elif len(whole) == len(costs):
         (least, low), (most, high) = (pick(whole, key=lambda one: one[1]) for pick in (min, max))
         told.append(
             f"Training {least} took {low:,.0f} s of processor time, {most} {high / low:.1f} times "

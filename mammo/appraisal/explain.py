@@ -6,7 +6,8 @@
 
 The heat is the network's own sum (``ViewNet.outputs``), no second model: all
 cells and the bias are the logit of the view. What a multi-view head makes of
-several views is not told by it.
+several views is not told by it. Where a detector is part of the score, the heat is of
+the classifier's logit alone; probability and recall are of the joint logit, as in service.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from mammo.heat_map import Grid, HeatMap, Place
 from mammo.heat_picture import HeatRow, ShownView, read_shown
 from mammo.preprocess import to_tensor
 from mammo.release import Release
-from mammo.screening import BreastScore, Refused, score_breasts
+from mammo.screening import BreastScore, Refused, Screener, score_breasts
 from mammo.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,6 +66,33 @@ class Explainer:
 
         return network_heat(self.network, tensors)
 
+    def score_logits(
+        self, tensors: NDArray[np.float32], logits: NDArray[np.float32]
+    ) -> NDArray[Any]:
+        """Return (N,) the logits that a breast of each view alone would have, as in service.
+
+        ``tensors`` and ``logits`` are `explain`'s. They differ where a detector is part of
+        the score; the operating points are of these.
+        """
+        if not self.is_joint:
+            return logits
+        assert self._screener is not None
+        return self._screener.view_logits(self._screener.infer_views(tensors))
+
+    @property
+    def is_joint(self) -> bool:
+        """True where a detector is part of the score."""
+        screener = self._screener
+        return (
+            screener is not None
+            and screener.detector is not None
+            and screener.detector.joint is not None
+        )
+
+    @cached_property
+    def _screener(self) -> Screener | None:
+        return None if self.release.detector is None else Screener(self.release, self.directory)
+
     @cached_property
     def network(self) -> ViewNet:
         """The release's network in PyTorch."""
@@ -83,7 +111,11 @@ class Explainer:
 
 @dataclass(frozen=True, eq=False)
 class ExplainedView:
-    """One mammogram, its score as if the breast had this view alone, and where it is from."""
+    """One mammogram, its score as if the breast had this view alone, and where it is from.
+
+    ``logit`` is the classifier's, which the heat adds up to. ``breast`` has the logit of the
+    score; with a detector in it (``is_joint``) that is another one.
+    """
 
     file: str
     mammogram: Mammogram
@@ -93,6 +125,7 @@ class ExplainedView:
     breast: BreastScore
     places: tuple[Place, ...]
     findings: tuple[Finding, ...]
+    is_joint: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is told of the view; ids are pseudonyms, no file name."""
@@ -103,6 +136,7 @@ class ExplainedView:
             "rows": self.mammogram.rows,
             "columns": self.mammogram.columns,
             "logit": self.logit,
+            **({"joint_logit": self.breast.logit} if self.is_joint else {}),
             "probability": self.breast.probability,
             "recall": self.breast.recall,
             "where": [one.to_dict() for one in self.places],
@@ -150,9 +184,16 @@ def heat_row(view: ExplainedView) -> HeatRow:
     padding = view.heat.beside_crop()
     rows, columns = view.heat.heat.shape
     height, width = view.heat.cell
+    score = f"this view alone: {view.breast.probability:.0%}, {decision}"
+    told = [f"logit {view.logit:.2f}; {score}"]
+    if view.is_joint:
+        told = [
+            f"the classifier's logit {view.logit:.2f}, which the heat is of",
+            f"with the detector {view.breast.logit:.2f}; {score}",
+        ]
     lines = [
         f"image {view.mammogram.image_id}",
-        f"logit {view.logit:.2f}; this view alone: {view.breast.probability:.0%}, {decision}",
+        *told,
         f"grid {rows} x {columns}, a cell is {height:.0f} x {width:.0f} pixels",
     ]
     if padding >= 0.005:
@@ -172,10 +213,12 @@ def _explain(
     mammogram = view.mammogram
     point = release.operating_point(mammogram.scanner.key)
     logit = float(logits[0])
-    (breast,) = score_breasts([(mammogram.view.laterality.value, logit)], point)
+    alone = float(explainer.score_logits(tensor[np.newaxis], logits)[0])
+    (breast,) = score_breasts([(mammogram.view.laterality.value, alone)], point)
     findings = known.get(mammogram.image_id, ())
+    places = tuple(found.places())
     return ExplainedView(
-        name, mammogram, view.shown, found, logit, breast, tuple(found.places()), findings
+        name, mammogram, view.shown, found, logit, breast, places, findings, explainer.is_joint
     )
 
 

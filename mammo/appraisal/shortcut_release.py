@@ -99,14 +99,17 @@ def prepared_boxes(
 
 
 def release_score(screener: Screener) -> Score:
-    """Return the release's logits of prepared pixels, as the service would give them."""
+    """Return the release's logits of prepared pixels, as the service would give them.
+
+    Those of a breast of each view alone, a detector in the score included.
+    """
     config = screener.release.preprocess
 
     def score(pixels: NDArray[np.uint16]) -> NDArray[np.float64]:
-        parts: list[NDArray[Any]] = [
-            screener.infer(to_tensor(pixels[start : start + BATCH], config))[0]
-            for start in range(0, len(pixels), BATCH)
-        ]
+        parts: list[NDArray[Any]] = []
+        for start in range(0, len(pixels), BATCH):
+            found = screener.infer_views(to_tensor(pixels[start : start + BATCH], config))
+            parts.append(screener.view_logits(found))
         return np.concatenate(parts).astype(np.float64)
 
     return score

@@ -11,9 +11,8 @@ every release. The detector may know no patient of the holdout or of the golden 
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,16 +22,19 @@ import numpy as np
 import pandas as pd
 
 from mammo.continual.exported import child_draft, evaluate_child, parent_parts
-from mammo.continual.fit_detector import require_strangers
+from mammo.continual.fit_detector import learnt_patients, require_strangers
 from mammo.continual.fold_marks import marks_out_of_fold
 from mammo.continual.golden import golden_tensor
 from mammo.continual.joint_fit import fit_joint
 from mammo.continual.judge import read_run_config
 from mammo.continual.score import infer_rows
+from mammo.continual.scores import OUT_OF_FOLD
 from mammo.continual.seal import Trained
+from mammo.continual.spent import Meter, write_spent
 from mammo.continual.split import Parts, known_parts
 from mammo.continual.start import start_network
 from mammo.continual.unseen import Unseen, best_of_breasts, find_unseen, least_score
+from mammo.data.index import read_index
 from mammo.detection.carried import GRAPH, CarriedDetector, Marks, best_scores
 from mammo.detection.detector import MANIFEST, WEIGHTS, DetectorManifest, NetworkDetector
 from mammo.detection.registry import load_detector
@@ -40,12 +42,11 @@ from mammo.errors import SourceInvalid
 from mammo.export.detector import export_detector
 from mammo.models.config import TrainConfig
 from mammo.models.tracking import Registered, register_release
-from mammo.release import DETECTOR_TRAINING, Release, find_release, new_release_id
+from mammo.release import DETECTOR_TRAINING, JOINED, Release, find_release, new_release_id
 from mammo.screening import Screener
 from mammo.settings import Settings
 
 Progress = Callable[[str, int, int], None]
-JOINED = "joined"
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,20 +92,22 @@ def join_detector(
     ReleaseNotFound, DigestMismatch
         There is no such release or detector, or it was changed.
     SourceInvalid
-        The release carries a detector or was recalibrated, or the detector's images
-        are prepared otherwise.
+        The release carries a detector or was recalibrated, the detector's images are
+        prepared otherwise, or an older mammo kept it without the digests of its files.
     PatientLeak
-        The detector was trained on patients of the holdout or the golden set.
+        The detector was trained on patients or files of the holdout or the golden set.
     SettingsInvalid
         The detector has no graph for the service.
     TooFewLabels
         Too few patients that neither has seen.
     """
     report = progress or (lambda stage, done, total: None)
+    meter = Meter()
     parent = find_release(settings.releases_dir, release_id)
     manifest = Release.read(parent, verify=True)
     detector, facts = load_detector(folder)
-    _require_fit(manifest, facts, parent)
+    index = read_index(settings.index_path, columns=["patient_id", "sha256"])
+    _require_fit(manifest, facts, parent, index)
     config = replace(read_run_config(parent), preprocess=manifest.preprocess)
     parts = parent_parts(settings, parent, config)
     unseen = find_unseen(parent, parts, facts, folds)
@@ -124,15 +127,32 @@ def join_detector(
             marks = marks_out_of_fold(settings, facts, unseen.rows, config.target, folds, report)
         fitted = _fit(settings, child, draft, unseen, marks, findings_only, report)
         fitted["fit"]["folds"] = folds
-        child = replace(child, metrics=manifest.metrics | {JOINED: fitted})
-        child = _seal(settings, config, parent, parts, child, draft, report)
+        kept = _metrics_kept(manifest, findings_only=findings_only)
+        child = replace(child, metrics=kept | {JOINED: fitted})
+        learnt = learnt_patients(facts, index)
+        child = _seal(settings, config, parent, parts, child, draft, learnt, report)
+        write_spent(draft, meter.read(resumed=False))
         directory = draft.with_name(child.id)
         draft.replace(directory)
     registered = register_release(settings, child, directory, {"detector": facts.name}, [])
     return JoinedRelease(child, directory, registered)
 
 
-def _require_fit(manifest: Release, facts: DetectorManifest, parent: Path) -> None:
+def _metrics_kept(manifest: Release, *, findings_only: bool) -> dict[str, Any]:
+    """Return the parent's metrics that are the child's too.
+
+    Out-of-fold numbers are of the classifier's score: of a joint one nothing is known by folds.
+    """
+    return {
+        name: value
+        for name, value in manifest.metrics.items()
+        if findings_only or not name.startswith(OUT_OF_FOLD)
+    }
+
+
+def _require_fit(
+    manifest: Release, facts: DetectorManifest, parent: Path, index: pd.DataFrame
+) -> None:
     """Raise SourceInvalid or PatientLeak where the two cannot be joined."""
     if manifest.detector is not None:
         raise SourceInvalid(
@@ -150,7 +170,13 @@ def _require_fit(manifest: Release, facts: DetectorManifest, parent: Path) -> No
             f"{_size(manifest.preprocess.to_dict())}, or prepares them otherwise: train the "
             "detector on the store as the release was"
         )
-    require_strangers(facts, parent)
+    if not facts.files_sha256:
+        raise SourceInvalid(
+            f"{facts.name} does not say by SHA-256 on which files it was trained (an older mammo "
+            "kept it), so that nobody can tell whether golden images are among them: train it "
+            "anew with `mammo detect train --release`"
+        )
+    require_strangers(facts, parent, index)
 
 
 def _size(preprocess: dict[str, Any]) -> str:
@@ -214,20 +240,25 @@ def _seal(
     parts: Parts,
     child: Release,
     draft: Path,
+    learnt: set[str],
     report: Progress,
 ) -> Release:
     """Calibrate on the holdout, evaluate, and seal; the detector's patients are learnt from."""
     net, origin = start_network(config, parent)
     trained = Trained(config, net.eval(), origin, parent, parts, child.data_version, None)
     evaluate_child(settings, trained, draft, child, report)
-    _, training = DETECTOR_TRAINING
-    _add_patients(draft, json.loads((draft / training).read_text())["patients"])
+    _add_patients(draft, learnt)
     return Release.read(draft).seal(draft, settings.keys_dir)
 
 
-def _add_patients(draft: Path, patients: Sequence[str]) -> None:
-    """Add those that only the detector was trained on to the release's training patients."""
-    more = sorted(set(patients) - set(known_parts(draft)))
+def _add_patients(draft: Path, patients: set[str]) -> None:
+    """Add those that only the detector was trained on to the release's training patients.
+
+    Their files stay in `DETECTOR_TRAINING`, where the gate looks for them as well:
+    ``images.parquet`` is of the classifier, and each of its rows must be in the release's
+    data version (`mammo.continual.trace`), which files from another home are not.
+    """
+    more = sorted(patients - set(known_parts(draft)))
     table = pd.read_parquet(draft / "patients.parquet")
     added = pd.DataFrame({"patient_id": more, "part": "train"})
     pd.concat([table, added], ignore_index=True).to_parquet(draft / "patients.parquet", index=False)

@@ -18,9 +18,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mammo.release import write_json
+from mammo.release import SPENT, write_json
 
-SPENT = "training_cost.json"
 POWERCAP = Path("/sys/class/powercap")
 PACKAGES = "intel-rapl:[0-9]*"
 """AMD's packages go by this name as well."""
