@@ -16,6 +16,7 @@ from mammo.continual.detector_start import start_detector
 from mammo.continual.fit import labelled_index
 from mammo.continual.seal import RUN_CONFIG
 from mammo.continual.split import GOLDEN_SEED, known_parts
+from mammo.continual.trace import IMAGES
 from mammo.data.shards import ShardReader
 from mammo.data.split import golden_patients
 from mammo.data.store import read_store_config, store_lock
@@ -104,8 +105,9 @@ def fit_detector(
         "findings": sum(map(len, boxed.boxes)), "start": start,
     }  # fmt: skip
     manifest = DetectorManifest(
-        name, config.to_dict(), version, patients, training, left_out=tuple(sorted(left_out))
-    )
+        name, config.to_dict(), version, patients, training,
+        left_out=tuple(sorted(left_out)), files_sha256=tuple(sorted(set(boxed.rows["sha256"]))),
+    )  # fmt: skip
     save_detector(detector, manifest, folder)
     return DetectorManifest.read(folder)
 
@@ -123,14 +125,32 @@ def patients_left_out(index: pd.DataFrame, release: Path) -> frozenset[str]:
     return sealed | {one for one, part in known.items() if part in KEPT_PARTS}
 
 
-def require_strangers(manifest: DetectorManifest, release: Path) -> None:
-    """Raise PatientLeak where a detector was trained on holdout or golden patients of a release."""
+def learnt_patients(manifest: DetectorManifest, rows: pd.DataFrame) -> set[str]:
+    """Return the patients of rows that a detector was trained on.
+
+    ``rows`` have patient_id and sha256. By the pseudonym, or by any of the patient's
+    files: under another key the same woman has another pseudonym.
+    """
+    files = rows["sha256"].isin(manifest.files_sha256)
+    return {*manifest.patients} | set(rows.loc[files, "patient_id"])
+
+
+def require_strangers(manifest: DetectorManifest, release: Path, rows: pd.DataFrame) -> None:
+    """Raise PatientLeak where a detector was trained on holdout or golden patients of a release.
+
+    ``rows`` of the index have the files of these patients, as has the release itself.
+    """
     known = known_parts(release)
-    seen = [one for one in manifest.patients if known.get(one) in KEPT_PARTS]
+    own = release / IMAGES
+    if own.is_file():
+        kept = pd.read_parquet(own, columns=["patient_id", "sha256"])
+        rows = pd.concat([rows[["patient_id", "sha256"]], kept], ignore_index=True)
+    seen = [one for one in learnt_patients(manifest, rows) if known.get(one) in KEPT_PARTS]
     if seen:
         raise PatientLeak(
             f"{manifest.name} was trained on {len(seen)} patients that release {release.name} is "
-            "calibrated with or judged by: train the detector anew, beside this release"
+            "calibrated with or judged by (same pseudonym, or a file of the same SHA-256): train "
+            "the detector anew, beside this release"
         )
 
 
@@ -169,7 +189,7 @@ def detections_held_out(
     is the gate's, and is written down. Raises IndexMissing, NoBoxes.
     """
     index = placed_index(settings)
-    away = manifest.patients + manifest.left_out
+    away = learnt_patients(manifest, index) | {*manifest.left_out}
     rows = index[~index["patient_id"].isin(away)]
     if rows.empty:
         raise NoBoxes(

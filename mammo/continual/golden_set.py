@@ -8,6 +8,7 @@ images or patients is not scored at all.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from mammo.errors import TooFewLabels
 from mammo.evaluation.ledger import Look, Spending, is_renewed, next_alpha
 from mammo.evaluation.verdict import GateConfig
 from mammo.prediction_log import PredictionLog
-from mammo.release import MANIFEST, Release
+from mammo.release import DETECTOR_TRAINING, MANIFEST, Release
 from mammo.settings import Settings
 
 UNSEEN = "golden_unseen"
@@ -94,11 +95,16 @@ def leak_into(settings: Settings, candidate: Path, golden: GoldenSet) -> str | N
 
 
 def _learnt_files(directory: Path) -> set[str]:
+    """Return the SHA-256 of the files that a release's classifier and detector learnt from."""
+    found: set[str] = set()
+    if (directory / DETECTOR_TRAINING[1]).is_file():
+        text = (directory / DETECTOR_TRAINING[1]).read_text()
+        found |= set(json.loads(text).get("files_sha256", ()))
     path = directory / IMAGES
     if not path.is_file():
-        return set()
+        return found
     rows = pd.read_parquet(path, columns=["sha256", "part"])
-    return set(rows.loc[rows["part"].isin(LEARNT_FROM), "sha256"])
+    return found | set(rows.loc[rows["part"].isin(LEARNT_FROM), "sha256"])
 
 
 def _line(settings: Settings, directory: Path) -> list[Path]:

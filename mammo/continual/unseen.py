@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo.continual.fit_detector import placed_index
+from mammo.continual.fit_detector import learnt_patients, placed_index
 from mammo.continual.score import row_geometries
 from mammo.continual.scores import OUT_OF_FOLD, SCORES
 from mammo.continual.split import Parts
@@ -42,7 +42,7 @@ class Unseen:
 
 def find_unseen(parent: Path, parts: Parts, facts: DetectorManifest, folds: int) -> Unseen:
     """Return what the joint score may be fitted on; raises TooFewLabels."""
-    learnt = [] if folds else list(facts.patients)
+    learnt = set() if folds else learnt_patients(facts, parts.train)
     rows = parts.train[~parts.train["patient_id"].isin(learnt)].reset_index(drop=True)
     path = parent / SCORES
     scores = pd.read_parquet(path) if path.is_file() else pd.DataFrame({"part": []})

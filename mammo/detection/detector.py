@@ -1,8 +1,10 @@
 """What every detector of findings can do, and how one is kept on disk.
 
 A kept detector is a folder of two files: ``weights.safetensors`` and
-``detector.json``, which says what it is, on what it was trained and the digest
-of the weights. Nothing is a pickle: loading runs no code from the folder.
+``detector.json``, which says what it is, on what it was trained, the digest of the
+weights and one of itself. The second shows a change by hand or a damaged copy; it is
+no signature: who can write the file can compute it. Nothing is a pickle: loading
+runs no code from the folder.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -24,6 +26,7 @@ from mammo.errors import DigestMismatch, ReleaseNotFound, SourceInvalid, Trainin
 from mammo.geometry import PreprocessConfig
 
 WEIGHTS, MANIFEST = "weights.safetensors", "detector.json"
+LISTS = ("patients", "left_out", "files_sha256")
 Images = NDArray[np.uint16]
 Raw = list[tuple[float, float, float, float, float]]
 """Of one image: x0, y0, x1, y1 in prepared pixels and the score in [0, 1]."""
@@ -37,6 +40,7 @@ __all__ = [
     "read_weights",
     "require_finite",
     "save_detector",
+    "write_manifest",
 ]
 
 
@@ -105,7 +109,10 @@ class DetectorManifest:
     ``patients`` are the pseudonyms that it was trained on, so that it is never
     measured on them; ``left_out`` are those that a release keeps for itself (its
     holdout and the sealed golden set), neither trained on nor measured in passing;
-    ``training`` holds epochs, seed and the like.
+    ``training`` holds epochs, seed and the like. ``files_sha256`` are the digests of the
+    files trained on, as the index has them: under another key a patient has another
+    pseudonym, her file has the same digest. ``digest`` is of all the other fields. Both
+    are empty in a folder that an older mammo wrote.
     """
 
     name: str
@@ -115,15 +122,27 @@ class DetectorManifest:
     training: dict[str, Any]
     weights_sha256: str = ""
     left_out: tuple[str, ...] = ()
+    files_sha256: tuple[str, ...] = ()
+    digest: str = ""
 
     @property
     def config(self) -> PreprocessConfig:
         """How its images are prepared."""
         return PreprocessConfig.from_dict(self.preprocess)
 
+    def compute_digest(self) -> str:
+        """Return the SHA-256 of every other field, as JSON with sorted keys and no spaces."""
+        values = {name: one for name, one in asdict(self).items() if name != "digest"}
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read the manifest; ReleaseNotFound without one, SourceInvalid for another file."""
+        """Read the manifest.
+
+        Raises ReleaseNotFound without one, SourceInvalid for another file, and
+        DigestMismatch where it was changed after it was written.
+        """
         path = folder / MANIFEST
         if not path.is_file():
             raise ReleaseNotFound(
@@ -131,19 +150,31 @@ class DetectorManifest:
             )
         try:
             values = json.loads(path.read_text())
-            lists = {key: tuple(values.get(key, ())) for key in ("patients", "left_out")}
-            return cls(**values | lists)
+            lists = {key: tuple(values.get(key, ())) for key in LISTS}
+            manifest = cls(**values | lists)
         except (ValueError, TypeError, KeyError) as error:
             raise SourceInvalid(f"{MANIFEST} of {folder.name} is none: {error}") from error
+        older = not manifest.digest and not manifest.files_sha256
+        if not older and manifest.digest != manifest.compute_digest():
+            raise DigestMismatch(
+                f"{MANIFEST} of {folder.name} was changed after training, or is damaged: its "
+                "content is not that of the digest in it: copy the folder anew, or train again"
+            )
+        return manifest
 
 
 def save_detector(detector: Detector, manifest: DetectorManifest, folder: Path) -> Path:
     """Write a detector to a folder, the manifest last; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file(detector.weights(), folder / WEIGHTS)
-    values = asdict(manifest) | {"weights_sha256": _digest(folder / WEIGHTS)}
-    (folder / MANIFEST).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+    write_manifest(replace(manifest, weights_sha256=_digest(folder / WEIGHTS)), folder)
     return folder
+
+
+def write_manifest(manifest: DetectorManifest, folder: Path) -> None:
+    """Write the manifest with the digest of its content."""
+    values = asdict(replace(manifest, digest=manifest.compute_digest()))
+    (folder / MANIFEST).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
 def read_weights(folder: Path, manifest: DetectorManifest) -> dict[str, Tensor]:

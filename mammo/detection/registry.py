@@ -50,7 +50,9 @@ def load_detector(folder: Path) -> tuple[Detector, DetectorManifest]:
 
     Raises
     ------
-    ReleaseNotFound, DigestMismatch
+    ReleaseNotFound
+    DigestMismatch
+        Weights or manifest were changed.
     SourceInvalid
         The manifest is none, or the weights are of another network.
     """
