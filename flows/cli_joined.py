@@ -128,6 +128,9 @@ def screen_with_release(
         return
     breasts = [{"exam": exam["exam"]} | one for exam in exams for one in exam["breasts"]]
     show_rows(breasts, ("exam", "laterality", "probability", "recall"), "Breasts")
+    for exam in exams:
+        if exam["abstention"]:
+            say(f"exam {exam['exam']}: not to be relied on: {', '.join(exam['abstention'])}")
     rows = [row for exam in exams for view in exam["views"] for row in _places(view)]
     columns = ("view", "named by", "rests on", "x", "y", "width", "height")
     show_rows(rows, columns, f"{directory.name}: findings in pixels of the original")

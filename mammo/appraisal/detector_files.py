@@ -15,8 +15,9 @@ from mammo.detection.registry import load_detector
 from mammo.errors import EmptyRequest, ReadError
 from mammo.exam import Finding, View
 from mammo.exam_report import ExamReport
+from mammo.exam_scores import require_one_exam
 from mammo.reading import ReadView, ViewReader
-from mammo.screening import ReadExam, Screener
+from mammo.screening import ReadExam, Refused, Screener
 from mammo.settings import Settings
 
 
@@ -79,12 +80,14 @@ def detect_files(
 
 def screen_files(
     settings: Settings, directory: Path, files: Sequence[tuple[str, bytes]]
-) -> tuple[list[ExamReport], list[ReadError]]:
+) -> tuple[list[ExamReport], tuple[Refused, ...]]:
     """Return what a release says of each exam among the files, by the one inference path.
 
     With classification, the findings of heat and detector, and how far both agree; and why
-    the other files could not be read. Raises EmptyRequest without a file, ReleaseNotFound,
-    DigestMismatch and ParityError.
+    the other files could not be read. Nothing tells of which exam such a file is: the report
+    of each exam lists it, with what follows for quality and abstention. Raises EmptyRequest
+    without a file, NothingReadable where none could be read, ReleaseNotFound, DigestMismatch
+    and ParityError.
     """
     if not files:
         raise EmptyRequest("no file was given; name DICOM files, or folders of them")
@@ -92,11 +95,19 @@ def screen_files(
     key, config = settings.pseudonym_key(), screener.release.preprocess
     started = time.perf_counter()
     read = ViewReader.of(settings).read([data for _, data in files], key, settings.site, config)
+    refused = tuple(
+        Refused(name, one.code, one.message)
+        for (name, _), one in zip(files, read, strict=True)
+        if isinstance(one, ReadError)
+    )
     exams: dict[str, list[ReadView]] = {}
     for one in read:
         if isinstance(one, ReadView):
             exams.setdefault(one.mammogram.exam_id, []).append(one)
+    if not exams:
+        require_one_exam((), refused)
     reports = [
-        screener.score_read(ReadExam(tuple(views), (), started)).report for views in exams.values()
+        screener.score_read(ReadExam(tuple(views), refused, started)).report
+        for views in exams.values()
     ]
-    return reports, [one for one in read if isinstance(one, ReadError)]
+    return reports, refused
