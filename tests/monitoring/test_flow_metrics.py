@@ -12,14 +12,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 from mammo.settings import Settings
 from monitoring.flow_metrics import FlowCollector, FlowHistory
 
-NOW = datetime.now(UTC)
 FLOWS = [{"id": "f1", "name": "monitor"}, {"id": "f2", "name": "retrain"}]
 
 
 def run(name: str, flow: str, state: str, *, ended: float | None = None) -> dict[str, Any]:
     """Return a run as Prefect's API has it; ``ended`` in seconds from now."""
-    end = None if ended is None else (NOW + timedelta(seconds=ended)).isoformat()
-    start = (NOW - timedelta(seconds=90)).isoformat()
+    now = datetime.now(UTC)  # not of the module: it may be minutes old when a test begins
+    end = None if ended is None else (now + timedelta(seconds=ended)).isoformat()
+    start = (now - timedelta(seconds=90)).isoformat()
     return {
         "id": name, "flow_id": flow, "state_type": state, "state_name": state.title(),
         "start_time": start, "end_time": end, "total_run_time": 12.5,
