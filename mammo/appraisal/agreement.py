@@ -5,7 +5,8 @@
 Over the breasts of patients that neither was trained on, with and without the target:
 how many places both name, how often the first place of both is one, and what a place is
 worth by who named it: how often its centre lies in a finding of the index. Intervals
-resample patients.
+resample patients; those of a share have a width where all or none agree
+(`mammo.evaluation.effective_count`).
 """
 
 from __future__ import annotations
@@ -19,13 +20,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mammo.appraisal.agreement_bounds import (
+    Bounds,
+    Ratio,
+    bounds_of_counts,
+    bounds_of_mean,
+    bounds_of_parts,
+)
 from mammo.continual.fit import labelled_index
+from mammo.continual.judge import in_service
 from mammo.continual.score import infer_rows, row_geometries
 from mammo.continual.split import known_parts
 from mammo.data.index import target_values
 from mammo.detection.boxes import boxes_of, centres_in
 from mammo.errors import SourceInvalid, TooFewLabels
-from mammo.evaluation.bootstrap import Interval, patient_bootstrap
+from mammo.evaluation.bootstrap import Interval
 from mammo.exam import parse_findings
 from mammo.findings import BOTH, DETECTOR, HEAT, Agreement, SourcedFinding
 from mammo.preferred import suitable_rows
@@ -33,11 +42,11 @@ from mammo.screening import Screener
 from mammo.settings import Settings
 
 Progress = Callable[[int, int], None]
-PARTS = ("holdout", "golden")
-"""Parts whose patients neither classifier nor detector was trained on."""
+HOLDOUT, GOLDEN = "holdout", "golden"
+PARTS = (HOLDOUT,)
+"""Parts that neither classifier nor detector was trained on, and that are not sealed."""
 SOURCES = {"both": BOTH, "heat alone": (HEAT,), "detector alone": (DETECTOR,)}
 RESAMPLES = 1000
-Weighted = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,18 +88,18 @@ def measure_release(
 ) -> AgreementTable:
     """Measure the agreement of a release's two sources on one of its `PARTS`.
 
-    Raises SourceInvalid where it has no detector or no heat, or for another part;
-    TooFewLabels where the index holds none of these patients.
+    Patients that are golden to the release in service are left out. Raises SourceInvalid
+    where it has no detector or no heat, or for another part; TooFewLabels where the index
+    holds none of these patients.
     """
-    if part not in PARTS:
-        raise SourceInvalid(f"part is {part!r}; allowed are {', '.join(PARTS)}")
+    _require_open(part)
     screener = Screener.load(directory)
     if screener.detector is None:
         raise SourceInvalid(
             f"release {screener.release.id} carries no detector: `mammo detect join` makes "
             "a child that does"
         )
-    patients = {one for one, of in known_parts(directory).items() if of == part}
+    patients = _patients_of(directory, part) - _patients_of(in_service(settings), GOLDEN)
     index = labelled_index(settings)
     target = target_values(index, screener.release.target)
     rows = index[index["patient_id"].isin(patients) & target.notna()].reset_index(drop=True)
@@ -98,6 +107,20 @@ def measure_release(
         raise TooFewLabels(f"no labelled exam of the {part} of {directory.name} is in the index")
     breasts = judge_breasts(screener, rows, settings.shards_dir, progress)
     return AgreementTable(screener.release.id, part, summarise_agreement(breasts))
+
+
+def _require_open(part: str) -> None:
+    if part == GOLDEN:
+        raise SourceInvalid(
+            "part is 'golden', which is sealed: only `mammo gate` looks at it, and writes each "
+            f"look down. Allowed is {', '.join(PARTS)}"
+        )
+    if part not in PARTS:
+        raise SourceInvalid(f"part is {part!r}; allowed is {', '.join(PARTS)}")
+
+
+def _patients_of(directory: Path | None, part: str) -> set[str]:
+    return {one for one, of in known_parts(directory).items() if of == part}
 
 
 def judge_breasts(
@@ -161,47 +184,35 @@ def summarise_agreement(
 
 
 def _group(breasts: Sequence[JudgedBreast], resamples: int, seed: int) -> dict[str, Any]:
-    def rate(top: Sequence[float | None], below: Sequence[float]) -> Interval | None:
-        return _ratio(breasts, top, below, resamples, seed)
+    patients = np.array([one.patient_id for one in breasts])
+
+    def rate(
+        top: Sequence[float | None], below: Sequence[float], bounds: Bounds
+    ) -> Interval | None:
+        ratio = Ratio.of(patients, top, below)
+        return None if ratio is None else ratio.interval(bounds, resamples, seed)
 
     shares = [one.agreement.share for one in breasts]
     firsts = [one.agreement.top for one in breasts]
     ones = [1.0] * len(breasts)
     return {
         "breasts": len(breasts),
-        "patients": len({one.patient_id for one in breasts}),
-        "share": rate(shares, [float(one is not None) for one in shares]),
-        "top": rate(firsts, [float(one is not None) for one in firsts]),
-        "places": {name: rate([one.places[name] for one in breasts], ones) for name in SOURCES},
+        "patients": len(set(patients)),
+        "share": rate(shares, [float(one is not None) for one in shares], bounds_of_parts),
+        "top": rate(firsts, [float(one is not None) for one in firsts], bounds_of_counts),
+        "places": {
+            name: rate([one.places[name] for one in breasts], ones, bounds_of_mean)
+            for name in SOURCES
+        },
         "hits": {
             name: rate(
-                [one.hits[name] for one in breasts], [float(one.places[name]) for one in breasts]
+                [one.hits[name] for one in breasts],
+                [float(one.places[name]) for one in breasts],
+                bounds_of_counts,
             )
             for name in SOURCES
         },
     }
-
-
-def _ratio(
-    breasts: Sequence[JudgedBreast],
-    top: Sequence[float | None],
-    below: Sequence[float],
-    resamples: int,
-    seed: int,
-) -> Interval | None:
-    """Return the sum of ``top`` over that of ``below``; None where the latter is 0."""
-    above = np.array([0.0 if one is None else float(one) for one in top])
-    under = np.array(below, np.float64)
-    if not under.sum():
-        return None
-
-    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        total = weights @ under
-        empty = np.full(len(weights), np.nan)
-        return np.divide(weights @ above, total, out=empty, where=total > 0)
-
-    patients = [one.patient_id for one in breasts]
-    return patient_bootstrap(patients, statistic, resamples=resamples, seed=seed)
 
 
 def _plain(value: Any) -> Any:
