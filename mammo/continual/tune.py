@@ -3,13 +3,14 @@
     found = tune(settings, "first", "demo", space, trials=20)
     found.gain.gain, found.holdout.gain     # best - default: kind, and honest
 
-Golden and holdout patients are taken away before the first trial; the holdout is
-looked at once there is a winner. A study asked for again goes on: ``trials`` is
-its total.
+Golden and holdout patients are taken away before the first trial, those of the release
+in service as well; the holdout is looked at once there is a winner. A study asked for
+again goes on: ``trials`` is its total.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -18,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from mammo.continual.fit import labelled_index, settle_config
-from mammo.continual.split import Parts, split_index
+from mammo.continual.judge import in_service
+from mammo.continual.split import Parts, known_parts, split_index
 from mammo.continual.tune_gain import Gain, gain_sentences, measure_gain
+from mammo.continual.tune_looks import Look, look_once, patients_digest
 from mammo.continual.tune_record import record_study
-from mammo.continual.tune_space import Space, grid_size
+from mammo.continual.tune_space import Space, check_over, grid_size
 from mammo.continual.tune_states import count_trials
 from mammo.continual.tune_study import HEARTBEAT_S, Job, Search, open_study
 from mammo.continual.tune_trial import FoldObjective, data_digest, score_holdout, training_only
@@ -33,7 +36,7 @@ from mammo.settings import Settings
 Stages = Callable[[str, int, int], None]
 FOLDS = 3
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-DEFAULT, LOOKS = "default", "holdout_looks"
+DEFAULT = "default"
 KEPT = "scores"
 
 
@@ -42,7 +45,8 @@ class StudyResult:
     """What a study found; ``gain`` is on the patients it was chosen by, ``holdout`` on others.
 
     ``trials`` counts whole ones; ``failed`` those that diverged,
-    failed, or whose worker died.
+    failed, or whose worker died. ``holdout_looks`` are those of every study of the
+    installation at these holdout patients.
     """
 
     study: str
@@ -54,6 +58,7 @@ class StudyResult:
     params: dict[str, Any]
     gain: Gain
     holdout: Gain | None
+    holdout_looks: int
     sentences: tuple[str, ...]
     mlflow_run_id: str
     folder: Path
@@ -117,7 +122,8 @@ def tune(
         study.set_user_attr(DEFAULT, told)
     run_workers(study, job, workers, lambda done, total: tell("trials", done, total))
     _require_whole(study)
-    found = study_result(study, objective, _honest(study, objective, parts) if holdout else None)
+    look = _honest(settings, study, objective, parts) if holdout else None
+    found = study_result(study, objective, look)
     folder = _folder(settings) / name
     run_id = record_study(settings, study, job, found.to_dict(), folder)
     return replace(found, mlflow_run_id=run_id, folder=folder)
@@ -134,11 +140,14 @@ def prepare_job(
 ) -> tuple[Job, Parts]:
     """Return a study's job, which knows training patients alone, and all the parts.
 
-    A grid has no more trials than combinations.
+    A patient that the release in service knows keeps her part, whatever fractions this
+    configuration has: its golden set is in no trial and no holdout. A grid has no more
+    trials than combinations.
     """
     base = settle_config(settings, config)
     base = replace(base, folds=max(base.folds, FOLDS), shuffles=1)
-    parts = split_index(labelled_index(settings), base)
+    check_over(space, base)
+    parts = split_index(labelled_index(settings), base, known=known_parts(in_service(settings)))
     own = training_only(parts)
     search = replace(search or Search(), folds=base.folds)
     facts = {
@@ -164,23 +173,24 @@ def _require_whole(study: Any) -> None:
         )
 
 
-def _honest(study: Any, objective: FoldObjective, parts: Parts) -> Gain | None:
-    """Look at the holdout once for each winner; the study remembers what was seen."""
+def _honest(settings: Settings, study: Any, objective: FoldObjective, parts: Parts) -> Look | None:
+    """Look at the holdout once for each winner; the installation remembers every look."""
     if parts.holdout.empty:
         return None
-    looks: list[dict[str, Any]] = study.user_attrs.get(LOOKS, [])
-    seen = [one for one in looks if one["params"] == study.best_params]
-    if seen:
-        return Gain.from_dict(seen[-1]["gain"])
     configs = objective.base, objective.settle(study.best_params)
-    default, best = (score_holdout(one, parts, objective.shards_dir) for one in configs)
-    gain = measure_gain(default, best)
-    look = {"params": study.best_params, "gain": gain.to_dict()}
-    study.set_user_attr(LOOKS, json.loads(json.dumps([*looks, look])))
-    return gain
+
+    def measure() -> Gain:
+        default, best = (score_holdout(one, parts, objective.shards_dir) for one in configs)
+        return measure_gain(default, best)
+
+    seen = [data_digest(rows, objective.base.target) for rows in (parts.train, parts.holdout)]
+    told = json.dumps([*seen, *(one.to_dict() for one in configs)], sort_keys=True)
+    key = hashlib.sha256(told.encode()).hexdigest()[:24]
+    patients = patients_digest(parts.holdout)
+    return look_once(_folder(settings), patients, study.study_name, key, measure)
 
 
-def study_result(study: Any, objective: FoldObjective, holdout: Gain | None) -> StudyResult:
+def study_result(study: Any, objective: FoldObjective, look: Look | None) -> StudyResult:
     """Return what a study with at least one whole trial found, its best trained again if need be.
 
     The scores that were kept must give the AUC that the study remembers: a
@@ -190,12 +200,12 @@ def study_result(study: Any, objective: FoldObjective, holdout: Gain | None) -> 
     best, default = objective.scores(study.best_params), objective.scores({})
     _require_same(best, float(study.best_value))
     gain = measure_gain(default, best)
-    looks = len(study.user_attrs.get(LOOKS, []))
-    sentences = gain_sentences(gain, holdout, count_trials(study), looks)
+    holdout, number, total = (look.gain, look.number, look.total) if look else (None, 0, 0)
+    sentences = gain_sentences(gain, holdout, count_trials(study), number, total)
     return StudyResult(
         study.study_name, states.count("COMPLETE"), states.count("PRUNED"), states.count("FAIL"),
         float(study.best_value), float(study.user_attrs[DEFAULT]), dict(study.best_params),
-        gain, holdout, tuple(sentences), "", Path(),
+        gain, holdout, total, tuple(sentences), "", Path(),
     )  # fmt: skip
 
 

@@ -57,22 +57,41 @@ def measure_gain(default: pd.DataFrame, best: pd.DataFrame) -> Gain:
     )
 
 
-def gain_sentences(chosen: Gain, honest: Gain | None, trials: int, looks: int) -> list[str]:
-    """Say what was gained, where it flatters, and what patients say whom no trial saw."""
+def gain_sentences(
+    chosen: Gain, honest: Gain | None, trials: int, number: int, total: int
+) -> list[str]:
+    """Say what was gained, where it flatters, and what patients say whom no trial saw.
+
+    ``number`` is the place of this look among the ``total`` looks at these holdout
+    patients: from the second on no gain is said to be shown.
+    """
     told = [
         f"Out of fold the best of {trials} trials gains {_signed(chosen.gain)} of AUC over the "
         f"default, on {_on(chosen)}. That flatters: these patients chose it."
     ]
     if honest is None:
         return [*told, "The holdout was not looked at (--no-holdout)."]
-    verdict = "a gain" if honest.gain.low > 0 else "a loss" if honest.gain.high < 0 else "neither"
     told.append(
         f"On the holdout, whom no trial saw, it gains {_signed(honest.gain)}, on {_on(honest)}: "
-        f"{verdict} is shown{'' if honest.shown else ' (the interval holds 0)'}."
+        f"{_verdict(honest, number)}"
     )
-    if looks > 1:
-        told.append(f"The holdout was looked at {looks} times, a look a winner: it wears out.")
+    if total > 1:
+        told.append(
+            f"Tuning looked at these holdout patients {total} times in all studies of this "
+            f"installation; this is look {number}: the holdout wears out."
+        )
     return told
+
+
+def _verdict(honest: Gain, number: int) -> str:
+    if honest.gain.low > 0 and number > 1:
+        return (
+            f"the interval leaves 0 out, but no gain is shown by look {number} at the same "
+            "patients: the best of several looks is best by luck as well. Judge it by "
+            "`mammo gate`, or on new patients."
+        )
+    verdict = "a gain" if honest.gain.low > 0 else "a loss" if honest.gain.high < 0 else "neither"
+    return f"{verdict} is shown{'' if honest.shown else ' (the interval holds 0)'}."
 
 
 def _signed(one: Interval) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from itertools import combinations_with_replacement, product
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,32 @@ def _check_range(name: str, given: Any) -> None:
             raise SourceInvalid(f"{told}, low below high, and above 0 with log")
     for value in values:
         TrainConfig.from_dict({name: value})
+
+
+def check_over(space: Space, base: TrainConfig) -> None:
+    """Raise SourceInvalid where settings cannot be had together over a configuration.
+
+    Every value at an end or among choices is tried with every such value of every other
+    setting, the rest at their first: each is a configuration that a trial may propose,
+    and what `TrainConfig` refuses are pairs at most.
+    """
+    ends = {name: _ends(given) for name, given in space.items()}
+    first = base.to_dict() | {name: values[0] for name, values in ends.items()}
+    for one, other in combinations_with_replacement(ends, 2):
+        for pair in product(ends[one], ends[other]):
+            changed = dict(zip((one, other), pair, strict=True))
+            try:
+                TrainConfig.from_dict(first | changed)
+            except SourceInvalid as error:
+                told = " and ".join(f"{name} {value!r}" for name, value in changed.items())
+                raise SourceInvalid(
+                    f"over the configuration {base.name} the space proposes {told}, which "
+                    f"cannot be trained: {error.message}"
+                ) from error
+
+
+def _ends(given: dict[str, Any]) -> list[Any]:
+    return given["choices"] if "choices" in given else [given["low"], given["high"]]
 
 
 def suggest(trial: Any, space: Space) -> dict[str, Any]:

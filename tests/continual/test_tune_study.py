@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ from mammo.continual.fit import labelled_index
 from mammo.continual.split import Parts, split_index
 from mammo.continual.tune import StudyResult, default_storage, prepare_job, tune
 from mammo.continual.tune_gain import Gain, gain_sentences, measure_gain
+from mammo.continual.tune_looks import BOOK, look_once, patients_digest
 from mammo.continual.tune_record import EXPERIMENT
+from mammo.continual.tune_space import check_over, check_space
 from mammo.continual.tune_study import Search, open_study
 from mammo.data.dataset import ViewDataset
 from mammo.errors import SourceInvalid, StudyConflict
 from mammo.evaluation.bootstrap import Interval
+from mammo.models.config import TrainConfig
 from mammo.models.tracking import mlflow_client
 from mammo.settings import Settings
 
@@ -138,9 +142,62 @@ def test_asked_again_it_adds_trials_to_the_same_run(
     client = mlflow_client(installation)
     runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
     assert [run.info.run_id for run in runs] == [again.mlflow_run_id]
-    looks = open_study(prepare_job(installation, "first", "smoke", SPACE, 4)[0]).user_attrs
-    winners = {json.dumps(one["params"], sort_keys=True) for one in looks["holdout_looks"]}
-    assert len(winners) == len(looks["holdout_looks"])  # a look a winner, not one a call
+    assert again.holdout_looks == len(book_of(installation, "first"))
+    keys = [one["key"] for one in book_of(installation, "first")]
+    assert len(set(keys)) == len(keys)  # a look a winner, not one a call
+
+
+def book_of(settings: Settings, study: str) -> list[dict[str, Any]]:
+    """Return the looks of a study at the only holdout that there is."""
+    (looks,) = json.loads((settings.home / "tuning" / BOOK).read_text()).values()
+    return [one for one in looks if one["study"] == study]
+
+
+def test_another_study_looks_at_a_holdout_that_was_seen(
+    study: tuple[StudyResult, Seen], installation: Settings
+) -> None:
+    before = len(book_of(installation, "first"))
+    other = tune(installation, "second", "smoke", SPACE, 1, search=SEARCH)
+    assert other.holdout_looks == before + 1
+    assert f"{before + 1} times in all studies" in other.sentences[-1]
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.6])
+def test_no_golden_patient_of_the_release_in_service_is_seen(
+    installation: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fraction: float
+) -> None:
+    ours = prepare_job(installation, "third", "smoke", SPACE, 1)[0].objective.base  # type: ignore[attr-defined]
+    assert ours.golden_fraction not in (fraction, 1)
+    served = split_index(labelled_index(installation), replace(ours, golden_fraction=fraction))
+    served.patients().to_parquet(tmp_path / "patients.parquet")
+    monkeypatch.setattr(tuning, "in_service", lambda settings: tmp_path)
+    job, parts = prepare_job(installation, "third", "smoke", SPACE, 1)
+    golden, held = (set(one["patient_id"]) for one in (served.golden, served.holdout))
+    searched = set(job.objective.parts.train["patient_id"])  # type: ignore[attr-defined]
+    assert searched and not searched & (golden | held)
+    assert not parts.holdout.empty and not set(parts.holdout["patient_id"]) & golden
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"prevalence": {"choices": [0.01]}, "calibration": {"choices": ["platt", "temperature"]}},
+        {"fit": {"choices": ["gradient", "places"]}, "retraining": {"choices": ["replay", "ewc"]}},
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_before_a_trial(
+    installation: Settings, wrong: dict[str, Any]
+) -> None:
+    check_space(wrong)  # each by itself over the defaults is one
+    with pytest.raises(SourceInvalid, match="over the configuration smoke the space proposes"):
+        prepare_job(installation, "wrong", "smoke", wrong, 1)
+
+
+def test_a_setting_that_the_configuration_refuses_is_refused() -> None:
+    base = TrainConfig.from_dict({"name": "own", "prevalence": 0.01, "calibration": "platt"})
+    with pytest.raises(SourceInvalid, match="over the configuration own"):
+        check_over({"calibration": {"choices": ["beta", "temperature"]}}, base)
+    check_over({"calibration": {"choices": ["beta", "isotonic"]}}, base)
 
 
 def test_another_configuration_under_the_same_name_is_refused(
@@ -200,9 +257,54 @@ def test_gains_of_different_breasts_are_refused() -> None:
 )
 def test_the_sentences_say_what_the_holdout_shows(low: float, high: float, told: str) -> None:
     gain = Gain(*[Interval((low + high) / 2, low, high, 40, 12)] * 3)
-    said = gain_sentences(gain, gain, 20, 2)
+    said = gain_sentences(gain, gain, 20, 1, 2)
     assert "That flatters" in said[0] and told in said[1] and "2 times" in said[2]
-    assert "not looked at" in gain_sentences(gain, None, 20, 0)[1]
+    assert "not looked at" in gain_sentences(gain, None, 20, 0, 0)[1]
+
+
+def test_no_gain_is_shown_after_the_first_look() -> None:
+    gain = Gain(*[Interval(0.2, 0.1, 0.3, 40, 12)] * 3)
+    said = " ".join(gain_sentences(gain, gain, 20, 2, 2))
+    assert "a gain is shown" not in said and "no gain is shown by look 2" in said
+
+
+def test_looks_are_counted_over_studies_and_by_patients(tmp_path: Path) -> None:
+    measured: list[Gain] = []
+
+    def measure() -> Gain:
+        looks = next(iter(json.loads((tmp_path / BOOK).read_text()).values()))
+        assert looks[-1]["gain"] is None  # written down before the scores are there
+        measured.append(Gain(*[Interval(0.2, 0.1, 0.3, 40, 12)] * 3))
+        return measured[-1]
+
+    def look(patients: str, study: str, key: str) -> tuple[int, int]:
+        found = look_once(tmp_path, patients, study, key, measure)
+        assert found.gain == measured[-1]
+        return found.number, found.total
+
+    assert look("p", "a", "1") == (1, 1)
+    assert look("p", "a", "1") == (1, 1) and len(measured) == 1
+    assert look("p", "a", "2") == (2, 2)
+    assert look("p", "b", "1") == (3, 3)
+    assert look("p", "a", "1") == (1, 3) and len(measured) == 3
+
+
+def test_a_look_that_was_killed_counts_and_is_taken_up(tmp_path: Path) -> None:
+    gain = Gain(*[Interval(0.2, 0.1, 0.3, 40, 12)] * 3)
+
+    def killed() -> Gain:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        look_once(tmp_path, "p", "a", "1", killed)
+    assert look_once(tmp_path, "p", "b", "1", lambda: gain).number == 2
+    assert look_once(tmp_path, "p", "a", "1", lambda: gain).number == 1
+
+
+def test_the_patients_make_a_holdout_not_their_images() -> None:
+    rows = pd.DataFrame({"patient_id": ["b", "a", "a"], "image_id": ["1", "2", "3"]})
+    assert patients_digest(rows) == patients_digest(rows.iloc[1::-1])
+    assert patients_digest(rows) != patients_digest(rows.iloc[:1])
 
 
 def test_the_default_storage_is_in_the_home_folder(installation: Settings) -> None:
