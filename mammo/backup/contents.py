@@ -5,6 +5,10 @@ else before that: a prediction leaves the spool for the log, so the spool is cop
 first and a prediction may be in both copies (its request is logged once) and never
 in neither. The gateway's book and the jobs go before the log for the same reason:
 an exam that is taken up again after a restore is scored under the same request.
+
+An installation that runs makes new things while it is copied. So the home is walked
+anew for each of the `STAGES`: what a pointer, a book or a database names was there
+before it was named, and is found by the walk that comes after the copy of that name.
 """
 
 from __future__ import annotations
@@ -16,9 +20,18 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
-BEFORE = ("spool", "jobs", "gateway/gateway.sqlite", "pointer.json", "data/versions.json")
+BEFORE = ("spool", "jobs", "gateway/gateway.sqlite")
+"""What is emptied into the log, and the book that names the gateway's files; the first stage."""
+
+GATEWAY = ("gateway",)
+"""The files that wait to be sent: removed once they are, so they are copied soon after the book."""
+
+POINTERS = ("pointer.json", "data/versions.json")
 DATABASES = ("log.db", "mlflow/mlflow.db", "prefect/prefect.db")
-"""Copied after `BEFORE`, in this order, and before everything else."""
+"""What names releases, data versions and artifacts; servers are dumped after these."""
+
+STAGES = (BEFORE, GATEWAY, (*POINTERS, *DATABASES), ("",))
+"""Copied in this order, and in the order within each; the last is all the rest."""
 
 TRANSIENT = (
     *("logs", "locks", "workers", "stack.json", "*.lock", "*.draft-*", ".draft-*", "*.pyc"),
@@ -29,6 +42,12 @@ TRANSIENT = (
 
 SECRETS = ("pseudonym.key", "audit/audit.key", "keys/*.key", "keys/*private*", "peers.yaml")
 """Keys and, in ``peers.yaml``, passwords. Of tokens there are only digests (``tokens.json``)."""
+
+APPENDED = ("spool/*.jsonl", "audit/audit.jsonl")
+"""Logs that lines are added to; the last may be half a line, which is written again or mended.
+
+Other files of lines are written once, and their last line may lack its newline.
+"""
 
 SQLITE_HEADER = b"SQLite format 3\0"
 
@@ -61,6 +80,25 @@ def is_secret(path: str) -> bool:
     return any(fnmatch(path, one) for one in SECRETS)
 
 
+def is_appended(path: str) -> bool:
+    """True for a log of lines that grows while it is copied."""
+    return any(fnmatch(path, one) for one in APPENDED)
+
+
+def stage_of(found: Found) -> int:
+    """Return which of `STAGES` a file belongs to, or a folder with what is in it.
+
+    A folder above belongs to the last stage, and is made with the first file that needs it.
+    """
+    return next(
+        number for number, paths in enumerate(STAGES) if any(_is_at(found, one) for one in paths)
+    )
+
+
+def _is_at(found: Found, place: str) -> bool:
+    return not place or f"{found.path}/".startswith(f"{place}/")
+
+
 def is_sqlite(path: Path) -> bool:
     """True for a file that begins as SQLite's do; an empty file is none."""
     with path.open("rb") as stream:
@@ -79,9 +117,8 @@ def find_contents(home: Path, without: Sequence[str] = ()) -> list[Found]:
 def _place(found: Found) -> tuple[int, str]:
     if found.kind == "folder":
         return -1, found.path
-    first = (*BEFORE, *DATABASES)
-    under = (n for n, one in enumerate(first) if f"{found.path}/".startswith(f"{one}/"))
-    return next(under, len(first)), found.path
+    first = [one for stage in STAGES for one in stage]
+    return next(n for n, one in enumerate(first) if _is_at(found, one)), found.path
 
 
 def _walk(home: Path, below: str, without: Sequence[str]) -> Iterator[Found]:

@@ -8,10 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import mammo
-from mammo.backup.contents import Found, find_contents, is_secret, is_sqlite
+from mammo.backup.contents import (
+    STAGES,
+    Found,
+    find_contents,
+    is_appended,
+    is_secret,
+    is_sqlite,
+    stage_of,
+)
 from mammo.backup.copying import copy_sqlite, copy_whole, file_sha256
 from mammo.backup.databases import database_urls, sqlite_names
 from mammo.backup.manifest import DATABASES, HOME, Entry, Manifest, seal_manifest
@@ -73,11 +81,15 @@ def take_backup(
     _require_free_place(folder)
     with storing(folder.parent), _draft(folder) as draft:
         left_out = [*without, *(["secrets"] if not secrets else [])]
-        contents = find_contents(home, without)
-        kept = [one for one in contents if secrets or not is_secret(one.path)]
+
+        def find() -> list[Found]:
+            found = find_contents(home, without)
+            return [one for one in found if secrets or not is_secret(one.path)]
+
+        kept = find()
         _require_room(folder.parent, kept)
         copy = _Copy(settings, home, draft, _steps(kept, progress))
-        manifest = copy.take(kept, tuple(left_out))
+        manifest = copy.take(find, tuple(left_out))
         seal_manifest(draft, manifest)
         os.sync()  # once: to flush each of thousands of files takes minutes
         draft.rename(folder)  # onto an empty folder, if there is one
@@ -144,8 +156,12 @@ def _steps(contents: Sequence[Found], progress: Progress | None) -> Callable[[in
     return moved
 
 
+def _path_in_home(entry: Entry) -> str:
+    return entry.path.removeprefix(f"{HOME}/")
+
+
 class _Copy:
-    """One run: from the home to the draft, in the order of `find_contents`."""
+    """One run: from the home to the draft, in the order of `STAGES`."""
 
     def __init__(
         self, settings: Settings, home: Path, draft: Path, moved: Callable[[int], None]
@@ -155,22 +171,17 @@ class _Copy:
         self.rows: dict[str, dict[str, int]] = {}
         self.databases: dict[str, dict[str, str]] = {}
         self._inodes: dict[tuple[int, int], str] = {}
+        self._seen: set[str] = set()
 
-    def take(self, contents: Sequence[Found], left_out: tuple[str, ...]) -> Manifest:
-        """Copy everything and return the manifest."""
+    def take(self, find: Callable[[], list[Found]], left_out: tuple[str, ...]) -> Manifest:
+        """Copy everything and return the manifest; ``find`` walks the home as it is then."""
         started = datetime.now(UTC).isoformat(timespec="seconds")
         for name in (HOME, DATABASES):
             (self.draft / name).mkdir(mode=0o700)
-        # the spool and the books that the log answers for go first; see `contents`
-        early = ("spool/", "jobs/", "gateway/")
-        first = [one for one in contents if one.kind == "folder" or one.path.startswith(early)]
-        for found in first:
-            self._copy(found)
-        self._dump_servers()
-        seen = {one.path for one in first}
-        for found in contents:
-            if found.path not in seen:
-                self._copy(found)
+        for stage in range(len(STAGES)):
+            if stage == len(STAGES) - 1:
+                self._dump_servers()
+            self._copy_stage(stage, find())
         return Manifest(
             created_at=started,
             mammo_version=mammo.__version__,
@@ -178,9 +189,27 @@ class _Copy:
             entries=tuple(self.entries),
             rows=self.rows,
             databases=self.databases,
-            secrets=tuple(one.path for one in contents if is_secret(one.path)),
+            secrets=tuple(one for one in map(_path_in_home, self.entries) if is_secret(one)),
             left_out=left_out,
         )
+
+    def _copy_stage(self, stage: int, contents: Sequence[Found]) -> None:
+        """Copy what belongs to the stage, with the folders above it.
+
+        What belongs to an earlier one and came since would name what is not in the backup.
+        """
+        folders = {one.path: one for one in contents if one.kind == "folder"}
+        for found in (one for one in contents if stage_of(one) == stage):
+            above = [str(one) for one in reversed(PurePosixPath(found.path).parents)]
+            for path in above:
+                if path in folders:
+                    self._copy_once(folders[path])
+            self._copy_once(found)
+
+    def _copy_once(self, found: Found) -> None:
+        if found.path not in self._seen:
+            self._seen.add(found.path)
+            self._copy(found)
 
     def _dump_servers(self) -> None:
         for name, url in database_urls(self.settings).items():
@@ -218,7 +247,7 @@ class _Copy:
             return Entry(path, "hardlink", found.mode, target=self._inodes[inode])
         if is_sqlite(source):
             return self._copy_database(found, source, path)
-        lines = path.endswith(".jsonl")
+        lines = is_appended(found.path)
         sha256, size = copy_whole(source, self.draft / path, self.moved, lines=lines)
         self._inodes[inode] = path
         stamp = found.status.st_mtime_ns
