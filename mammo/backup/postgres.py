@@ -8,8 +8,10 @@ command line, which every user of the machine may read.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,8 @@ def dump_database(url: str, target: Path) -> tuple[dict[str, int], str]:
 def restore_database(url: str, source: Path) -> dict[str, int]:
     """Replace what is in the database by a dump, in one transaction; return the rows.
 
+    An extension that is there already stays: it may belong to the server's administrator,
+    and then the database's user can neither drop it nor comment on it.
     Killed or failed, the database is as it was.
 
     Raises
@@ -66,8 +70,37 @@ def restore_database(url: str, source: Path) -> dict[str, int]:
     DumpFailed
     """
     options = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--exit-on-error")
-    _run("pg_restore", url, *options, "--single-transaction", str(source), database=True)
+    with tempfile.NamedTemporaryFile("w", prefix="mammo-restore-", suffix=".list") as wanted:
+        wanted.write(
+            _list_without(_extensions(url), _run("pg_restore", url, "--list", str(source)))
+        )
+        wanted.flush()
+        how = (*options, "--single-transaction", f"--use-list={wanted.name}")
+        _run("pg_restore", url, *how, str(source), database=True)
     return count_database(url)
+
+
+def _extensions(url: str) -> set[str]:
+    """Return the names of the extensions that the database has."""
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            names = connection.execute(sa.text("SELECT extname FROM pg_extension"))
+            return {str(name) for name in names.scalars()}
+    except sa.exc.DBAPIError as error:
+        raise DumpFailed(f"the database does not answer: {_first_line(error.orig)}") from error
+    finally:
+        engine.dispose()
+
+
+ABOUT_EXTENSION = re.compile(r"\d+; \d+ \d+ (?:EXTENSION -|COMMENT - EXTENSION) (\S+)")
+"""A line of `pg_restore --list`: number; catalogue and object, kind, schema, name, owner."""
+
+
+def _list_without(extensions: set[str], listed: str) -> str:
+    """Return the list of a dump's contents without these extensions and their comments."""
+    found = ((line, ABOUT_EXTENSION.match(line)) for line in listed.splitlines(keepends=True))
+    return "".join(line for line, about in found if not about or about[1] not in extensions)
 
 
 def count_database(url: str) -> dict[str, int]:
@@ -102,8 +135,8 @@ def _count_rows(connection: sa.Connection) -> dict[str, int]:
     return {name: int(_scalar(connection, f"SELECT count(*) FROM {quote(name)}")) for name in names}
 
 
-def _run(program: str, url: str, *arguments: str, database: bool = False) -> None:
-    """Run a program of PostgreSQL against the database."""
+def _run(program: str, url: str, *arguments: str, database: bool = False) -> str:
+    """Run a program of PostgreSQL against the database; return what it printed."""
     given = sa.make_url(url)
     # libpq's own variables: no name of a server or user shows in the list of processes either
     named = {
@@ -125,6 +158,7 @@ def _run(program: str, url: str, *arguments: str, database: bool = False) -> Non
     )
     if done.returncode:
         _refuse(program, done.stderr, given.database or "")
+    return done.stdout
 
 
 def _refuse(program: str, told: str, database: str) -> None:

@@ -24,7 +24,12 @@ CREATE DATABASE $name OWNER $name;
 REVOKE CONNECT ON DATABASE $name FROM PUBLIC;
 SQL
 done
-psql_admin --dbname=prefect <<< 'CREATE EXTENSION IF NOT EXISTS pg_trgm;' # Prefect searches with it
+# Prefect searches with it. It is trusted, so its user makes it: a restore as that user may
+# then replace it, which an extension of the administrator does not let it
+psql_admin --dbname=prefect <<SQL
+SET ROLE prefect;
+CREATE EXTENSION IF NOT EXISTS pg_trgm;
+SQL
 
 psql_admin --dbname=mammo <<SQL
 CREATE ROLE mammo_reader LOGIN PASSWORD $(quoted "$(<"$secrets/grafana_reader_password")");
