@@ -77,11 +77,11 @@ def test_beside_a_release_its_own_patients_are_left_out(
     )
     more = pd.concat([index, index.iloc[:1].assign(patient_id=stranger)])
     assert patients_left_out(more, trained.directory) == kept | {stranger}
-    require_strangers(manifest, trained.directory)
+    require_strangers(manifest, trained.directory, index)
     _, other = load_detector(detector)
     assert kept & set(other.patients)
     with pytest.raises(PatientLeak, match="anew"):
-        require_strangers(other, trained.directory)
+        require_strangers(other, trained.directory, index)
 
 
 def test_the_command_measures_and_draws(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from torchvision.ops import nms as torchvision_nms
 
 from mammo.continual.detector_start import start_detector
 from mammo.detection.boxes import overlaps
-from mammo.detection.detector import WEIGHTS, DetectorManifest, findings_of, save_detector
+from mammo.detection.detector import MANIFEST, WEIGHTS, DetectorManifest, findings_of, save_detector
 from mammo.detection.pyramid import BACKBONE, STRIDES, FrozenMaps, GridPool
 from mammo.detection.registry import build_detector, load_detector
 from mammo.detection.torchvision_detectors import (
@@ -57,6 +59,52 @@ def test_a_kept_detector_finds_the_same(tmp_path: Path, name: str) -> None:
     (tmp_path / WEIGHTS).write_bytes((tmp_path / WEIGHTS).read_bytes()[:-1] + b"\1")
     with pytest.raises(DigestMismatch):
         load_detector(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kept SSD as `fit_detector` writes one."""
+    config = PreprocessConfig(height=SIZE[0], width=SIZE[1])
+    manifest = DetectorManifest(
+        "ssd", config.to_dict(), "d-1", ("p1", "p2"), {"epochs": 1},
+        left_out=("p3",), files_sha256=("a" * 64, "b" * 64),
+    )  # fmt: skip
+    return save_detector(build_detector("ssd", SIZE), manifest, tmp_path_factory.mktemp("ssd"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"patients": ["p1"]},
+        {"left_out": []},
+        {"files_sha256": ["a" * 64]},
+        {"files_sha256": []},
+        {"training": {"epochs": 30}},
+        {"data_version": "d-2"},
+        {"digest": ""},
+        {"digest": "0" * 64},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_changed_manifest_is_refused(
+    untrained: Path, tmp_path: Path, change: dict[str, object]
+) -> None:
+    folder = tmp_path / "ssd"
+    shutil.copytree(untrained, folder)
+    load_detector(folder)
+    told = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(told | change))
+    with pytest.raises(DigestMismatch, match="changed after training"):
+        load_detector(folder)
+
+
+def test_the_detector_of_an_older_mammo_is_read(untrained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "ssd"
+    shutil.copytree(untrained, folder)
+    told = json.loads((folder / MANIFEST).read_text())
+    del told["digest"], told["files_sha256"]
+    (folder / MANIFEST).write_text(json.dumps(told))
+    assert load_detector(folder)[1].files_sha256 == ()
 
 
 def test_refusals(tmp_path: Path) -> None:

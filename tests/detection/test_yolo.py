@@ -4,12 +4,13 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from mammo.detection.detector import DetectorManifest, save_detector
+from mammo.detection.detector import DetectorManifest, save_detector, write_manifest
 from mammo.detection.registry import load_detector
 from mammo.detection.yolo import YOLO_NAMES, YoloDetector, build_yolo
 from mammo.detection.yolo_data import label_lines, to_gray, write_yolo_folder
@@ -175,8 +176,7 @@ def changed_weights(folder):
 
 
 def other_network(folder):
-    manifest = folder / "detector.json"
-    manifest.write_text(manifest.read_text().replace("yolov8n", "yolov5n"))
+    write_manifest(replace(DetectorManifest.read(folder), name="yolov5n"), folder)
 
 
 @pytest.mark.parametrize(
