@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from mammo.pointer import read_pointer
+from mammo.prediction_log.engine import log_url, open_server
 from mammo.prediction_log.tables import OUTCOMES, PREDICTIONS, WATERMARKS
 from mammo.settings import Settings
 from monitoring.config import WATERMARK
@@ -23,6 +24,8 @@ from monitoring.exam_counts import ExamCounts
 
 MATURE = ("auc", "sensitivity", "recall_rate", "ppv", "detection_rate")
 MOST_NODES = 100
+MOST_SECONDS = 15.0
+"""How long one question to the database may take: the first counts the whole log."""
 STATES = ("learning", "in_control", "alert", "confirmed")
 
 
@@ -31,8 +34,7 @@ class LoopCollector(Collector):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # only reads, a few times a minute, from any thread: no connection is worth keeping
-        self._engine = sa.create_engine(settings.log_url, poolclass=sa.pool.NullPool)
+        self._engine = _open(settings.log_url)
         self._exams = ExamCounts()
 
     def collect(self) -> Iterable[Metric]:
@@ -50,10 +52,21 @@ class LoopCollector(Collector):
                 metrics = [*self._exams.collect(), *_outcomes(connection)]
                 metrics += [*episode_metrics(connection), *gate_metrics(connection)]
                 metrics += _control(connection)
-        except sa.exc.SQLAlchemyError:
+        except (sa.exc.SQLAlchemyError, OSError):  # OSError: a server that timed out or is gone
             metrics = []
         yield GaugeMetricFamily("mammo_log_up", "1 when the log can be read.", int(bool(metrics)))
         yield from metrics
+
+
+def _open(url: str) -> sa.Engine:
+    """Open the log for reading; a database that says nothing is an error, and holds up no page."""
+    address = log_url(url)
+    if address.get_backend_name() != "sqlite":
+        return open_server(address, busy_seconds=MOST_SECONDS)
+    # from any thread, a few times a minute: no connection is worth keeping
+    return sa.create_engine(
+        address, poolclass=sa.pool.NullPool, connect_args={"timeout": MOST_SECONDS}
+    )
 
 
 def _outcomes(connection: sa.Connection) -> Iterator[Metric]:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from functools import partial
 from html import escape
 from http import HTTPStatus
@@ -22,6 +23,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from mammo.settings import Settings, read_settings
 from mammo.spared import Spared
@@ -32,16 +35,45 @@ from monitoring.page import page
 from monitoring.process_metrics import ProcessCollector
 
 
+class MadeCollector(Collector):
+    """Tells when its part of the page was made: what is kept too long is seen to be old."""
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the time at which it is asked."""
+        made = GaugeMetricFamily(
+            "mammo_page_made_timestamp_seconds",
+            "When a part of this page was made; log: what asks the database, home: the rest.",
+            labels=("part",),
+        )
+        made.add_metric((self._part,), time.time())
+        yield made
+
+
 class Scrape:
-    """The exposition text, kept so long that scrapes take a twentieth of the time at most."""
+    """The exposition text, kept so long that scrapes take a twentieth of the time at most.
+
+    The disk is told apart from the log: a database that is slow does not make it old.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self.registry = CollectorRegistry()
-        for collector in (LoopCollector, HomeCollector, FlowCollector):
-            self.registry.register(collector(settings))
-        self.registry.register(ProcessCollector())
-        self.text: Callable[[], bytes] = Spared(lambda: generate_latest(self.registry))
-        """Returns the metrics in Prometheus's text format."""
+        self._parts = (
+            _part("home", HomeCollector(settings), ProcessCollector()),
+            _part("log", LoopCollector(settings), FlowCollector(settings)),
+        )
+
+    def text(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return b"".join(part() for part in self._parts)
+
+
+def _part(name: str, *collectors: Collector) -> Spared[bytes]:
+    registry = CollectorRegistry()
+    for one in (MadeCollector(name), *collectors):
+        registry.register(one)
+    return Spared(lambda: generate_latest(registry))
 
 
 class ReportsHandler(SimpleHTTPRequestHandler):

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import socket
 import threading
+import time
 from xml.etree import ElementTree
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from monitoring import loop_metrics
 from monitoring.config import WATERMARK
-from monitoring.metrics import make_server
+from monitoring.metrics import Scrape, make_server
 from monitoring.pages import write_index
 
 NEW = "Phantom Draco/D4"
@@ -115,3 +119,24 @@ def test_old_runs_go_unless_an_episode_links_to_them(hospital):
     root = hospital.settings.reports_dir / "drift"
     write_index(root, keep=1, linked=[f"http://host/drift/{stamps[0]}/"])
     assert {path.name for path in root.iterdir() if path.is_dir()} == {stamps[0], stamps[3]}
+
+
+def test_a_database_that_says_nothing_holds_up_no_page(hospital, monkeypatch):
+    pytest.importorskip("pg8000")
+    monkeypatch.setattr(loop_metrics, "MOST_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, answers none
+        url = f"postgresql://reader:x@127.0.0.1:{silent.getsockname()[1]}/mammo"
+        settings = hospital.settings.model_copy(update={"database_url": SecretStr(url)})
+        began = time.monotonic()
+        text = Scrape(settings).text().decode()
+    assert time.monotonic() - began < 10
+    assert "mammo_log_up 0.0" in text and "mammo_disk_size_bytes" in text
+
+
+def test_each_part_of_the_page_says_when_it_was_made(get):
+    began = time.time()
+    text = get("/metrics").text
+    lines = [one for one in text.splitlines() if one.startswith("mammo_page_made")]
+    made = {one.partition("{")[2].partition("}")[0]: float(one.split()[-1]) for one in lines}
+    assert set(made) == {'part="home"', 'part="log"'}
+    assert all(began <= at <= time.time() for at in made.values())

@@ -24,6 +24,7 @@ from monitoring.config import WATERMARK
 from monitoring.flow_metrics import FlowCollector
 from monitoring.home_metrics import HomeCollector
 from monitoring.loop_metrics import LoopCollector
+from monitoring.metrics import MadeCollector
 from monitoring.process_metrics import ProcessCollector
 from tests.bentos.conftest import load_fake
 from tests.monitoring.test_flow_metrics import Prefect, run
@@ -40,6 +41,7 @@ EXPORTERS = (
     "monitoring/home_metrics.py",
     "monitoring/flow_metrics.py",
     "monitoring/process_metrics.py",
+    "monitoring/metrics.py",
 )
 
 
@@ -97,7 +99,7 @@ def tables(hospital) -> dict[str, list[Row]]:
         "loop": sorted(collected(LoopCollector(settings))),
         "home": sorted(collected(HomeCollector(settings))),
         "flows": sorted(collected(flows)),
-        "processes": sorted(collected(ProcessCollector({}))),
+        "processes": sorted(collected(ProcessCollector({}), MadeCollector("log"))),
     }
 
 
