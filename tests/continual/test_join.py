@@ -25,12 +25,13 @@ from mammo.continual.join import JoinedRelease, join_detector
 from mammo.continual.judge import judge_release
 from mammo.continual.judged_scores import _key
 from mammo.continual.score import infer_rows, row_geometries, score_exams, score_views
+from mammo.continual.spent import read_spent
 from mammo.continual.split import known_parts, trained_patients
 from mammo.data.index import read_index
 from mammo.detection.carried import best_scores
-from mammo.detection.detector import MANIFEST, Detector, DetectorManifest
+from mammo.detection.detector import MANIFEST, Detector, DetectorManifest, write_manifest
 from mammo.detection.registry import load_detector
-from mammo.errors import MammoError, PatientLeak, SourceInvalid, TooFewLabels
+from mammo.errors import MammoError, NothingReadable, PatientLeak, SourceInvalid, TooFewLabels
 from mammo.models.config import read_config
 from mammo.release import DETECTOR_FILES, DETECTOR_TRAINING, Release
 from mammo.screening import Screener
@@ -80,6 +81,11 @@ def test_the_child_is_its_parent_with_a_detector(
     assert not any(patient in facts for patient in told["patients"])
     weights = child.metrics["joined"]["weights"]
     assert weights["classifier"] >= 0 and weights["detector"] >= 0
+    # of the joint score nothing was measured by folds, and the classifier's training was no join
+    parent = folded.release.metrics
+    assert "out_of_fold_auc" in parent
+    assert not any(name.startswith("out_of_fold") for name in child.metrics)
+    assert read_spent(joined.directory) not in (None, read_spent(folded.directory))
     assert not list(joined.directory.parent.glob(".r-*"))
 
 
@@ -108,6 +114,7 @@ def test_training_evaluation_service_and_commands_say_the_same(
     installation: Settings, joined: JoinedRelease, exam_files: list[tuple[str, bytes]],
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
+    exam_files = [*exam_files, ("torn.dcm", exam_files[0][1][:1000])]
     screener = Screener.load(joined.directory)
     key = installation.pseudonym_key()
     report = screener.score_files(exam_files, key=key, site=installation.site)
@@ -127,7 +134,7 @@ def test_training_evaluation_service_and_commands_say_the_same(
     assert {one.image_id: one.findings for one in report.views} == stored
 
     (again,), refused = screen_files(installation, joined.directory, exam_files)
-    assert not refused
+    assert refused == report.refused and len(refused) == 1
     monkeypatch.setenv("MAMMO_HOME", str(installation.home))
     for name, data in exam_files:
         (tmp_path / name).write_bytes(data)
@@ -138,7 +145,8 @@ def test_training_evaluation_service_and_commands_say_the_same(
     answers = [CliRunner().invoke(app, one) for one in asked]
     assert [one.exit_code for one in answers] == [0, 0], answers[0].output + answers[1].output
     predicted, detected = (json.loads(one.stdout) for one in answers)
-    same = ("score", "logit", "breasts", "decision")
+    same = ("score", "logit", "breasts", "decision", "quality", "abstention", "refused")
+    assert "FILE_REFUSED" in told["quality"]
     plain = json.loads(json.dumps(told))
     for other in (predicted, detected["exams"][0], json.loads(json.dumps(again.to_json()))):
         assert {name: other[name] for name in same} == {name: plain[name] for name in same}
@@ -148,12 +156,35 @@ def test_training_evaluation_service_and_commands_say_the_same(
         }
 
 
+def test_refusals_reach_every_exam_and_nothing_readable_is_told(
+    installation: Settings, joined: JoinedRelease, exam_files: list[tuple[str, bytes]],
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    torn = ("torn.dcm", exam_files[0][1][:1000])
+    other = sorted(sorted((phantoms / "train_images").iterdir())[4].glob("*.dcm"))[0]
+    two = [exam_files[0], (other.name, other.read_bytes()), torn]
+    reports, refused = screen_files(installation, joined.directory, two)
+    assert len(reports) == 2 and len(refused) == 1
+    assert all(one.refused == refused and "FILE_REFUSED" in one.quality for one in reports)
+    with pytest.raises(NothingReadable, match="None of the 1 files"):
+        screen_files(installation, joined.directory, [torn])
+    monkeypatch.setenv("MAMMO_HOME", str(installation.home))
+    for name, data in [*exam_files[1:], torn]:
+        (tmp_path / name).write_bytes(data)
+    line = ["detect", "files", str(tmp_path), "--release", joined.release.id]
+    answer = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, line)
+    assert answer.exit_code == 0, answer.output
+    assert "not to be relied on: MISSING_VIEW" in answer.output and "refused: " in answer.output
+
+
 def test_findings_alone_leave_every_score_as_it_was(
     installation: Settings, folded: TrainedRelease, detector: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unseen, "LEAST_PATIENTS", 1)
     child = join_detector(installation, folded.release.id, detector, findings_only=True)
     assert child.release.operating_points == folded.release.operating_points
+    for name in ("out_of_fold_auc", "holdout_auc"):
+        assert child.release.metrics[name] == folded.release.metrics[name]
     columns = ["image_id", "part", "logit", "breast_logit"]
     before, after = (
         pd.read_parquet(one / "scores.parquet")[columns]
@@ -178,17 +209,15 @@ def test_the_gate_judges_it_like_any_other(
 
 def leaked(folder: Path, parts: dict[str, str], part: str) -> None:
     """Say that the detector was trained on a patient of a part."""
-    path = folder / MANIFEST
-    told = json.loads(path.read_text())
-    told["patients"] += [next(one for one, of in parts.items() if of == part)]
-    path.write_text(json.dumps(told))
+    facts = DetectorManifest.read(folder)
+    more = next(one for one, of in parts.items() if of == part)
+    write_manifest(replace(facts, patients=(*facts.patients, more)), folder)
 
 
 def other_size(folder: Path, parts: dict[str, str], part: str) -> None:
-    path = folder / MANIFEST
-    told = json.loads(path.read_text())
-    told["preprocess"]["height"] *= 2
-    path.write_text(json.dumps(told))
+    facts = DetectorManifest.read(folder)
+    height = 2 * facts.preprocess["height"]
+    write_manifest(replace(facts, preprocess=facts.preprocess | {"height": height}), folder)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +291,7 @@ def test_agreement_over_a_set(
     ]  # fmt: skip
     with pytest.raises(SourceInvalid, match="carries no detector"):
         measure_release(installation, folded.directory)
-    with pytest.raises(SourceInvalid, match="allowed are holdout, golden"):
+    with pytest.raises(SourceInvalid, match="part is 'train'; allowed is holdout"):
         measure_release(installation, joined.directory, part="train")
     monkeypatch.setenv("MAMMO_HOME", str(installation.home))
     answer = CliRunner().invoke(app, ["detect", "agreement", joined.release.id, "--json"])
