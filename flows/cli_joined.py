@@ -68,7 +68,7 @@ def join(
 @reported
 def agreement(
     release: Annotated[str, typer.Argument(help="A release that carries a detector.")],
-    part: Annotated[str, typer.Option(help="holdout or golden.")] = "holdout",
+    part: Annotated[str, typer.Option(help="holdout; golden is sealed.")] = "holdout",
     as_json: Json = False,
 ) -> None:
     """Measure how far heat map and detector agree, with and without cancer, 95% intervals."""
