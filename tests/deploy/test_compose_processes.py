@@ -24,7 +24,6 @@ from pydantic import SecretStr
 
 from bentos.screening.deployment import deploy_release
 from bentos.screening.packaging import package_release
-from deploy.docker.make_secrets import make_secrets
 from flows.demo_archive import Archive, round_trip, write_peers
 from mammo.backup import read_manifest
 from mammo.dicom.phantom import write_phantoms
@@ -36,7 +35,8 @@ from tests.bentos.judging import permit
 from tests.bentos.releases import write_release
 from tests.deploy.compose import Here, waves
 from tests.deploy.images import ROOT
-from tests.postgres import Cluster, running_cluster
+from tests.deploy.scram import ScramCluster, bound_to
+from tests.postgres import running_cluster
 
 pytestmark = pytest.mark.stack
 NOT_RUN = {"grafana": "no Debian package has it", "postgres": "the cluster of the tests is it"}
@@ -128,42 +128,10 @@ def _kill_group(pid: int) -> None:
         return
 
 
-class ScramCluster(Cluster):
-    """As PostgreSQL's image makes it: an administrator `postgres`, passwords over TCP."""
-
-    def __init__(self, other: Cluster, here: Here) -> None:
-        super().__init__(other.binaries, other.folder)
-        self.data, self.port = other.folder / "scram", here.ports[5432]
-        self.password = (here.secrets / "postgres_password").read_text()
-
-    def init(self) -> None:
-        """Make the cluster."""
-        word = self.folder / "word"
-        word.write_text(self.password)
-        word.chmod(0o644)
-        options = ("--auth=scram-sha-256", f"--pwfile={word}", "--encoding=UTF8", "--no-sync")
-        self._run("initdb", "--username=postgres", *options, "--locale=C.UTF-8",
-                  f"--pgdata={self.data}")  # fmt: skip
-
-    def run_init_script(self, here: Here) -> None:
-        """Run what the image runs on its first start."""
-        script = ROOT / "deploy" / "docker" / "postgres" / "10-databases.sh"
-        variables = {
-            "PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGPASSWORD": self.password,
-            "SECRETS": str(here.secrets), "PATH": "/usr/bin:/bin",
-        }  # fmt: skip
-        done = subprocess.run([script], env=variables, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture(scope="module")
 def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
     """All of them, started in their order and healthy."""
-    here = Here(tmp_path_factory.mktemp("compose"))
-    make_secrets(here.secrets)
-    for path in here.secrets.glob("*_database_url"):
-        path.chmod(0o600)
-        path.write_text(path.read_text().replace("postgres:5432", f"127.0.0.1:{here.ports[5432]}"))
+    here = bound_to(tmp_path_factory.mktemp("compose"))
     found = Containers(here)
     with running_cluster() as plain:
         cluster = ScramCluster(plain, here)
