@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from mammo.errors import Overloaded
@@ -42,6 +42,8 @@ class Admission:
         self.at_once, self.waiting, self.waiting_mb = at_once, waiting, waiting_mb
         self.inside, self.uploads, self.bytes_inside = 0, 0, 0
         self.refused = 0
+        self.when_refused: Callable[[], None] | None = None
+        """Called for each exam that is told to come again: it feeds the counters of all workers."""
         self._places = asyncio.Semaphore(at_once)
         self._seconds = FIRST_GUESS_SECONDS
 
@@ -119,6 +121,8 @@ class Admission:
 
     def _overloaded(self) -> Overloaded:
         self.refused += 1
+        if self.when_refused is not None:
+            self.when_refused()
         seconds = max(1, math.ceil(self._seconds * (self.in_queue + 1) / self.at_once))
         return Overloaded(
             f"{self.inside} exams are scored or wait and {self.uploads} are on their way; no more "

@@ -79,6 +79,7 @@ class Metrics:
         self._count_requests()
         self._count_exams()
         self._count_trials()
+        self._count_told(rollout, admission)
 
     def _count_requests(self) -> None:
         self.requests = Counter(
@@ -165,6 +166,19 @@ class Metrics:
             ("release", "role"),
             registry=self.registry,
         )
+
+    def _count_told(self, rollout: Rollout, admission: Admission) -> None:
+        """Count what happens inside of a worker for all of them: a scrape reaches only one."""
+        turned_away = Counter(
+            "mammo_exams_turned_away", "Exams told to come again.", registry=self.registry
+        )
+        swaps = Counter(
+            "mammo_release_swaps",
+            "Releases put into service, once for each worker.",
+            registry=self.registry,
+        )
+        swaps.inc(rollout.swaps)
+        admission.when_refused, rollout.when_swapped = turned_away.inc, swaps.inc
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

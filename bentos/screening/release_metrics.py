@@ -26,7 +26,7 @@ class ReleaseCollector(Collector):
         self._rollout = rollout
 
     def collect(self) -> Iterable[Metric]:
-        """Yield readiness, the releases, their targets and the swaps so far."""
+        """Yield readiness, the releases and their targets."""
         current, challenger = self._rollout.current, self._rollout.challenger
         refused = self._rollout.refused or self._rollout.challenger_refused
         yield GaugeMetricFamily("mammo_service_up", "1 while the service answers.", 1)
@@ -35,9 +35,6 @@ class ReleaseCollector(Collector):
         )
         yield GaugeMetricFamily(
             "mammo_release_refused", "1 while the wanted release is refused.", int(bool(refused))
-        )
-        yield CounterMetricFamily(
-            "mammo_release_swaps", "Releases put into service.", self._rollout.swaps
         )
         yield _release_info("mammo_release_info", "The release in service.", current)
         yield _release_info("mammo_challenger_info", "The release tried beside it.", challenger)
@@ -75,7 +72,7 @@ class QueueCollector(Collector):
         self._audit = Spared(lambda: _audited(audit))
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the exams inside, those that wait, those turned away, spool and audit log."""
+        """Yield the exams inside, those that wait, spool and audit log."""
         yield from self._queue()
         yield GaugeMetricFamily(
             "mammo_spool_waiting",
@@ -107,9 +104,6 @@ class QueueCollector(Collector):
         }
         for name, (text, value) in numbers.items():
             yield GaugeMetricFamily(name, text, value)
-        yield CounterMetricFamily(
-            "mammo_exams_turned_away", "Exams told to come again.", admission.refused
-        )
 
 
 def _audited(audit: AuditLog) -> int | None:

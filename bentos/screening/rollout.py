@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,6 +75,8 @@ class Rollout:
         self.refused: Refusal | None = None
         self.challenger_refused: Refusal | None = None
         self.swaps = 0
+        self.when_swapped: Callable[[], None] | None = None
+        """Called for each release put into service: counters of all workers are fed by it."""
 
     @property
     def current(self) -> InService | None:
@@ -193,6 +196,8 @@ class Rollout:
         self._following = replace(self._following, champion=champion, standby=ready)
         self.refused = None
         self.swaps += 1
+        if self.when_swapped is not None:
+            self.when_swapped()
         _log.info("release %s is in service", wanted["release_id"])
 
     def _take_embedded(self) -> None:
