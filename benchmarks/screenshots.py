@@ -25,7 +25,7 @@ REST_MS = 4000
 def pages_of(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield the picture's name and the address of each page that this stack has."""
     yield "prefect", f"{settings.prefect_ui_url}/runs"
-    yield "mlflow", settings.mlflow_url
+    yield "mlflow", f"{settings.mlflow_url}/#/models"
     yield "openapi", f"{settings.service_url}/docs"
     yield "viewer_list", f"{settings.service_url}/"
     reports = f"http://{settings.host}:{settings.reports_port}"

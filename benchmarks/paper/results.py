@@ -23,6 +23,7 @@ FILES = {
     "faults": "benchmarks/chaos/faults.json",
     "guarded": "benchmarks/chaos/guarded.json",
     "soak": "benchmarks/chaos/soak.json",
+    "stack_soak": "benchmarks/stack_soak/stack_soak.json",
     "continual": "benchmarks/continual.json",
     "decisions": "benchmarks/continual_decisions.json",
     "monitor": "benchmarks/monitor_speed.json",
