@@ -43,8 +43,11 @@ NOT_RUN = {"grafana": "no Debian package has it", "postgres": "the cluster of th
 # a worker of Prefect ends when the runs that it began have: a monitor takes a minute here
 START_SECONDS, END_SECONDS = 200.0, 120.0
 RELEASE = "r-20260301-aaaaaaaa"
-WITH_THE_TESTS = ("setpriv", "--pdeathsig", "TERM", "--")
-"""Ends a container when the tests are killed; it becomes the command, under the same id."""
+WITH_THE_TESTS = ("env", "--default-signal=INT", "setpriv", "--pdeathsig", "TERM", "--")
+"""Ends a container when the tests are killed; it becomes the command, under the same id.
+
+An engine starts with no signal ignored; tests in the background of a shell ignore SIGINT, and
+a worker of Prefect, which hands SIGTERM on to itself as SIGINT, would never end."""
 
 
 class Containers:
