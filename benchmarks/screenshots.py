@@ -66,6 +66,8 @@ def _shoot(page: Any, url: str, to: Path) -> str:
     if answer is None or not answer.ok:
         return f"no picture of {url}: status {answer.status if answer else 'none'}"
     page.wait_for_timeout(REST_MS)
+    page.keyboard.press("Escape")  # MLflow greets with a dialog
+    page.wait_for_timeout(500)
     page.screenshot(path=str(to))
     return url
 
