@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.stack_services import answers
 from mammo.settings import Settings
 
 SCRAPE_SECONDS = 5
@@ -84,10 +85,7 @@ def scrape(settings: Settings, folder: Path, port: int) -> Iterator[Prometheus]:
 def _wait(url: str) -> None:
     until = time.monotonic() + STARTS_WITHIN_SECONDS
     while time.monotonic() < until:
-        try:
-            if httpx.get(f"{url}/-/ready", timeout=2).is_success:
-                return
-        except httpx.HTTPError:
-            pass  # not yet
+        if answers(f"{url}/-/ready"):
+            return
         time.sleep(0.3)
     raise TimeoutError(f"no Prometheus at {url} within {STARTS_WITHIN_SECONDS:.0f} s")
