@@ -16,7 +16,7 @@ from benchmarks.chaos.exams import ExamMaker
 from benchmarks.chaos.load import Client
 from benchmarks.chaos.served import free_port, make_installation
 from benchmarks.report import name_run
-from benchmarks.stack_soak.flat import measure_slope
+from benchmarks.stack_soak.flat import measure_growth, measure_slope
 from benchmarks.stack_soak.page import write_page
 from benchmarks.stack_soak.prometheus import SCRAPE_SECONDS, Prometheus, Series, scrape
 from flows.stack import down, up
@@ -31,7 +31,10 @@ QUERIES = {
     "log_mib": 'mammo_file_size_bytes{file="log"} / 1048576',
     "waiting": "mammo_exams_waiting",
     "exams_a_second": "sum(rate(mammo_predictions_total[2m]))",
+    "alerts": 'max by (alertname) (ALERTS{alertstate="firing"})',
 }
+ENDS_BY_ITSELF = {"deployments"}
+"""Services whose process ends when its work is done."""
 LATENCY = (
     "histogram_quantile({q}, sum by (le) "
     '(rate(mammo_request_duration_seconds_bucket{{route="/v1/exams"}}[2m])))'
@@ -118,29 +121,47 @@ def _ask(prometheus: Prometheus, since: float, until: float) -> dict[str, list[S
 
 
 def summarise(found: dict[str, Any]) -> dict[str, Any]:
-    """Return slopes of what ought to be flat, series thinned for the page."""
+    """Return slopes of what ought to be flat, what an exam takes, who ended; series thinned."""
+    series: dict[str, list[Series]] = found["series"]
+    ended = _ended(series["memory_mib"])
     slopes = {
         f"{name} {one.labels.get('service', '')}".strip(): measure_slope(one).to_dict()
         for name in ("memory_mib", "open_files", "p50_s", "p99_s")
-        for one in _lasting(found["series"][name])
+        for one in series[name]
+        if one.labels.get("service") not in ended
     }
     disk = {
-        name: measure_slope(found["series"][name][0]).to_dict()
-        for name in ("disk_used_mib", "log_mib")
-        if found["series"][name]
+        "disk_used_mib": measure_growth(
+            series["disk_used_mib"][0], found["exams_a_second"]
+        ).to_dict()
     }
-    kept = {name: [_thin(one) for one in many] for name, many in found["series"].items()}
+    kept = {name: [_thin(one) for one in many] for name, many in series.items()}
     return {k: v for k, v in found.items() if k != "series"} | {
         "slopes": slopes,
         "disk": disk,
+        "ended": sorted(ended),
+        "alerts": sorted(one.labels["alertname"] for one in series["alerts"]),
         "series": kept,
     }
 
 
-def _lasting(many: list[Series]) -> list[Series]:
-    """Leave out what ended early, as the job that registers the flows does."""
-    longest = max((len(one.values) for one in many), default=0)
-    return [one for one in many if len(one.values) > longest / 2]
+def _ended(many: list[Series]) -> set[str]:
+    """Return the services of which nothing is told any more at the end."""
+    last = max(float(one.seconds[-1]) for one in many)
+    return {one.labels["service"] for one in many if one.seconds[-1] < last - 6 * SCRAPE_SECONDS}
+
+
+def faults(found: dict[str, Any]) -> list[str]:
+    """Return what was not as it should be, in words; none is the aim."""
+    refused = {code: n for code, n in found["statuses"].items() if code != "200"}
+    uneven = [name for name, one in found["disk"].items() if not one["even"]]
+    return [
+        *(f"{n} requests were answered {code}" for code, n in refused.items()),
+        *(f"{name} grows" for name, one in found["slopes"].items() if not one["flat"]),
+        *(f"{name}: later exams take more" for name in uneven),
+        *(f"{name} ended" for name in found["ended"] if name not in ENDS_BY_ITSELF),
+        *(f"{name} fired" for name in found["alerts"]),
+    ]
 
 
 def _thin(series: Series, most: int = 120) -> dict[str, Any]:
@@ -153,7 +174,7 @@ def _thin(series: Series, most: int = 120) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Run it; 1 where a request failed or something grows."""
+    """Run it; 1 where a request failed, something grows, a service ended or an alert fired."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=EXAMS_A_SECOND, help="exams a second")
@@ -171,13 +192,14 @@ def main() -> int:
     record = {
         "run": name_run(f"python -m benchmarks.stack_soak --minutes {given.minutes:g}")
     } | found
+    record["faults"] = faults(found)
     print(json.dumps({k: v for k, v in record.items() if k != "series"}, indent=1))
     if not given.dry:
         RESULTS.write_text(json.dumps(record, indent=1) + "\n")
         write_page(record)
-    failed = set(found["statuses"]) - {"200"}
-    grown = [name for name, one in found["slopes"].items() if not one["flat"]]
-    return 1 if failed or grown else 0
+    for fault in record["faults"]:
+        print(fault)
+    return 1 if record["faults"] else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether a series is flat: its slope an hour beside its level, with an interval."""
+"""Whether a series is flat, and whether what has to grow grows evenly."""
 
 from __future__ import annotations
 
@@ -47,3 +47,36 @@ def measure_slope(series: Series, *, seed: int = 1) -> Slope:
     slopes = [np.polyfit(hours, fitted + one, 1)[0] for one in resampled(values - fitted, seed)]
     low, high = np.percentile(slopes, [2.5, 97.5])
     return Slope(float(slope), float(low), float(high), float(np.median(values)))
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What is kept of each exam: growth by exam in the first and the second half, in KiB."""
+
+    first_kib: float
+    second_kib: float
+
+    @property
+    def is_even(self) -> bool:
+        """True where later exams take a tenth more than earlier ones at most."""
+        return self.second_kib <= (1 + ALLOWED_AN_HOUR) * self.first_kib
+
+    def to_dict(self) -> dict[str, float | bool]:
+        """Return it as plain data."""
+        return asdict(self) | {"even": self.is_even}
+
+
+def measure_growth(series: Series, exams_a_second: float) -> Growth:
+    """Return what an exam adds to a series in MiB, in each half after the warm-up.
+
+    Raises ValueError with fewer than 20 samples.
+    """
+    kept = series.seconds >= WARM_UP * series.seconds.max()
+    seconds, mib = series.seconds[kept], series.values[kept]
+    if len(seconds) < 20:
+        raise ValueError(f"{len(seconds)} samples after the warm-up; at least 20 are needed")
+    halves = (slice(None, len(seconds) // 2), slice(len(seconds) // 2, None))
+    first, second = (
+        float(np.polyfit(seconds[half], mib[half], 1)[0]) * 1024 / exams_a_second for half in halves
+    )
+    return Growth(first, second)

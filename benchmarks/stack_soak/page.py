@@ -20,14 +20,18 @@ PAGE, PICTURE = DOCS / "stack_soak.md", DOCS / "pictures" / "stack_soak.png"
 def write_page(record: dict[str, Any]) -> None:
     """Write the table between the page's comments, and the picture."""
     run = record["run"]
-    rows = [[name, *_cells(one)] for name, one in {**record["slopes"], **record["disk"]}.items()]
+    rows = [[name, *_cells(one)] for name, one in record["slopes"].items()]
     head = ["series", "level", "growth an hour (95 %)", "flat"]
+    disk = [[name, *_halves(one)] for name, one in record["disk"].items()]
+    disk_head = ["on disk", "first half, KiB an exam", "second half, KiB an exam", "even"]
     text = (
         f"{record['minutes']:g} minutes, {record['exams_a_second']:g} exams a second of "
         f"{record['megabytes_an_exam']} MB (phantoms, four views): {record['sent']:,} sent, "
         f"answers {record['statuses']}. "
-        f"Commit {run['commit']}, {run['date']}, {run['machine']}.\n\n"
-        f"{markdown_table(head, rows)}"
+        f"Commit {run['commit']}, {run['date']}, {run['machine']}. "
+        f"Alerts that fired: {', '.join(record['alerts']) or 'none'}. "
+        f"Services that ended: {', '.join(record['ended']) or 'none'}.\n\n"
+        f"{markdown_table(head, rows)}\n\n{markdown_table(disk_head, disk)}"
     )
     write_between(PAGE, "hour", text)
     draw(record)
@@ -36,6 +40,11 @@ def write_page(record: dict[str, Any]) -> None:
 def _cells(slope: dict[str, Any]) -> list[str]:
     growth = f"{slope['an_hour']:+.3g} ({slope['low']:+.3g} to {slope['high']:+.3g})"
     return [f"{slope['level']:.4g}", growth, "yes" if slope["flat"] else "**no**"]
+
+
+def _halves(growth: dict[str, Any]) -> list[str]:
+    first, second = growth["first_kib"], growth["second_kib"]
+    return [f"{first:.3g}", f"{second:.3g}", "yes" if growth["even"] else "**no**"]
 
 
 def draw(record: dict[str, Any]) -> None:

@@ -8,23 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.alerts_config import prometheus_config, write
 from flows.stack_services import answers
 from mammo.settings import Settings
 
 SCRAPE_SECONDS = 5
 STARTS_WITHIN_SECONDS = 30.0
-CONFIG = """global: {{scrape_interval: {every}s, scrape_timeout: {every}s}}
-scrape_configs:
-  - job_name: mammo-service
-    static_configs: [{{targets: ["127.0.0.1:{service}"]}}]
-  - job_name: mammo-loop
-    static_configs: [{{targets: ["127.0.0.1:{reports}"]}}]
-"""
 
 
 @dataclass(frozen=True)
@@ -53,6 +48,23 @@ class Prometheus:
         return [_series(one, since) for one in answer.json()["data"]["result"]]
 
 
+def _config(settings: Settings) -> dict[str, Any]:
+    """Return the stack's own configuration; nobody is told, whatever fires."""
+    targets = {
+        "mammo-service": f"127.0.0.1:{settings.service_port}",
+        "mammo-loop": f"127.0.0.1:{settings.reports_port}",
+    }
+    config = prometheus_config(targets, "", {})
+    del config["alerting"]
+    every = f"{SCRAPE_SECONDS}s"
+    config["global"] |= {
+        "scrape_interval": every,
+        "scrape_timeout": every,
+        "evaluation_interval": every,
+    }
+    return config
+
+
 def _series(result: dict, since: float) -> Series:
     table = np.array([(at, float(value)) for at, value in result["values"]]).reshape(-1, 2)
     kept = table[np.isfinite(table[:, 1])]
@@ -61,14 +73,9 @@ def _series(result: dict, since: float) -> Series:
 
 @contextmanager
 def scrape(settings: Settings, folder: Path, port: int) -> Iterator[Prometheus]:
-    """Run a Prometheus that scrapes this stack until the block ends."""
+    """Run a Prometheus that scrapes this stack, with the rules of `dashboards/`, for the block."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "prometheus.yml"
-    config.write_text(
-        CONFIG.format(
-            every=SCRAPE_SECONDS, service=settings.service_port, reports=settings.reports_port
-        )
-    )
+    config = write(folder / "prometheus.yml", _config(settings))
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
     command.append(f"--web.listen-address=127.0.0.1:{port}")
     url = f"http://127.0.0.1:{port}"
