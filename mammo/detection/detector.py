@@ -11,18 +11,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mammo.detection.boxes import Boxes, findings_of
-from mammo.errors import DigestMismatch, ReleaseNotFound, SourceInvalid, TrainingDiverged
+from mammo.errors import (
+    DigestMismatch,
+    ReleaseNotFound,
+    ScoreNotFinite,
+    SourceInvalid,
+    TrainingDiverged,
+)
 from mammo.geometry import PreprocessConfig
 
 WEIGHTS, MANIFEST = "weights.safetensors", "detector.json"
@@ -39,7 +47,9 @@ __all__ = [
     "findings_of",
     "read_weights",
     "require_finite",
+    "require_finite_marks",
     "save_detector",
+    "watched",
     "write_manifest",
 ]
 
@@ -65,7 +75,10 @@ class Detector(Protocol):
         """Train on from the present weights; boxes (M, 4) of each image, none of a negative."""
 
     def detect(self, images: Images) -> list[Raw]:
-        """Return what is found in images (N, H, W) uint16 as prepared, best first."""
+        """Return what is found in images (N, H, W) uint16 as prepared, best first.
+
+        Raises ScoreNotFinite where the network gives NaN or infinity.
+        """
 
     def weights(self) -> dict[str, Tensor]:
         """Return the tensors by name, contiguous."""
@@ -100,6 +113,35 @@ def require_finite(loss: float, name: str, epoch: int) -> None:
             f"the loss of {name} became {loss} in epoch {epoch}; nothing is kept: look for a "
             "damaged image among those of the index, or train with another seed or more images"
         )
+
+
+def require_finite_marks(told: Tensor, name: str) -> None:
+    """Raise ScoreNotFinite where a network's boxes or scores hold NaN or infinity.
+
+    ``told`` is as it comes, before any of it is compared with a threshold: that would take
+    it for no mark, and nobody would hear of it.
+    """
+    bad = told.numel() - int(torch.isfinite(told).sum())
+    if bad:
+        raise ScoreNotFinite(
+            f"{name} gave {bad} of {told.numel()} boxes and scores that are no finite number; "
+            "nothing is told of these images: take the detector of before, or train anew"
+        )
+
+
+@contextmanager
+def watched(heads: Iterable[nn.Module], name: str) -> Iterator[None]:
+    """Let `require_finite_marks` see what these modules, of one tensor each, give within."""
+
+    def look(_module: nn.Module, _given: Any, told: Tensor) -> None:
+        require_finite_marks(told, name)
+
+    hooks = [one.register_forward_hook(look) for one in heads]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, smooth_l1_loss
 
 from mammo.detection.boxes import Boxes, has_size, require_boxes
-from mammo.detection.detector import Images, NetworkDetector, Progress, Raw, require_finite
+from mammo.detection.detector import (
+    Images,
+    NetworkDetector,
+    Progress,
+    Raw,
+    require_finite,
+    watched,
+)
 from mammo.detection.pyramid import (
     CHANNELS,
     DEVIATION,
@@ -39,6 +46,17 @@ HARD_NEGATIVES = 3
 """Anchors without a finding that SSD learns from for each one with, and of any image at least
 as many times `LEAST_ANCHORS`: an image without findings teaches, too."""
 LEAST_ANCHORS = 4
+
+HEADS = {
+    "faster_rcnn": (
+        "rpn.head.cls_logits",
+        "rpn.head.bbox_pred",
+        "roi_heads.box_predictor.cls_score",
+        "roi_heads.box_predictor.bbox_pred",
+    ),
+    "ssd": ("head.classification_head", "head.regression_head"),
+}
+"""The modules whose tensors become boxes and scores, before torchvision drops any."""
 
 
 class TorchvisionDetector(NetworkDetector):
@@ -140,11 +158,14 @@ class TorchvisionDetector(NetworkDetector):
         """Return (x0, y0, x1, y1, score) in prepared pixels, best first, of each image.
 
         ``images`` are uint16 (N, H, W). Boxes are clipped to the image; scores are
-        in [0, 1]. What is found in an image does not depend on the others.
+        in [0, 1]. What is found in an image does not depend on the others. Raises
+        ScoreNotFinite where a head gives NaN or infinity.
         """
         self._require_size(images)
         self.network.eval()
-        return [_raw(self.network(list(_tensor(one[None])))[0]) for one in images]
+        heads = [self.network.get_submodule(one) for one in HEADS[self.name]]
+        with watched(heads, self.name):
+            return [_raw(self.network(list(_tensor(one[None])))[0]) for one in images]
 
     def _require_size(self, images: Images) -> None:
         if images.dtype != np.uint16 or images.shape[1:] != self.size:

@@ -26,7 +26,14 @@ import torch
 from torch import Tensor, nn
 
 from mammo.detection.boxes import Boxes, require_boxes
-from mammo.detection.detector import Images, NetworkDetector, Progress, Raw, require_finite
+from mammo.detection.detector import (
+    Images,
+    NetworkDetector,
+    Progress,
+    Raw,
+    require_finite,
+    require_finite_marks,
+)
 from mammo.detection.yolo_data import (
     CLASS_NAMES,
     check_images,
@@ -87,7 +94,8 @@ class YoloDetector(NetworkDetector):
         """Return (x0, y0, x1, y1, score) in prepared pixels, best first, of each image.
 
         ``images`` are uint16 (N, H, W). Boxes are clipped to the image; scores
-        are in [0, 1]. What is found in an image does not depend on its batch.
+        are in [0, 1]. What is found in an image does not depend on its batch. Raises
+        ScoreNotFinite where the network gives NaN or infinity.
         """
         self._require_size(images)
         self.network.eval()
@@ -96,6 +104,7 @@ class YoloDetector(NetworkDetector):
             batch = torch.from_numpy(to_gray(images[start : start + BATCH]))
             predicted = self.network(batch[:, None].float() / 255)
             predicted = predicted[0] if isinstance(predicted, tuple) else predicted
+            require_finite_marks(predicted, self.name)
             found += [_kept(one, self.size) for one in predicted]
         return found
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -23,6 +24,7 @@ from mammo.continual.fit_detector import (
 from mammo.continual.split import GOLDEN_SEED, known_parts
 from mammo.data.index import read_index
 from mammo.data.split import golden_patients
+from mammo.detection.detector import save_detector
 from mammo.detection.registry import load_detector
 from mammo.errors import BoxInvalid, EmptyRequest, NoBoxes, PatientLeak
 from mammo.exam import parse_findings
@@ -100,6 +102,28 @@ def test_the_command_measures_and_draws(
     assert told["findings"] > 0
     assert 0 <= told["froc"]["centre"]["1.0"]["value"] <= 1
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def sick(detector: Path, tmp_path: Path) -> Path:
+    """The detector with one NaN among its weights."""
+    network, manifest = load_detector(detector)
+    weights = {key: one.clone() for key, one in network.weights().items()}
+    bias = next(key for key in weights if "classification_head" in key and key.endswith("bias"))
+    weights[bias][0] = torch.nan
+    network.load_weights(weights)
+    return save_detector(network, manifest, tmp_path / "sick")
+
+
+def test_a_detector_that_gives_no_number_is_refused_by_both_commands(
+    installation: Settings, sick: Path, phantoms: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAMMO_HOME", str(installation.home))
+    exam = str(sorted((phantoms / "train_images").iterdir())[3])
+    for line in (["evaluate", str(sick)], ["files", exam, "--detector", str(sick)]):
+        answer = CliRunner().invoke(app, ["detect", *line, "--json"])
+        assert answer.exit_code == 1 and not answer.stdout, answer.output
+        assert json.loads(answer.stderr)["code"] == "SCORE_NOT_FINITE"
 
 
 def test_files_give_findings_in_the_original(

@@ -27,6 +27,7 @@ from mammo.errors import (
     DigestMismatch,
     NoBoxes,
     ReleaseNotFound,
+    ScoreNotFinite,
     SourceNotFound,
     TrainingDiverged,
 )
@@ -160,6 +161,31 @@ def test_a_loss_that_is_no_number_is_told(name: str) -> None:
     detector.load_weights(broken)
     with pytest.raises(TrainingDiverged, match=f"{name} became nan in epoch 1.*seed"):
         detector.fit(IMAGES, [BOX, NONE], epochs=1)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf], ids=["NaN", "infinity"])
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("ssd", "head.classification_head"),
+        ("ssd", "head.regression_head"),
+        ("ssd", "backbone.mixed"),
+        ("faster_rcnn", "rpn.head.cls_logits"),
+        ("faster_rcnn", "rpn.head.bbox_pred"),
+        ("faster_rcnn", "roi_heads.box_predictor.cls_score"),
+        ("faster_rcnn", "roi_heads.box_predictor.bbox_pred"),
+    ],
+)
+def test_what_is_no_number_is_not_taken_for_no_mark(name: str, part: str, value: float) -> None:
+    detector = build_detector(name, SIZE)
+    detector.detect(IMAGES)
+    weights = {key: one.clone() for key, one in detector.weights().items()}
+    # one place of one bias: all other marks stay numbers
+    bias = next(key for key in weights if key.startswith(part) and key.endswith("bias"))
+    weights[bias].view(-1)[0] = value
+    detector.load_weights(weights)
+    with pytest.raises(ScoreNotFinite, match=rf"{name} gave \d+ of \d+ .* no finite"):
+        detector.detect(IMAGES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,7 +14,13 @@ from mammo.detection.detector import DetectorManifest, save_detector, write_mani
 from mammo.detection.registry import load_detector
 from mammo.detection.yolo import YOLO_NAMES, YoloDetector, build_yolo
 from mammo.detection.yolo_data import label_lines, to_gray, write_yolo_folder
-from mammo.errors import MammoError, NoBoxes, SettingsInvalid, TrainingDiverged
+from mammo.errors import (
+    MammoError,
+    NoBoxes,
+    ScoreNotFinite,
+    SettingsInvalid,
+    TrainingDiverged,
+)
 from mammo.geometry import PreprocessConfig
 
 SIZE = 128, 64
@@ -113,6 +119,19 @@ def test_other_images_are_refused(untrained):
         build_yolo("yolov8n", (100, 64))
     with pytest.raises(ValueError, match="yolov8n, yolov5n"):
         build_yolo("yolov9", SIZE)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf], ids=["NaN", "infinity"])
+def test_what_is_no_number_is_not_taken_for_no_mark(untrained, value):
+    images, _ = bright_boxes(2, seed=1)
+    broken = build_yolo("yolov8n", SIZE)
+    weights = {name: one.clone() for name, one in untrained.weights().items()}
+    # the last convolution of a branch, one bias of it: the other marks stay numbers
+    last = [name for name in weights if ".cv2." in name and name.endswith(".2.bias")][-1]
+    weights[last][0] = value
+    broken.load_weights(weights)
+    with pytest.raises(ScoreNotFinite, match=r"yolov8n gave \d+ of \d+ .* no finite"):
+        broken.detect(images)
 
 
 def test_without_ultralytics_the_extra_is_named(monkeypatch):
