@@ -25,6 +25,7 @@ from flows.cli_export import add_export_command
 from flows.cli_model import add_model_commands
 from flows.cli_models import add_models_command
 from flows.cli_outbox import add_outbox_commands
+from flows.cli_release import add_release_commands
 from flows.cli_report import add_report_command
 from flows.cli_shortcuts import add_shortcuts_command
 from flows.cli_stack import add_stack_commands
@@ -48,6 +49,7 @@ add_deidentify_command(app)
 add_detect_commands(app)
 add_dashboards_commands(app)
 add_model_commands(app)
+add_release_commands(app)
 add_export_command(app)
 add_tune_command(app)
 add_models_command(app)
