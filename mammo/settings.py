@@ -46,6 +46,7 @@ SECRET_FILES = {
     "MAMMO_PREFECT_DATABASE_URL": "prefect_database_url",
     "MAMMO_PSEUDONYM_KEY": "MAMMO_PSEUDONYM_KEY",
     "MAMMO_TOKEN": "token",
+    "MAMMO_CALLER_TOKEN": "caller_token",
     "MAMMO_DICOMWEB_PASSWORD": "dicomweb_password",
     "MAMMO_DICOMWEB_TOKEN": "dicomweb_token",
 }
@@ -116,6 +117,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     auth: Literal["auto", "on"] = "auto"
     token: SecretStr | None = Field(default=None, exclude=True)
+    caller_token: SecretStr | None = Field(default=None, exclude=True)
     azure_monitor: SecretStr | None = Field(default=None, exclude=True)
     require_signature: bool = True
     prefect_port: int = 4200
@@ -155,7 +157,7 @@ class Settings(BaseSettings):
     data_remote: str | None = None
     data_remote_endpoint: str | None = None
 
-    @field_validator("token", mode="before")
+    @field_validator("token", "caller_token", mode="before")
     @classmethod
     def _no_empty_token(cls, given: Any) -> Any:
         return given or None  # a variable that compose sets to nothing
@@ -414,6 +416,7 @@ class Settings(BaseSettings):
             "DICOMWEB_PASSWORD": self.dicomweb_password,
             "DICOMWEB_TOKEN": self.dicomweb_token,
             "TOKEN": self.token,
+            "CALLER_TOKEN": self.caller_token,
             "AZURE_MONITOR": self.azure_monitor,
         }
         return {f"MAMMO_{name}": one.get_secret_value() for name, one in given.items() if one}

@@ -35,6 +35,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RESERVED = ("local", "anonymous")
 """Names that the audit log gives to callers without a token."""
 VERSION = 1
+LEAST_SECRET = 32
+"""Characters of a secret that is given, not made: fewer could be guessed."""
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -124,6 +126,34 @@ class TokenStore:
                 )
             self._write((*before, Token(name, chosen, made_at, _digest(secret))))
         return secret
+
+    def admit(self, name: str, roles: Sequence[str], secret: str) -> bool:
+        """Let in a secret that was made elsewhere; False where it is let in already.
+
+        What had the name before is let in no more.
+
+        Raises
+        ------
+        TokenNameInvalid
+            The name or a role is none, or the secret is too short.
+        TokensUnreadable, DiskFull, StoreReadOnly
+            As `add`.
+        """
+        _require_name(name)
+        chosen, digest = _known_roles(roles), _digest(secret)
+        if len(secret) < LEAST_SECRET:
+            raise TokenNameInvalid(
+                f"The secret of {name} has {len(secret)} characters, and one has {LEAST_SECRET} or "
+                "more at random (`openssl rand -hex 32`)."
+            )
+        made_at = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._alone():
+            before = self.list()
+            if any((one.name, one.roles, one.sha256) == (name, chosen, digest) for one in before):
+                return False
+            kept = [one for one in before if one.name != name]
+            self._write((*kept, Token(name, chosen, made_at, digest)))
+        return True
 
     def revoke(self, name: str) -> Token:
         """Remove a token; what it opened is shut from the next request on.

@@ -110,3 +110,22 @@ def test_processes_that_add_at_once_lose_no_token(store: TokenStore) -> None:
         secrets = list(pool.map(_add, [str(store._path)] * 12, names))
     assert {store.find(secret).name for secret in secrets} == set(names)  # type: ignore[union-attr]
     assert len(json.loads(store._path.read_text())["tokens"]) == 12
+
+
+def test_a_secret_made_elsewhere_is_admitted_and_replaces_the_one_before(
+    store: TokenStore,
+) -> None:
+    kept, first, second = store.add("pacs", ["read"]), "a" * 32, "b" * 32
+    assert store.admit("caller", ["predict", "read"], first)
+    assert not store.admit("caller", ["predict", "read"], first)
+    assert store.admit("caller", ["predict", "read"], second)
+    found = store.find(second)
+    assert found is not None and (found.name, found.roles) == ("caller", ("predict", "read"))
+    assert store.find(first) is None and store.find(kept) is not None
+    assert second not in store._path.read_text()
+
+
+def test_a_secret_that_could_be_guessed_is_not_admitted(store: TokenStore) -> None:
+    with pytest.raises(TokenNameInvalid, match="has 31 characters, and one has 32 or more") as e:
+        store.admit("caller", ["predict"], "x" * 31)
+    assert "x" * 31 not in str(e.value) and not store.exists()

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 from bentos.screening.access import warn_of_access
 from bentos.screening.memory import reuse_memory
 from mammo import telemetry
+from mammo.errors import MammoError
 
 if TYPE_CHECKING:
     from bentos.screening.work import Service
 
 DRAIN_SECONDS, SWEEP_SECONDS = 1.0, 3600.0
+CALLER, CALLER_ROLES = "caller", ("predict", "read")
 _log = logging.getLogger("mammo.service")
 
 
@@ -26,6 +28,7 @@ async def live(service: Service) -> AsyncIterator[None]:
     """Open the log, load the release, then follow the pointer until shutdown."""
     reuse_memory()
     _quieten_readers()
+    _admit_caller(service)
     warn_of_access(service.settings, service.tokens)
     if service.reader is not None:
         service.reader.start()  # its processes start while the release loads
@@ -50,6 +53,18 @@ async def live(service: Service) -> AsyncIterator[None]:
         await asyncio.to_thread(service.keeper.close)
         service.log.close()
         await asyncio.to_thread(telemetry.stop)
+
+
+def _admit_caller(service: Service) -> None:
+    """Let in the caller whose token the environment gives: a home that is made anew has none."""
+    given = service.settings.caller_token
+    if given is None:
+        return
+    try:
+        if service.tokens.admit(CALLER, CALLER_ROLES, given.get_secret_value().strip()):
+            _log.info("the token of MAMMO_CALLER_TOKEN is let in as %s", CALLER)
+    except MammoError as error:
+        _log.error("MAMMO_CALLER_TOKEN lets nobody in: %s", error.message)
 
 
 def _open_log(service: Service) -> None:
