@@ -18,6 +18,8 @@ RUNBOOKS = (ROOT / "docs" / "runbooks").as_uri()
 INTERVAL = "1s"
 WAITS = {"group_wait": "1s", "group_interval": "2s", "repeat_interval": "1h"}
 RESOLVE_AFTER = "5s"
+MAIL_KEYS = {"to", "send_resolved", "headers", "text", "html"}
+WEBHOOK_KEYS = {"send_resolved", "max_alerts"}
 
 
 def prometheus_config(
@@ -42,9 +44,14 @@ def prometheus_config(
 
 
 def alertmanager_config(smtp_address: str, webhook_url: str) -> dict[str, Any]:
-    """Return the configuration that sends to a mailbox and a webhook of this machine."""
+    """Return the configuration that sends to a mailbox and a webhook of this machine.
+
+    Whatever an installation has added to the file, a drill calls nobody else: passwords,
+    other mail servers and other ways than mail and webhook are taken out.
+    """
     config = _read("alertmanager.yml")
-    config["global"] |= {
+    config["global"] = {
+        "smtp_from": config["global"]["smtp_from"],
         "resolve_timeout": RESOLVE_AFTER,
         "smtp_smarthost": smtp_address,
         "smtp_require_tls": False,
@@ -52,10 +59,21 @@ def alertmanager_config(smtp_address: str, webhook_url: str) -> dict[str, Any]:
     config["templates"] = [str(DASHBOARDS / name) for name in config["templates"]]
     for route in (config["route"], *config["route"]["routes"]):
         route |= WAITS
-    for receiver in config["receivers"]:
-        for webhook in receiver.get("webhook_configs", ()):
-            webhook["url"] = f"{webhook_url}/{receiver['name']}"
+    config["receivers"] = [_drilled(one, webhook_url) for one in config["receivers"]]
     return config
+
+
+def _drilled(receiver: dict[str, Any], webhook_url: str) -> dict[str, Any]:
+    """Return a receiver with its mails by the drill's server and its webhooks to the drill's."""
+    told: dict[str, Any] = {"name": receiver["name"]}
+    if mails := receiver.get("email_configs"):
+        told["email_configs"] = [{k: one[k] for k in MAIL_KEYS & one.keys()} for one in mails]
+    if webhooks := receiver.get("webhook_configs"):
+        url = f"{webhook_url}/{receiver['name']}"
+        told["webhook_configs"] = [
+            {k: one[k] for k in WEBHOOK_KEYS & one.keys()} | {"url": url} for one in webhooks
+        ]
+    return told
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from mammo.settings import Settings
 MARKER = ".mammo-alerts-drill"
 MONITOR_POLICY = "drift:\n  evidently:\n    on: never\n"
 """Evidently's report takes seconds, and no alert is made of it."""
-ALERT = "MammoDriftConfirmed"
+ALERT, WATCHDOG = "MammoDriftConfirmed", "MammoWatchdog"
 QUIET_EXAMS, BATCH, MOST_EXAMS = 90, 10, 120
 START_SECONDS, SETTLE_SECONDS, PATIENCE_SECONDS = 60.0, 5.0, 60.0
 PROGRAMS = {
@@ -214,6 +214,8 @@ def _rehearse(
     run_monitor(settings, config=config)
     time.sleep(SETTLE_SECONDS)
     report.claims["quiet before the drift"] = not receivers.mails and not _alerts(alertmanager)
+    word = receivers.wait_for_call("firing", WATCHDOG, PATIENCE_SECONDS)
+    report.claims["the watchdog's word comes"] = word is not None
 
     began = time.monotonic()
     say(f"drift: the images of {SCANNERS[1]} move by one to one and a half SD")
@@ -274,5 +276,6 @@ def _told(mail: Any) -> dict[str, str] | None:
 
 
 def _alerts(alertmanager: str) -> list[dict[str, Any]]:
+    """Return what is firing, without the watchdog that always is."""
     with urllib.request.urlopen(f"{alertmanager}/api/v2/alerts", timeout=10.0) as response:
-        return list(json.load(response))
+        return [one for one in json.load(response) if one["labels"]["alertname"] != WATCHDOG]

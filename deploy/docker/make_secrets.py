@@ -38,6 +38,7 @@ SECRETS: dict[str, Callable[[], str]] = {
     "grafana_admin_password": _password,
     "grafana_reader_password": _password,
     "orthanc_users": _orthanc,
+    "smtp_password": str,  # empty: the mail server's is for you to write
 }
 
 

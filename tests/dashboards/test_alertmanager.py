@@ -15,7 +15,7 @@ import pytest
 from flows.alerts_config import alertmanager_config, write
 from flows.alerts_receivers import HOST, free_port
 from flows.stack_services import answers
-from tests.dashboards.rules import ALERTS, DASHBOARDS, program
+from tests.dashboards.rules import ALERTS, ASKED_OF_ALERTMANAGER, DASHBOARDS, program
 
 CONFIG = DASHBOARDS / "alertmanager.yml"
 LABELS = {rule["alert"]: rule["labels"] for rule in ALERTS}
@@ -64,6 +64,8 @@ def test_amtool_takes_the_configuration() -> None:
         ("MammoDiskFilling", "team"),
         ("MammoDecodeFailures", "team"),
         ("MammoGatewayIncidents", "digest"),
+        ("MammoNotificationsFail", "on-call"),
+        ("MammoWatchdog", "watchdog"),
     ],
 )
 def test_who_is_told(alert: str, receivers: str) -> None:
@@ -133,6 +135,13 @@ def test_what_follows_from_it_is_not_told(
     for other in told:
         fire(alertmanager, [other])
         assert _is_told(alertmanager, other), other
+
+
+def test_it_tells_what_rules_ask_of_it(alertmanager: str) -> None:
+    with urllib.request.urlopen(f"{alertmanager}/metrics", timeout=10) as response:
+        page = response.read().decode()
+    for name in ASKED_OF_ALERTMANAGER:
+        assert f'{name}{{integration="email"' in page and f'{name}{{integration="webhook"' in page
 
 
 def _is_told(url: str, name: str) -> bool:

@@ -49,6 +49,8 @@ class Here:
 
     folder: Path
     compose: dict[str, Any] = field(default_factory=read_compose)
+    given: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Container -> variables that a team sets in .env."""
     ports: dict[int, int] = field(
         default_factory=lambda: {inside: free_port() for inside in PORTS.values()}
     )
@@ -72,7 +74,10 @@ class Here:
             program = shutil.which(PROGRAMS[name], path="/usr/bin:/usr/sbin:/usr/local/bin")
             if program is None:
                 return None
-            words = [program, *(words[1:] if "entrypoint" in service else words)]
+            if words[0] == "sh":  # a script of ours, which is given the program's name
+                words = [program if word == name else word for word in words]
+            else:
+                words = [program, *(words[1:] if "entrypoint" in service else words)]
         elif words[0] != "python":
             return None
         return self._words(name, words)
@@ -90,7 +95,8 @@ class Here:
         ports = {key: str(self.ports[port]) for key, port in PORTS.items()}
         image = str(service["image"]).removeprefix("mammo-").split(":")[0]
         own = {"PYTHONPATH": str(self._without(image))} if "mammo-" in service["image"] else {}
-        return {**ports, **inside, **own, "HOME": str(self.folder), "PATH": "/usr/bin:/bin",
+        return {**ports, **inside, **own, **self.given.get(name, {}),
+                "HOME": str(self.folder), "PATH": "/usr/bin:/bin",
                 "PGPORT": str(self.ports[5432]), "MAMMO_DICOM_QUIET_SECONDS": "1"}  # fmt: skip
 
     def here(self, name: str, text: str) -> str:

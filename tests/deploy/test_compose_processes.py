@@ -24,6 +24,7 @@ from pydantic import SecretStr
 
 from bentos.screening.deployment import deploy_release
 from bentos.screening.packaging import package_release
+from flows.alerts_receivers import Receivers
 from flows.demo_archive import Archive, round_trip, write_peers
 from mammo.backup import read_manifest
 from mammo.dicom.phantom import write_phantoms
@@ -133,9 +134,27 @@ def _kill_group(pid: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
+def receivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receivers]:
+    """A mailbox and a webhook of the team's."""
+    with Receivers(tmp_path_factory.mktemp("messages")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def containers(
+    tmp_path_factory: pytest.TempPathFactory, receivers: Receivers
+) -> Iterator[Containers]:
     """All of them, started in their order and healthy."""
     here = bound_to(tmp_path_factory.mktemp("compose"))
+    here.given["alertmanager"] = {
+        "MAMMO_SMTP_HOST": receivers.smtp_address,
+        "MAMMO_SMTP_FROM": "mammo@hospital.example",
+        "MAMMO_SMTP_TLS": "off",
+        "MAMMO_ONCALL_MAIL": "on-call@hospital.example",
+        "MAMMO_TEAM_MAIL": "team@hospital.example",
+        "MAMMO_READERS_MAIL": "readers@hospital.example",
+        "MAMMO_WATCHDOG_URL": f"{receivers.webhook_url}/watchdog",
+    }
     found = Containers(here)
     with running_cluster() as plain:
         cluster = ScramCluster(plain, here)
@@ -233,12 +252,26 @@ def test_prometheus_scrapes_with_its_token(containers: Containers) -> None:
         pytest.skip("no prometheus is installed")
     address = f"http://127.0.0.1:{containers.here.ports[9090]}/api/v1/query"
     deadline, up = time.monotonic() + 60, {}
-    while set(up.values()) != {"1"} or len(up) < 2:
+    while set(up.values()) != {"1"} or len(up) < 3:
         assert time.monotonic() < deadline, up
         time.sleep(1)
         found: Any = httpx.get(address, params={"query": "up"}).json()["data"]["result"]
         up = {one["metric"]["job"]: one["value"][1] for one in found}
-    assert set(up) == {"mammo-service", "mammo-loop"}
+    assert set(up) == {"mammo-service", "mammo-loop", "alertmanager"}
+
+
+def test_people_are_told(containers: Containers, receivers: Receivers) -> None:
+    """Prometheus's word comes by webhook, and what is critical by mail to those of .env."""
+    if {"prometheus", "alertmanager"} & set(containers.absent):
+        pytest.skip("no prometheus and prometheus-alertmanager are installed")
+    word = receivers.wait_for_call("firing", "MammoWatchdog", 90)
+    assert word and word["receiver"] == "watchdog"
+    labels = {"alertname": "MammoServiceDown", "severity": "critical", "component": "service"}
+    alerts = f"http://127.0.0.1:{containers.here.ports[9093]}/api/v2/alerts"
+    told = {"labels": labels, "annotations": {"summary": "a test of the way to people"}}
+    assert httpx.post(alerts, json=[told]).status_code == 200
+    mail = receivers.wait_for_mail("a test of the way to people", 60)
+    assert mail is not None and mail["to"] == "on-call@hospital.example"
 
 
 def test_the_worker_backs_up_all_three_databases(containers: Containers) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from flows import alerts_drill
+from flows import alerts_config, alerts_drill
 from flows.alerts_config import DASHBOARDS, alertmanager_config, prometheus_config
 from flows.alerts_drill import find_programs, run_alerts_drill
 from flows.alerts_receivers import Receivers, body_of
@@ -35,7 +35,26 @@ def test_rules_routes_and_inhibitions_are_those_of_the_installation() -> None:
     for now, then in zip(made["route"]["routes"], kept["route"]["routes"], strict=True):
         assert (now["matchers"], now["receiver"]) == (then["matchers"], then["receiver"])
     urls = [one["url"] for each in made["receivers"] for one in each.get("webhook_configs", ())]
-    assert urls == ["http://h:4/on-call", "http://h:4/readers"]
+    assert urls == [f"http://h:4/{name}" for name in ("on-call", "readers", "watchdog")]
+
+
+def test_a_drill_calls_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation's file has servers, passwords and pagers of its own."""
+    own = yaml.safe_load((DASHBOARDS / "alertmanager.yml").read_text())
+    own["global"] |= {
+        "smtp_smarthost": "real:587",
+        "smtp_auth_username": "u",
+        "smtp_auth_password_file": "/run/secrets/p",
+        "pagerduty_url": "https://real.example",
+    }
+    own["receivers"][0]["pagerduty_configs"] = [{"routing_key_file": "/run/secrets/k"}]
+    own["receivers"][0]["email_configs"][0]["smarthost"] = "real:25"
+    own["receivers"][0]["webhook_configs"][0]["http_config"] = {
+        "authorization": {"credentials_file": "/run/secrets/t"}
+    }
+    monkeypatch.setattr(alerts_config, "_read", lambda _: own)
+    made = yaml.safe_dump(alertmanager_config("h:3", "http://h:4"))
+    assert [word for word in ("real", "/run/secrets", "pagerduty_configs") if word in made] == []
 
 
 def test_mail_and_webhook_are_kept_as_they_came(tmp_path: Path) -> None:
