@@ -170,9 +170,10 @@ def ingest(
         return
     if dask is not None:
         report = _ingest_on_cluster(source.value, folder, settings, config, dask, quiet=as_json)
-        _show_ingest(report, settings, as_json=as_json)
+        _show_ingest(report, as_json=as_json)
         return
     from flows.preparation import choose_preprocess
+    from mammo.continual.box_frames import with_box_frame
     from mammo.data.ingest import ingest as ingest_source
 
     with progress_bar("images", quiet=as_json) as progress:
@@ -184,7 +185,7 @@ def ingest(
             progress=progress,
             processes=processes or PROCESSES,
         )
-    _show_ingest(done.to_dict(), settings, as_json=as_json)
+    _show_ingest(with_box_frame(done.to_dict(), settings), as_json=as_json)
 
 
 def _ingest_on_cluster(
@@ -200,10 +201,7 @@ def _ingest_on_cluster(
         return ingest_on_cluster(source, folder, settings, config, dask, progress=advance, say=tell)
 
 
-def _show_ingest(report: dict[str, Any], settings: Settings, *, as_json: bool) -> None:
-    from mammo.continual.box_frames import with_box_frame
-
-    report = with_box_frame(report, settings)
+def _show_ingest(report: dict[str, Any], *, as_json: bool) -> None:
     refused = report.pop("quarantined", [])
     named = may_name_files(as_json=as_json)
     for name in ("missing", "unlisted", "remarks"):

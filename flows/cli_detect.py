@@ -26,6 +26,12 @@ commands = typer.Typer(
     help="Detectors of findings: train one, measure it, look for findings in files.",
     no_args_is_help=True,
 )
+KeepBoxFrame = Annotated[
+    bool,
+    typer.Option(
+        "--keep-box-frame", help="Take boxes that seem to be counted from the bottom edge, too."
+    ),
+]
 
 
 def add_detect_commands(app: typer.Typer) -> None:
@@ -44,10 +50,7 @@ def train(
     release: Annotated[
         str | None, typer.Option(help="Leave out its holdout and golden patients: to `join` it.")
     ] = None,
-    keep_box_frame: Annotated[
-        bool,
-        typer.Option(help="Train on boxes that seem to be counted from the bottom edge, too."),
-    ] = False,
+    keep_box_frame: KeepBoxFrame = False,
     as_json: Json = False,
 ) -> None:
     """Train a detector on the findings of the index; one patient in five is held out."""
@@ -72,6 +75,7 @@ def evaluate(
     to: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Draw the FROC curve, a PNG.")
     ] = None,
+    keep_box_frame: KeepBoxFrame = False,
     as_json: Json = False,
 ) -> None:
     """Measure a detector on patients it was not trained on: mAP, overlap, FROC, 95% intervals."""
@@ -81,7 +85,8 @@ def evaluate(
 
     settings = settings_from_environment()
     detector, manifest = load_detector(folder)
-    summary = summarise_detections(detections_held_out(settings, detector, manifest))
+    found = detections_held_out(settings, detector, manifest, keep_box_frame=keep_box_frame)
+    summary = summarise_detections(found)
     if to is not None:
         from mammo.appraisal.detection_plots import draw_froc
 

@@ -14,6 +14,7 @@ from flows.cluster_worker import Facts, require_versions
 from flows.ingest_shards import prepare_all, shard_runner
 from flows.preparation import choose_preprocess
 from flows.retries import unforeseen
+from mammo.continual.box_frames import with_box_frame
 from mammo.data.ingest import (
     IngestPlan,
     IngestReport,
@@ -52,6 +53,12 @@ def commit(plan: IngestPlan, results: list[ShardResult]) -> IngestReport:
     return commit_ingest(plan, results)
 
 
+@task(retries=2, retry_delay_seconds=10, retry_condition_fn=unforeseen, persist_result=False)
+def look_at_boxes(report: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Add ``box_frame`` where the boxes of the source seem to be counted from the bottom edge."""
+    return with_box_frame(report, settings)
+
+
 @task
 def explain(report: dict[str, Any], source: str) -> None:
     """Leave the counts and the refused files in the Prefect UI."""
@@ -63,6 +70,7 @@ def explain(report: dict[str, Any], source: str) -> None:
                 f"## Ingest from `{source}`",
                 f"Data version `{report['data_version']}`, "
                 f"{len(report['quarantined'])} files in quarantine.",
+                *([f"\nBoxes: {report['box_frame']}"] if "box_frame" in report else []),
                 "",
                 "| files and rows | count |",
                 "|---|---|",
@@ -135,6 +143,6 @@ def ingest(
     with shard_runner(dask, settings, folder) as (runner, versions):
         plan = find(source, folder, settings, config)
         results = prepare_all(runner, prepare, plan, versions)
-    report = without_names(commit(plan, results).to_dict())
+    report = look_at_boxes(without_names(commit(plan, results).to_dict()), settings)
     explain(report, source)
     return report

@@ -22,15 +22,18 @@ from mammo.settings import Settings
 COLUMNS = ("source", "findings", "rows", "geometry", "shard", "shard_row")
 
 
-def require_box_frames(images: NDArray[np.uint16], rows: pd.DataFrame) -> None:
+def require_box_frames(settings: Settings, index: pd.DataFrame) -> None:
     """Raise BoxFrameSuspect where a source's boxes seem to be counted from the bottom edge.
 
-    A table is right or wrong as a whole, so that each ``source`` is judged alone.
+    A table is right or wrong as a whole: each ``source`` is judged alone, by all boxes that
+    ``index`` (rows of the exam index, with `COLUMNS`) has of it, read as the store keeps them.
     """
-    sources = rows["source"].to_numpy(str)
-    for name in np.unique(sources):
-        chosen = np.flatnonzero(sources == name)
-        require_frame(check_box_frame(images[chosen], rows.iloc[chosen]), source=str(name))
+    reader = ShardReader(settings.shards_dir)
+    marked = index[index["findings"].str.len() > 2]
+    for name, rows in marked.groupby("source", sort=True):
+        places = zip(rows["shard"], rows["shard_row"].astype(int), strict=True)
+        told = check_box_frame((reader.row(*place) for place in places), rows)
+        require_frame(told, source=str(name))
 
 
 def with_box_frame(report: dict[str, Any], settings: Settings) -> dict[str, Any]:
@@ -42,12 +45,8 @@ def with_box_frame(report: dict[str, Any], settings: Settings) -> dict[str, Any]
     if not settings.index_path.exists():
         return report
     index = read_index(settings.index_path, COLUMNS)
-    rows = index[(index["source"] == report["source"]) & (index["findings"].str.len() > 2)]
-    reader = ShardReader(settings.shards_dir)
-    places = zip(rows["shard"], rows["shard_row"].astype(int), strict=True)
-    told = check_box_frame((reader.row(shard, place) for shard, place in places), rows)
     try:
-        require_frame(told, source=str(report["source"]))
+        require_box_frames(settings, index[index["source"] == report["source"]])
     except BoxFrameSuspect as suspect:
         return report | {"box_frame": f"{suspect.code}: {suspect}"}
     return report

@@ -97,7 +97,7 @@ def fit_detector(
     rows = index[~kept]
     boxed = boxed_images(settings, rows, config)
     if not keep_box_frame:
-        require_box_frames(boxed.images, boxed.rows)
+        require_box_frames(settings, index)
     detector.fit(boxed.images, boxed.boxes, epochs=epochs, seed=seed, progress=progress)
     patients = tuple(sorted(set(boxed.rows["patient_id"])))
     training = {
@@ -181,12 +181,17 @@ def boxed_images(settings: Settings, rows: pd.DataFrame, config: PreprocessConfi
 
 
 def detections_held_out(
-    settings: Settings, detector: Detector, manifest: DetectorManifest
+    settings: Settings,
+    detector: Detector,
+    manifest: DetectorManifest,
+    *,
+    keep_box_frame: bool = False,
 ) -> list[ImageDetections]:
     """Return truth and detections on every image of patients the detector was not trained on.
 
     Those that it left out for a release are not looked at: a look at the golden set
-    is the gate's, and is written down. Raises IndexMissing, NoBoxes.
+    is the gate's, and is written down. Boxes are held to their frame as in `fit_detector`.
+    Raises IndexMissing, NoBoxes, BoxInvalid, BoxFrameSuspect, ScoreNotFinite.
     """
     index = placed_index(settings)
     away = learnt_patients(manifest, index) | {*manifest.left_out}
@@ -196,6 +201,8 @@ def detections_held_out(
             "every patient of the index was trained on or is kept for a release: "
             "ingest others to measure with"
         )
+    if not keep_box_frame:
+        require_box_frames(settings, index[index["source"].isin(rows["source"])])
     return detections_on(settings, detector, manifest, rows)
 
 
@@ -204,7 +211,7 @@ def detections_on(
 ) -> list[ImageDetections]:
     """Return truth and detections on the images of rows of the index, by image_id.
 
-    Raises BoxInvalid, and NoBoxes where none of them has a box.
+    Raises BoxInvalid, NoBoxes where none of them has a box, and ScoreNotFinite.
     """
     boxed = boxed_images(settings, rows, manifest.config)
     found = [

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from flows import ingest as flow
+from flows.cli import app
 from mammo.continual.box_frames import check_box_frame, with_box_frame
 from mammo.continual.fit_detector import boxed_images, fit_detector, placed_index
 from mammo.data.index import read_index
-from mammo.data.ingest import ingest
+from mammo.data.ingest import IngestReport, ingest
 from mammo.data.store import read_store_config
 from mammo.errors import BoxFrameSuspect
 from mammo.exam import parse_findings
@@ -84,3 +89,49 @@ def test_phantoms_turned_are_refused(
     monkeypatch.setattr(INDEX, lambda settings: from_the_bottom(index))
     with pytest.raises(BoxFrameSuspect, match="rsna: only"):
         fit_detector(installation, "ssd", tmp_path / "ssd", epochs=1)
+
+
+def test_nothing_is_measured_on_turned_boxes(
+    installation: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit_detector(installation, "ssd", tmp_path / "ssd", epochs=1)
+    index = placed_index(installation)
+    monkeypatch.setattr(INDEX, lambda settings: from_the_bottom(index))
+    monkeypatch.setenv("MAMMO_HOME", str(installation.home))
+    line = ["detect", "evaluate", str(tmp_path / "ssd"), "--json"]
+    refused = CliRunner().invoke(app, line)
+    assert (refused.exit_code, refused.stdout) == (2, ""), refused.output
+    told = json.loads(refused.stderr)
+    assert told["code"] == "BOX_FRAME_SUSPECT" and "--keep-box-frame" in told["detail"]
+    # all boxes of the source speak, not those of the few patients held out alone
+    boxes = sum(len(parse_findings(one)) for one in index["findings"])
+    looked_at = re.search(r"of (\d+) boxes", told["detail"])
+    assert looked_at and int(looked_at[1]) > 0.9 * boxes
+    kept = CliRunner().invoke(app, [*line, "--keep-box-frame"])
+    assert kept.exit_code == 0 and json.loads(kept.stdout)["findings"] > 0
+
+
+def test_the_ingest_flow_says_it_as_the_command_does(
+    installation: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, pages = read_index(installation.index_path), []
+    report = IngestReport("rsna", 1, 1, 0, 0, [], [], [], [], "d-1", 1)
+    for name, function in {
+        "shared_settings": lambda: installation,
+        "shard_runner": lambda *_: nullcontext((None, None)),
+        "find": lambda *_: None,
+        "prepare_all": lambda *_: [],
+        "commit": lambda *_: report,
+        "look_at_boxes": flow.look_at_boxes.fn,
+        "explain": flow.explain.fn,
+        "create_table_artifact": lambda **_: None,
+        "create_markdown_artifact": lambda markdown, **_: pages.append(markdown),
+    }.items():
+        monkeypatch.setattr(flow, name, function)
+    assert "box_frame" not in flow.ingest.fn("rsna", str(installation.home))
+    monkeypatch.setattr(
+        "mammo.continual.box_frames.read_index", lambda path, columns: from_the_bottom(index)
+    )
+    told = flow.ingest.fn("rsna", str(installation.home))["box_frame"]
+    assert told.startswith("BOX_FRAME_SUSPECT: rsna: only")
+    assert [told in one for one in pages] == [False, True]
