@@ -18,6 +18,7 @@ from mammo.pointer import read_pointer
 from mammo.prediction_log.engine import log_url, open_server
 from mammo.prediction_log.tables import OUTCOMES, PREDICTIONS, WATERMARKS
 from mammo.settings import Settings
+from mammo.spared import Spared
 from monitoring.config import WATERMARK
 from monitoring.episode_metrics import episode_metrics, gate_metrics
 from monitoring.exam_counts import ExamCounts
@@ -26,6 +27,8 @@ MATURE = ("auc", "sensitivity", "recall_rate", "ppv", "detection_rate")
 MOST_NODES = 100
 MOST_SECONDS = 15.0
 """How long one question to the database may take: the first counts the whole log."""
+JOINED_SECONDS = 60.0
+"""Outcomes come once a day; so old may the count of exams be that have one."""
 STATES = ("learning", "in_control", "alert", "confirmed")
 
 
@@ -36,6 +39,7 @@ class LoopCollector(Collector):
         self._settings = settings
         self._engine = _open(settings.log_url)
         self._exams = ExamCounts()
+        self._joined = Spared(self._count_joined, JOINED_SECONDS)
 
     def collect(self) -> Iterable[Metric]:
         """Yield every metric; a log that cannot be read yields ``mammo_log_up 0``."""
@@ -49,13 +53,17 @@ class LoopCollector(Collector):
         try:
             with self._engine.connect() as connection:
                 self._exams.read_on(connection)
-                metrics = [*self._exams.collect(), *_outcomes(connection)]
+                metrics = [*self._exams.collect(), *_outcomes(connection), self._joined()]
                 metrics += [*episode_metrics(connection), *gate_metrics(connection)]
                 metrics += _control(connection)
         except (sa.exc.SQLAlchemyError, OSError):  # OSError: a server that timed out or is gone
             metrics = []
         yield GaugeMetricFamily("mammo_log_up", "1 when the log can be read.", int(bool(metrics)))
         yield from metrics
+
+    def _count_joined(self) -> Metric:
+        with self._engine.connect() as connection:
+            return _count_joined(connection)
 
 
 def _open(url: str) -> sa.Engine:
@@ -80,6 +88,10 @@ def _outcomes(connection: sa.Connection) -> Iterator[Metric]:
             "When the last outcome was received.",
             last.timestamp(),
         )
+
+
+def _count_joined(connection: sa.Connection) -> Metric:
+    """Return how many exams of each release have an outcome: the whole log is looked through."""
     table = PREDICTIONS.c
     with_outcome = sa.select(OUTCOMES.c.exam_id)
     query = (
@@ -92,7 +104,7 @@ def _outcomes(connection: sa.Connection) -> Iterator[Metric]:
     )
     for release, count in connection.execute(query):
         joined.add_metric((release,), count)
-    yield joined
+    return joined
 
 
 def _control(connection: sa.Connection) -> Iterator[Metric]:

@@ -2,8 +2,8 @@
 
 Several workers share one port, and a scrape reaches one of them. BentoML gives its
 workers one ``PROMETHEUS_MULTIPROC_DIR``, so that counters and histograms are those of
-all of them together; what is told of the release, the queue and the spool is that of
-the worker that answers.
+all of them together; so are readiness and refusals of a release (`ReleaseCollector`). What is
+told of the queue is that of the worker that answers.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """What Prometheus is told when it asks: the release in service, the queue, spool and audit log.
 
-These are of the worker that answers the scrape. What costs time to count (a spool of
+Readiness and refusals are of all workers, by the files that they write; the rest is of
+the worker that answers the scrape. What costs time to count (a spool of
 a million lines) is counted only now and then, see `mammo.spared`.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -28,13 +30,18 @@ class ReleaseCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yield readiness, the releases and their targets."""
         current, challenger = self._rollout.current, self._rollout.challenger
+        others = [one for one in self._rollout.workers() if one.pid != os.getpid()]
+        ready = current is not None and all(one.release for one in others)
         refused = self._rollout.refused or self._rollout.challenger_refused
+        refused = refused or any(one.refused or one.challenger_refused for one in others)
         yield GaugeMetricFamily("mammo_service_up", "1 while the service answers.", 1)
         yield GaugeMetricFamily(
-            "mammo_service_ready", "1 when a release is in service.", int(current is not None)
+            "mammo_service_ready", "1 when every worker has a release in service.", int(ready)
         )
         yield GaugeMetricFamily(
-            "mammo_release_refused", "1 while the wanted release is refused.", int(bool(refused))
+            "mammo_release_refused",
+            "1 while a worker refuses the release that is wanted.",
+            int(bool(refused)),
         )
         yield _release_info("mammo_release_info", "The release in service.", current)
         yield _release_info("mammo_challenger_info", "The release tried beside it.", challenger)

@@ -6,7 +6,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from bentos.screening.release_metrics import ReleaseCollector
+from bentos.screening.workers import WorkerState
+
+REFUSED = {"release": "r-2", "code": "DIGEST_MISMATCH", "message": "m", "at": "2026-11-29"}
 WORKER = """
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,3 +58,31 @@ def work(folder: Path, times: int) -> dict[str, str]:
 def test_exams_turned_away_are_those_of_all_workers(tmp_path: Path) -> None:
     told = [work(tmp_path, times)["mammo_exams_turned_away_total"] for times in (3, 2, 0)]
     assert told == ["3.0", "5.0", "5.0"]
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "ready", "refused"),
+    [
+        ("r-1", [], 1, 0),
+        (None, [], 0, 0),
+        ("r-1", [{"release": "r-1"}], 1, 0),
+        ("r-1", [{"release": "r-1"}, {"release": None}], 0, 0),
+        (None, [{"release": "r-1"}], 0, 0),
+        ("r-1", [{"release": "r-1", "refused": REFUSED}], 1, 1),
+        ("r-1", [{"release": "r-1", "challenger_refused": REFUSED}], 1, 1),
+    ],
+)
+def test_readiness_and_refusals_are_those_of_all_workers(
+    mine: str | None, others: list[dict[str, Any]], ready: int, refused: int
+) -> None:
+    workers = [WorkerState(pid, "h", 0.0, **one) for pid, one in enumerate(others, start=1)]
+    workers.append(WorkerState(os.getpid(), "h", 0.0))  # of this one the word may be old
+    point = SimpleNamespace(id=mine, data_version="d", kind="k", operating_points={})
+    current = mine and SimpleNamespace(release=point, bento_tag=None)
+    rollout = SimpleNamespace(
+        current=current, challenger=None, refused=None, challenger_refused=None,
+        workers=lambda: workers,
+    )  # fmt: skip
+    told = {one.name: one.samples for one in ReleaseCollector(rollout).collect()}
+    assert [one.value for one in told["mammo_service_ready"]] == [ready]
+    assert [one.value for one in told["mammo_release_refused"]] == [refused]
