@@ -57,7 +57,8 @@ def hour(**changed: Any) -> dict[str, Any]:
             ["guard ended"],
         ),
         ({"memory_mib": [series(5, service="a"), cut(series(5, service="deployments"), 9)]}, []),
-        ({"alerts": [cut(series(1, alertname="MammoDown"), 4)]}, ["MammoDown fired"]),
+        ({"alerts": [cut(series(1, alertname="MammoQueueFull"), 4)]}, ["MammoQueueFull fired"]),
+        ({"alerts": [cut(series(1, alertname="MammoRecallRateOutOfRange"), 4)]}, []),
     ],
 )
 def test_an_hour_is_judged(changed: dict[str, Any], told: list[str]) -> None:
