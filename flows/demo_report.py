@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from flows.demo_stream import Stream
+from mammo.changes.origin import code_origin
 from mammo.continual.phases import draw_stream, summarise_phase
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
@@ -29,6 +30,7 @@ class Recorder:
     directory: Path
     quiet: bool = False
     target_recall_rate: float | None = None
+    code: dict[str, Any] = field(default_factory=code_origin)
     stages: list[dict[str, Any]] = field(default_factory=list)
     planted: dict[str, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
@@ -150,6 +152,7 @@ def summarise(recorder: Recorder, settings: Settings) -> dict[str, Any]:
     """Return the demo's summary; every value was measured in this run."""
     phases = _phases(recorder)
     return {
+        "code": recorder.code,
         "stages": recorder.stages,
         "failure": recorder.failure,
         "real_exams": [
@@ -165,6 +168,7 @@ def summarise(recorder: Recorder, settings: Settings) -> dict[str, Any]:
         "approved": recorder.approved,
         "change_records": recorder.changes,
         "gates": _gates(settings),
+        "target_recall_rate": recorder.target_recall_rate,
         "after": _after(phases),
         "phases": phases,
         "false_alarms_before": recorder.false_alarms,

@@ -11,19 +11,26 @@ from rich.table import Table
 from flows import stack
 from mammo.settings import Settings
 
+WIDTH = 110
+
 
 def print_tables(summary: dict[str, Any], settings: Settings, directory: Path, *, up: bool) -> None:
     """Print stages, phases, what happened, and where to look."""
-    console = Console(width=110, highlight=False)
-    console.print(_stages(summary))
-    console.print(_phases(summary))
-    for line in _facts(summary):
-        console.print(line)
+    console = Console(width=WIDTH, highlight=False)
+    print_summary(summary, console)
     console.print(f"picture: {directory / 'timeline.png'}; summary: {directory / 'summary.json'}")
     if up:
         for name, link in stack.links(settings).items():
             console.print(f"{name}: {link}")
         console.print(f"The stack is still up. To end it: MAMMO_HOME={settings.home} mammo down")
+
+
+def print_summary(summary: dict[str, Any], console: Console) -> None:
+    """Print what summary.json says: stages, phases, what happened."""
+    console.print(_stages(summary))
+    console.print(_phases(summary))
+    for line in _facts(summary):
+        console.print(line)
 
 
 def _stages(summary: dict[str, Any]) -> Table:

@@ -115,6 +115,7 @@ def finish_drill(
     """Write summary.json; print it for machines, or a table for people."""
     stream = recorder.stream
     summary = {
+        "code": recorder.code,
         "findings": [one.to_dict() for one in findings],
         "right": sum(one.is_right for one in findings),
         "drills": len(findings),
