@@ -39,8 +39,8 @@ demo: $(VENV)/.demo  ## run the whole loop on real mammograms and phantoms (7 to
 	$(BIN)/mammo demo
 
 test: $(VENV)/.dev  ## pass all tests (half an hour on two cores)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack"
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m stack
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack" --junitxml=runs/tests/quick.xml
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m stack --junitxml=runs/tests/stack.xml
 
 test-quick: $(VENV)/.dev  ## the tests that neither train nor start servers (three minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not stack and not slow"
