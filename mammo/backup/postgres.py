@@ -1,4 +1,4 @@
-"""PostgreSQL in a backup: `pg_dump` of one snapshot, `pg_restore` in one transaction.
+"""PostgreSQL in a backup: `pg_dump` of one snapshot, restored in one transaction.
 
 The programs are PostgreSQL's own: they know every type, sequence, index and extension,
 which a copy of rows does not. The password goes to them in the environment, never on the
@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ def dump_database(url: str, target: Path) -> tuple[dict[str, int], str]:
 def restore_database(url: str, source: Path) -> dict[str, int]:
     """Replace what is in the database by a dump, in one transaction; return the rows.
 
+    All of the schema ``public`` goes, also what the dump does not know: tables that a later
+    version made would meet its migrations again, and may refer to those that are replaced.
     An extension that is there already stays: it may belong to the server's administrator,
     and then the database's user can neither drop it nor comment on it.
     Killed or failed, the database is as it was.
@@ -69,15 +72,61 @@ def restore_database(url: str, source: Path) -> dict[str, int]:
     ------
     DumpFailed
     """
-    options = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--exit-on-error")
+    options = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--file=-")
     with tempfile.NamedTemporaryFile("w", prefix="mammo-restore-", suffix=".list") as wanted:
         wanted.write(
             _list_without(_extensions(url), _run("pg_restore", url, "--list", str(source)))
         )
         wanted.flush()
-        how = (*options, "--single-transaction", f"--use-list={wanted.name}")
-        _run("pg_restore", url, *how, str(source), database=True)
+        _replace(url, [*options, f"--use-list={wanted.name}", str(source)])
     return count_database(url)
+
+
+EMPTIED = """
+DO $$ DECLARE drop_one text; BEGIN
+  FOR drop_one IN
+    SELECT format('DROP %s IF EXISTS public.%I CASCADE', CASE relkind
+             WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
+             WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END, relname)
+      FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relkind IN
+           ('r', 'p', 'v', 'm', 'S', 'f', 'c') AND NOT EXISTS (SELECT FROM pg_depend d
+           WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('e', 'i'))
+    UNION ALL SELECT format('DROP TYPE IF EXISTS public.%I CASCADE', typname)
+      FROM pg_type t WHERE typnamespace = 'public'::regnamespace AND typtype IN ('e', 'd', 'r')
+       AND NOT EXISTS (SELECT FROM pg_depend d
+           WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
+    UNION ALL SELECT format('DROP ROUTINE IF EXISTS %s CASCADE', p.oid::regprocedure)
+      FROM pg_proc p WHERE pronamespace = 'public'::regnamespace AND NOT EXISTS (
+           SELECT FROM pg_depend d
+           WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i'))
+  LOOP EXECUTE drop_one; END LOOP;
+END $$;
+"""
+"""Drops all of the schema ``public`` but what belongs to an extension."""
+
+
+def _replace(url: str, restore: list[str]) -> None:
+    """Let psql read, as one transaction, what `pg_restore` writes; it ends only where both did."""
+    with tempfile.TemporaryFile() as refused, tempfile.TemporaryFile() as broken:
+        reader = subprocess.Popen(
+            [find_program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"],
+            env=_libpq(url), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=refused,
+        )  # fmt: skip
+        assert reader.stdin is not None
+        with suppress(BrokenPipeError):  # its own word says why it went
+            reader.stdin.write(f"BEGIN;\n{EMPTIED}".encode())
+            reader.stdin.flush()
+        writer = subprocess.run(
+            [find_program("pg_restore"), *restore], stdout=reader.stdin, stderr=broken, check=False
+        )
+        reader.communicate(b"" if writer.returncode else b"COMMIT;\n")
+        for program, code, told in (
+            ("psql", reader.returncode, refused),
+            ("pg_restore", writer.returncode, broken),
+        ):
+            if code:
+                told.seek(0)
+                _refuse(program, told.read().decode(errors="replace"), _name(url))
 
 
 def _extensions(url: str) -> set[str]:
@@ -135,8 +184,20 @@ def _count_rows(connection: sa.Connection) -> dict[str, int]:
     return {name: int(_scalar(connection, f"SELECT count(*) FROM {quote(name)}")) for name in names}
 
 
-def _run(program: str, url: str, *arguments: str, database: bool = False) -> str:
+def _run(program: str, url: str, *arguments: str) -> str:
     """Run a program of PostgreSQL against the database; return what it printed."""
+    command = [find_program(program), *arguments]
+    done = subprocess.run(command, env=_libpq(url), capture_output=True, text=True, check=False)
+    if done.returncode:
+        _refuse(program, done.stderr, _name(url))
+    return done.stdout
+
+
+def _name(url: str) -> str:
+    return sa.make_url(url).database or ""
+
+
+def _libpq(url: str) -> dict[str, str]:
     given = sa.make_url(url)
     # libpq's own variables: no name of a server or user shows in the list of processes either
     named = {
@@ -148,17 +209,10 @@ def _run(program: str, url: str, *arguments: str, database: bool = False) -> str
         "PGOPTIONS": f"-c lock_timeout={LOCK_SECONDS}s",
         "PGCONNECT_TIMEOUT": "10",
     }
-    variables = {name: str(value) for name, value in named.items() if value is not None}
-    # pg_restore writes a script where it is told no database
-    command = [find_program(program), *(["--dbname", ""] if database else []), *arguments]
-    if database:
-        command[2] = str(given.database)
-    done = subprocess.run(
-        command, env={**os.environ, **variables}, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        _refuse(program, done.stderr, given.database or "")
-    return done.stdout
+    return {
+        **os.environ,
+        **{name: str(value) for name, value in named.items() if value is not None},
+    }
 
 
 def _refuse(program: str, told: str, database: str) -> None:
@@ -174,7 +228,7 @@ def _refuse(program: str, told: str, database: str) -> None:
 
 
 def find_program(name: str) -> str:
-    """Return the newest `pg_dump` or `pg_restore`: the newest reads every older server.
+    """Return the newest `pg_dump`, `pg_restore` or `psql`: the newest reads every older server.
 
     Raises
     ------

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
@@ -23,6 +24,7 @@ from flows.cli import app
 from flows.stack import up
 from mammo.audit import AuditLog
 from mammo.backup import read_manifest, restore_backup, take_backup
+from mammo.backup.postgres import count_database, dump_database, restore_database
 from mammo.backup.restore import pending
 from mammo.errors import (
     BackupExists,
@@ -35,6 +37,7 @@ from mammo.errors import (
     StackUnhealthy,
 )
 from mammo.prediction_log import PredictionLog
+from mammo.prediction_log.engine import log_url
 from mammo.release import Release
 from mammo.settings import Settings
 from tests.postgres import Cluster
@@ -53,8 +56,6 @@ def filled(settings: Settings) -> Settings:
 def wipe(settings: Settings) -> None:
     shutil.rmtree(settings.home)
     if settings.database_url:
-        import sqlalchemy as sa
-
         engine = sa.create_engine(settings.log_url)
         with engine.begin() as connection:
             connection.execute(sa.text("DROP SCHEMA public CASCADE"))
@@ -303,6 +304,53 @@ print("begun", flush=True)
 settings, place = read_settings(), pathlib.Path(sys.argv[2])
 take_backup(settings, place) if sys.argv[1] == "backup" else restore_backup(settings, place)
 """
+
+
+NEWER = (
+    "CREATE TABLE newer (id serial PRIMARY KEY, of_prediction integer REFERENCES predictions (id));"
+    "INSERT INTO newer (of_prediction) SELECT max(id) FROM predictions;"
+    "CREATE TYPE newer_kind AS ENUM ('a'); CREATE SEQUENCE newer_numbers;"
+    "CREATE VIEW newer_view AS SELECT id FROM predictions;"
+    "CREATE FUNCTION newer_sum(integer) RETURNS integer LANGUAGE sql AS 'SELECT $1 + 1';"
+    "ALTER TABLE predictions ADD COLUMN newer text;"
+)
+"""What a later version's migration leaves: it refers to tables that were there before."""
+
+
+@pytest.fixture
+def database(postgres: Cluster) -> str:
+    url = postgres.new_database()
+    PredictionLog(url).create().append_exam(scoring("E-0"))
+    return url
+
+
+def execute(url: str, text: str) -> None:
+    engine = sa.create_engine(log_url(url), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for one in filter(None, text.split(";")):
+            connection.exec_driver_sql(one)
+    engine.dispose()
+
+
+def test_a_backup_from_before_an_update_is_all_that_is_left(database: str, tmp_path: Path) -> None:
+    """What a newer version made is gone: its migrations would meet it when they run again."""
+    rows, _ = dump_database(database, tmp_path / "old.dump")
+    execute(database, NEWER)
+    assert "newer" in count_database(database)
+    assert restore_database(database, tmp_path / "old.dump") == rows == count_database(database)
+    execute(database, NEWER)  # the update, once more
+
+
+def test_a_dump_that_breaks_off_changes_nothing(database: str, tmp_path: Path) -> None:
+    dump_database(database, tmp_path / "old.dump")
+    whole = (tmp_path / "old.dump").read_bytes()
+    execute(database, NEWER)
+    before = count_database(database)
+    for kept in (len(whole) // 2, len(whole) - 40):
+        (tmp_path / "cut.dump").write_bytes(whole[:kept])
+        with pytest.raises(DumpFailed):
+            restore_database(database, tmp_path / "cut.dump")
+        assert count_database(database) == before
 
 
 def test_killed_between_the_database_and_the_home(
