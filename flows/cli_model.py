@@ -237,6 +237,9 @@ def retrain(
         typer.Option(help="scratch, fine_tune, replay, distill or ewc; else the champion's own."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end.")] = False,
+    hours: Annotated[
+        float, typer.Option(min=0, help="With --wait: how long at most; the run itself goes on.")
+    ] = 1.0,
     as_json: Json = False,
 ) -> None:
     """Start the retraining flow on the running stack; the gate decides what it may deploy."""
@@ -245,7 +248,8 @@ def retrain(
     settings = settings_from_environment()
     given = {"episode_key": episode, "reason": reason, "strategy": strategy}
     run = start_run(settings, "retrain/retrain", given)
-    result = follow_run(settings, run, say=say) if wait else None
+    limit = 3600 * hours
+    result = follow_run(settings, run, timeout=limit, say=say) if wait else None
     show(run.to_dict() | dict(result or {}), as_json=as_json, title="Retraining")
 
 

@@ -1,9 +1,17 @@
-"""Release notes and the benchmark's comment."""
+"""Release notes, the benchmark's comment, and the token of a job that waits."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -72,3 +80,75 @@ def test_the_comment_marks_what_became_slower() -> None:
     assert lines[second["step"]].endswith(f"{second['ratio']:.2f} |  |")
     assert lines[gone["step"]].endswith("|  | not measured |")
     assert f"Committed: commit {run['commit']}" in told
+
+
+class Tokens(BaseHTTPRequestHandler):
+    """GitHub's giver of tokens: a new one each time, to who knows the word."""
+
+    given = 0
+
+    def do_GET(self) -> None:
+        known = self.headers["Authorization"] == "bearer word"
+        asked = self.path == "/?api-version=2.0&audience=api://AzureADTokenExchange"
+        type(self).given += 1
+        self.send_response(200 if known and asked else 401)
+        self.end_headers()
+        self.wfile.write(json.dumps({"value": f"token-{self.given}"}).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A job with the right to an identity."""
+    Tokens.given = 0
+    with ThreadingHTTPServer(("127.0.0.1", 0), Tokens) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = f"http://127.0.0.1:{server.server_port}/?api-version=2.0"
+        monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", address)
+        monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "word")
+        yield
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("identity")
+def test_azure_reads_the_token_of_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from azure.identity import WorkloadIdentityCredential
+
+    from flows.azure_workspace import default_credential
+
+    file = tmp_path / "oidc-token"
+    assert script("oidc_token").main([str(file)]) == 0
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("token-1", 0o600)
+    for name, value in (("CLIENT_ID", "c"), ("TENANT_ID", "t"), ("FEDERATED_TOKEN_FILE", file)):
+        monkeypatch.setenv(f"AZURE_{name}", str(value))
+    ways = default_credential().credentials
+    (own,) = (one for one in ways if isinstance(one, WorkloadIdentityCredential))
+    assert own._get_service_account_token() == "token-1"
+
+
+@pytest.mark.usefixtures("identity")
+def test_the_token_is_fetched_anew_until_the_end(tmp_path: Path) -> None:
+    file = tmp_path / "oidc-token"
+    words = [sys.executable, ROOT / ".github/scripts/oidc_token.py", file, "--every", "0.05"]
+    keeper = subprocess.Popen(words)
+    try:
+        deadline = time.monotonic() + 30
+        while not file.exists() or file.read_text() in ("token-1", "token-2"):
+            assert time.monotonic() < deadline and keeper.poll() is None
+            time.sleep(0.05)
+    finally:
+        keeper.terminate()
+        keeper.wait(10)
+
+
+@pytest.mark.usefixtures("identity")
+def test_no_token_is_a_failure_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "another")
+    assert script("oidc_token").main([str(tmp_path / "oidc-token")]) == 1
+    told = capsys.readouterr().err
+    assert "no new token: HTTPError" in told and "another" not in told
+    assert not (tmp_path / "oidc-token").exists()
