@@ -25,7 +25,7 @@ def add_azure_commands(app: typer.Typer) -> None:
     )
     azure.command(epilog="Example: mammo azure submit pipeline --wait, and with --dry-run")(submit)
     azure.command(
-        epilog="Example: mammo azure deploy --image ghcr.io/OWNER/mammo-service@sha256:..."
+        epilog="Example: mammo azure deploy --image ghcr.io/OWNER/mammo-service-release@sha256:..."
     )(deploy)
     azure.command(epilog="Example: mammo azure status --json")(status)
     app.add_typer(azure, name="azure")

@@ -1,0 +1,216 @@
+"""The way of an image with a release: the workflows' own shell, with stand-ins for programs.
+
+cosign, gh and docker write down how they were called; docker runs the check on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bentos.screening.image_context import write_context
+from mammo.release import Release
+from mammo.settings import Settings
+from tests.bentos.judging import judge
+from tests.bentos.releases import write_release
+from tests.ci.workflows import ROOT, jobs, load
+
+RELEASE = "r-20260301-aaaaaaaa"
+DIGEST = "sha256:" + "ab" * 32
+OURS = f"ghcr.io/some-owner/mammo-service-release@{DIGEST}"
+SERVICE = f"ghcr.io/some-owner/mammo-service@{DIGEST}"
+GIVEN = {"OWNER": "Some-Owner", "REPOSITORY": "Some-Owner/mammo", "SERVICE": SERVICE}
+STAND_IN = """#!{python}
+import base64, json, os, pathlib, subprocess, sys
+name, words = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
+with open("calls", "a") as calls:
+    calls.write(json.dumps([name, *words]) + "\\n")
+if name == "gh":
+    pathlib.Path("mammo-release.tar").write_bytes(pathlib.Path(os.environ["TAR"]).read_bytes())
+if name == "cosign" and words[0] in os.environ.get("REFUSED", "").split():
+    sys.exit("no matching signatures")
+if name == "cosign" and words[0] == "verify-attestation":
+    said = {{"predicate": {{"release": "{release}", "permit": {{"text": "C1: First release."}}}}}}
+    print(json.dumps({{"payload": base64.b64encode(json.dumps(said).encode()).decode()}}))
+if name == "docker":
+    inside = {{one.split(":")[1]: one.split(":")[0] for one in words if one.endswith(":ro")}}
+    command = [inside.get(one, one) for one in words[words.index(os.environ["SERVICE"]) + 2 :]]
+    sys.exit(subprocess.run(["{python}", *command]).returncode)
+"""
+
+
+class Runner:
+    """A folder in which a workflow's steps run, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.programs = folder / "work", folder / "programs"
+        self.folder.mkdir()
+        self.programs.mkdir()
+        for name in ("cosign", "gh", "docker"):
+            program = self.programs / name
+            program.write_text(STAND_IN.format(python=sys.executable, release=RELEASE))
+            program.chmod(0o755)
+
+    def step(self, job: str, named: str, **given: str) -> subprocess.CompletedProcess[str]:
+        """Run the step whose name has ``named`` in it."""
+        found = [one for one in dict(jobs())[job]["steps"] if named in one.get("name", "")]
+        assert len(found) == 1, named
+        files = ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")
+        own = {name: str(self.folder / name) for name in files}
+        path = f"{self.programs}:{os.environ['PATH']}"
+        inside = {"PATH": path, "PYTHONPATH": str(ROOT)} | own | GIVEN | given
+        words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", found[0]["run"]]
+        return subprocess.run(
+            words, cwd=self.folder, env=inside, capture_output=True, text=True, check=False
+        )
+
+    def told(self, file: str) -> str:
+        """Return what was written for the next steps, or for people."""
+        return (self.folder / file).read_text()
+
+    def calls(self, program: str) -> list[list[str]]:
+        """Return the words that a stand-in was called with."""
+        lines = [json.loads(line) for line in self.told("calls").splitlines()]
+        return [words for name, *words in lines if name == program]
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    if shutil.which("jq") is None:
+        pytest.skip("no jq is installed; GitHub's runners have it")
+    return Runner(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The house's public key, and the archive that it handed out."""
+    folder = tmp_path_factory.mktemp("house")
+    settings = Settings(home=folder / "home", _env_file=None)
+    release = Release.read(write_release(settings.releases_dir, RELEASE))
+    judge(settings, RELEASE, release.digest)
+    write_context(RELEASE, settings, folder / "context")
+    tar = folder / "mammo-release.tar"
+    subprocess.run(["tar", "-cf", tar, "-C", folder, "context"], check=True)
+    return (settings.keys_dir / "signing.pub").read_text(), tar
+
+
+def identity(words: list[str]) -> str:
+    """Return who must have signed, as cosign is told."""
+    return words[words.index("--certificate-identity-regexp") + 1]
+
+
+def signer(workflow: str, ref: str) -> str:
+    return f"https://github.com/Some-Owner/mammo/.github/workflows/{workflow}.yml@refs/{ref}"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        SERVICE,
+        f"ghcr.io/some-owner/mammo-worker@{DIGEST}",
+        f"ghcr.io/somebody/mammo-service-release@{DIGEST}",
+        f"registry.example/some-owner/mammo-service-release@{DIGEST}",
+        "ghcr.io/some-owner/mammo-service-release:r-20260301-aaaaaaaa",
+    ],
+)
+def test_deploy_refuses_what_is_no_image_with_a_release(runner: Runner, image: str) -> None:
+    done = runner.step("deploy:deploy", "Only an image with a release", IMAGE=image)
+    assert done.returncode == 1
+    assert "give our mammo-service-release by digest" in done.stderr
+    assert not (runner.folder / "calls").exists()
+
+
+def test_deploy_asks_for_signature_and_permit_of_the_right_workflow(runner: Runner) -> None:
+    done = runner.step("deploy:deploy", "Only an image with a release", IMAGE=OURS)
+    assert done.returncode == 0, done.stderr
+    verified, attested = runner.calls("cosign")
+    assert (verified[:2], attested[:2]) == (["verify", OURS], ["verify-attestation", OURS])
+    for words in (verified, attested):
+        who = re.compile(identity(words))
+        assert who.search(signer("release_image", "heads/main"))
+        assert who.search(signer("release_image", "tags/v0.1.0"))
+        for other in (signer("images", "heads/main"), signer("release_image", "heads/other")):
+            assert not who.search(other)
+    assert runner.told("GITHUB_STEP_SUMMARY") == f"{RELEASE}: C1: First release.\n"
+
+
+@pytest.mark.parametrize("refused", ["verify", "verify-attestation"])
+def test_deploy_ends_where_one_of_both_is_missing(runner: Runner, refused: str) -> None:
+    done = runner.step("deploy:deploy", "Only an image with a release", IMAGE=OURS, REFUSED=refused)
+    assert done.returncode != 0
+    assert "no matching signatures" in done.stderr
+
+
+def test_a_release_goes_through_the_workflow(runner: Runner, house: tuple[str, Path]) -> None:
+    key, tar = house
+    job, given = "release_image:build", {"KEY": key, "TAR": str(tar), "RELEASE": "model-x"}
+    for named in ("Only on a service", "as the house wrote it", "Signed and permitted"):
+        done = runner.step(job, named, **given)
+        assert done.returncode == 0, done.stderr
+    who = re.compile(identity(runner.calls("cosign")[0]))
+    assert who.search(signer("images", "heads/main"))
+    assert not who.search(signer("images", "heads/other"))
+    outputs = dict(line.split("=") for line in runner.told("GITHUB_OUTPUT").splitlines())
+    assert outputs["release"] == RELEASE and re.fullmatch(r"[0-9a-f]{64}", outputs["digest"])
+    assert runner.told("GITHUB_ENV") == "NAME=ghcr.io/some-owner/mammo-service-release\n"
+    (checked,) = runner.calls("docker")
+    assert {"--network", "none", "--read-only"} <= set(checked)
+    own = {"IMAGE": OURS, "PERMIT": "https://github.com/Some-Owner/mammo/permit"}
+    assert runner.step(job, "Sign the digest", **own).returncode == 0
+    said = [words[0] for words in runner.calls("cosign")]
+    assert said == ["verify", "sign", "attest", "verify", "verify-attestation"]
+    predicate = runner.calls("cosign")[2][runner.calls("cosign")[2].index("--predicate") + 1]
+    assert json.loads((runner.folder / predicate).read_text())["release"] == RELEASE
+    assert runner.told("GITHUB_STEP_SUMMARY") == f"{OURS}\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "told"), [("", "house.pub is no public key"), ("stranger", "trusted are")]
+)
+def test_a_release_that_the_house_did_not_sign_becomes_no_image(
+    runner: Runner, house: tuple[str, Path], tmp_path: Path, key: str, told: str
+) -> None:
+    if key:
+        write_release(tmp_path / "stranger" / "releases", RELEASE)
+        key = (tmp_path / "stranger" / "keys" / "signing.pub").read_text()
+    given = {"KEY": key, "TAR": str(house[1]), "RELEASE": "model-x"}
+    assert runner.step("release_image:build", "as the house wrote it", **given).returncode == 0
+    done = runner.step("release_image:build", "Signed and permitted", **given)
+    assert done.returncode != 0 and "SIGNATURE_INVALID" in done.stderr and told in done.stderr
+    assert not (runner.folder / "GITHUB_OUTPUT").exists()
+
+
+def test_service_of_another_is_no_base(runner: Runner) -> None:
+    other = SERVICE.replace("some-owner", "somebody")
+    done = runner.step("release_image:build", "Only on a service", SERVICE=other)
+    assert done.returncode == 1 and "give our mammo-service by digest" in done.stderr
+
+
+def test_image_is_built_by_our_dockerfile_of_what_was_checked() -> None:
+    steps: list[dict[str, Any]] = dict(jobs())["release_image:build"]["steps"]
+    build = next(one["with"] for one in steps if "build-push" in one.get("uses", ""))
+    assert (ROOT / build["file"]).is_file() and build["context"] == "context"
+    arguments = dict(line.split("=", 1) for line in build["build-args"].splitlines())
+    text = (ROOT / build["file"]).read_text()
+    assert set(arguments) == set(re.findall(r"^ARG (\w+)$", text, re.MULTILINE))
+    assert build["sbom"] is True and build["provenance"] == "mode=max" and build["push"] is True
+
+
+def test_names_of_images_have_no_capitals(runner: Runner) -> None:
+    assert runner.step("images:build", "no capitals", IMAGE="service").returncode == 0
+    assert runner.told("GITHUB_ENV") == "NAME=ghcr.io/some-owner/mammo-service\n"
+    texts = [path.read_text() for path in sorted((ROOT / ".github/workflows").glob("*.yml"))]
+    assert not [one for one in texts if "ghcr.io/${{" in one]
+
+
+def test_only_a_person_starts_it() -> None:
+    for name in ("release_image", "deploy"):
+        assert set(load(ROOT / f".github/workflows/{name}.yml")["on"]) == {"workflow_dispatch"}
