@@ -185,9 +185,17 @@ def test_workflows_begin_with_reading_alone(path: Path) -> None:
     assert "pull_request_target" not in workflow["on"]
 
 
-@pytest.mark.parametrize("name", ["deploy:deploy", "release:publish", "retrain:azure"])
+@pytest.mark.parametrize(
+    "name", ["deploy:deploy", "release:approve", "release_image:build", "retrain:azure"]
+)
 def test_a_person_is_asked_first(name: str) -> None:
     assert dict(jobs())[name]["environment"]
+
+
+@pytest.mark.parametrize("name", ["images", "publish"])
+def test_nothing_of_a_release_leaves_before_a_person_was_asked(name: str) -> None:
+    needs = dict(jobs())[f"release:{name}"]["needs"]
+    assert "approve" in ([needs] if isinstance(needs, str) else needs)
 
 
 def test_no_checkout_leaves_its_token_behind() -> None:
