@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 
 import pandas as pd
 
+from mammo.continual.carried_detector import parts_before
 from mammo.continual.carry import export_config
 from mammo.continual.checkpoints import RunFolder, open_run, run_key
 from mammo.continual.enough import require_enough
@@ -27,7 +28,7 @@ from mammo.continual.quarantine import quarantined_exams
 from mammo.continual.seal import RUN_CONFIG, WEIGHTS, Trained, seal_release
 from mammo.continual.selection import selection_digest
 from mammo.continual.spent import Meter, write_spent
-from mammo.continual.split import Parts, known_parts, split_index
+from mammo.continual.split import Parts, split_index
 from mammo.continual.start import start_network
 from mammo.continual.strategy import starts_from_parent
 from mammo.continual.trainer import is_first_process, require_launcher
@@ -39,7 +40,7 @@ from mammo.errors import SourceInvalid, VersionUnknown
 from mammo.evaluation.verdict import GateConfig
 from mammo.models.config import TrainConfig, read_config
 from mammo.models.config_checks import require_kinds, require_known
-from mammo.models.tracking import Registered, register_release
+from mammo.models.tracking import Registered, register_release, require_tracking
 from mammo.prediction_log import PredictionLog
 from mammo.release import Release, file_sha256
 from mammo.settings import Settings
@@ -137,14 +138,14 @@ def train_release(
     config
         The name of a file in `configs/`, a path, or settled already.
     parent
-        Folder of the release to retrain. With ``retraining: scratch`` its weights are
-        not started from, and it is only the ``split_as``.
+        Folder of the release to retrain; a detector that it carries is carried on. With
+        ``retraining: scratch`` its weights are not started from, and it is only the ``split_as``.
     focus
         The scanner to learn; without it, what the parent was not trained on.
     split_as
         Folder of a release whose patients keep their parts although its weights are not
         started from: a training from scratch that is judged against it. It has no
-        out-of-fold estimate, like a child.
+        out-of-fold estimate and carries the detector on, like a child.
     selection
         Train on these images with these weights (`mammo.continual.selection`) instead of choosing.
     overrides, seed
@@ -158,14 +159,20 @@ def train_release(
         There is no store, or it is another version than asked for.
     TooFewLabels
         Too few exams of a class, said before anything is trained.
+    SourceInvalid, PatientLeak, DigestMismatch
+        The parent's detector cannot be carried on: `mammo.continual.carried_detector`.
     TrainingRunning, TrainingDiverged, CheckpointForeign
         See `mammo.continual.network.fit_network`.
+    AzureError
+        Runs go to an Azure ML workspace, which refuses; said before anything is trained.
     """
     settled = settle_config(settings, config, target, overrides, seed)
+    require_tracking(settings)
     report = progress or (lambda stage, done, total: None)
     index, version = _versioned_index(settings, data_version)
     before = split_as or parent
-    parts = split_index(index, settled, known=known_parts(before))
+    known = parts_before(before, settled.preprocess, index)
+    parts = split_index(index, settled, known=known)
     require_enough(parts, settled, folds=before is None)
     parent = parent if starts_from_parent(settled) else None
     if selection is None:
@@ -209,7 +216,9 @@ def _train(
     )  # fmt: skip
     if not is_first_process():
         raise SystemExit(0)  # the first goes on alone: a release is written once
-    trained = Trained(config, net, origin, parent, parts, version, out_of_fold, lesson.selection())
+    trained = Trained(
+        config, net, origin, parent, parts, version, out_of_fold, lesson.selection(), before
+    )
     return trained, history
 
 

@@ -1,6 +1,8 @@
 """MLflow: one run and one model version a release, and the aliases that say its role.
 
-With the stack up the server is used; without it the same database, directly.
+With the stack up the server is used; without it the same database, directly. Runs may also
+go to an Azure ML workspace (`workspace_uri`), and never anywhere else when it refuses; its
+registry knows no aliases, so versions and roles stay in the database of the home.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from typing import Any, Protocol
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from mammo.azure_mlflow.workspace import SCHEME, Workspace, find_job
 from mammo.settings import TELEMETRY_OFF, Settings
 
+AZURE = f"{SCHEME}://"
 EXPERIMENT = "mammo"
 MODEL_NAME = "mammo-screening"
 REGISTRY = "registry.json"
@@ -45,23 +49,51 @@ class Registered:
     url: str
 
 
-def tracking_uri(settings: Settings) -> str:
+def workspace_uri(settings: Settings) -> str | None:
+    """Return the ``azureml://`` address of the workspace that runs go to; None without one.
+
+    It is MAMMO_MLFLOW_ADDRESS or, in a job of Azure ML that names no other server, the
+    job's own MLFLOW_TRACKING_URI.
+    """
+    job = os.environ.get("MLFLOW_TRACKING_URI") if find_job() else None
+    given = settings.mlflow_address or job
+    return given if given and given.startswith(AZURE) else None
+
+
+def require_tracking(settings: Settings) -> None:
+    """Ask the workspace that runs go to for our experiment: before a training, not after it.
+
+    Raises an `AzureError` where it refuses; does nothing where runs stay in the house. From
+    here on a job's token is kept fresh.
+    """
+    if workspace_uri(settings):
+        mlflow_client(settings).get_experiment_by_name(EXPERIMENT)
+
+
+def _own_uri(settings: Settings) -> str:
     """Return the server's address when it answers, else the database behind it."""
+    if str(settings.mlflow_address).startswith(AZURE):
+        return _store_uri(settings)
     try:
         with urlopen(f"{settings.mlflow_url}/health", timeout=2):
             return settings.mlflow_url
     except (URLError, OSError):
-        (settings.home.resolve() / "mlflow").mkdir(parents=True, exist_ok=True)
-        return settings.mlflow_url_of_store
+        return _store_uri(settings)
+
+
+def _store_uri(settings: Settings) -> str:
+    (settings.home.resolve() / "mlflow").mkdir(parents=True, exist_ok=True)
+    return settings.mlflow_url_of_store
 
 
 def mlflow_client(settings: Settings) -> Any:
-    """Return a client; its registry and its runs are in the same place."""
-    os.environ.update(TELEMETRY_OFF)
+    """Return a client; its registry is where its runs are, unless those go to a workspace."""
+    # MLflow would print a run's address among our JSON
+    os.environ.update(TELEMETRY_OFF | {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"})
     from mlflow import MlflowClient
 
-    uri = tracking_uri(settings)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    own = _own_uri(settings)
+    return MlflowClient(tracking_uri=workspace_uri(settings) or own, registry_uri=own)
 
 
 def register_release(
@@ -80,17 +112,33 @@ def register_release(
     if place.is_file():
         return Registered(**json.loads(place.read_text()))
     client = mlflow_client(settings)
-    run = client.create_run(experiment_id(client, settings), run_name=release.id)
+    run = _jobs_run(client, settings) or client.create_run(
+        experiment_id(client, settings), run_name=release.id
+    )
     run_id = run.info.run_id
     _log(client, run_id, release, params, history)
     client.log_artifacts(run_id, str(directory), "release")
     version = _version(client, run_id, release.id)
     client.set_terminated(run_id)
-    experiment = run.info.experiment_id
-    url = f"{settings.mlflow_url}/#/experiments/{experiment}/runs/{run_id}"
-    registered = Registered(run_id, version, url)
+    registered = Registered(run_id, version, _page(settings, run.info.experiment_id, run_id))
     place.write_text(json.dumps(asdict(registered)))
     return registered
+
+
+def _jobs_run(client: Any, settings: Settings) -> Any:
+    """Return the run of this job of Azure ML, whose page shows it; None where it has a release."""
+    job = find_job()
+    if job is None or workspace_uri(settings) is None:
+        return None
+    run = client.get_run(job.run_id)
+    return None if "release" in run.data.tags else run
+
+
+def _page(settings: Settings, experiment: str, run_id: str) -> str:
+    uri = workspace_uri(settings)
+    if uri is None:
+        return f"{settings.mlflow_url}/#/experiments/{experiment}/runs/{run_id}"
+    return Workspace.from_uri(uri).run_page(run_id)
 
 
 def set_alias(settings: Settings, version: str, alias: str) -> None:
@@ -111,7 +159,7 @@ def experiment_id(client: Any, settings: Settings, name: str = EXPERIMENT) -> st
     if found is not None:
         return str(found.experiment_id)
     location = None
-    if not str(client.tracking_uri).startswith("http"):
+    if not str(client.tracking_uri).startswith(("http", AZURE)):
         location = (settings.home.resolve() / "mlflow" / "artifacts").as_uri()
     return str(client.create_experiment(name, artifact_location=location))
 
