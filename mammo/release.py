@@ -53,6 +53,9 @@ DETECTOR_TRAINING = ("detector.safetensors", "detector_training.json")
 DEFAULT_SCANNER = "*"
 JOINED = "joined"
 """The kind of a child that a detector was joined to, and where its metrics tell of that."""
+FITTED_WITH = "fitted_with"
+"""Of `JOINED` in the metrics: the release whose classifier the use of a detector in the score
+was fitted with, where a retraining carried the detector on."""
 MEAN = "mean"
 DIGESTED = (
     "card.md",

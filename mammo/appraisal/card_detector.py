@@ -8,7 +8,7 @@ from typing import Any
 
 from mammo.detection.carried import CarriedDetector
 from mammo.explore.section import Section, Table
-from mammo.release import DETECTOR_TRAINING, Release
+from mammo.release import DETECTOR_TRAINING, FITTED_WITH, JOINED, Release
 
 TITLE = "The detector"
 
@@ -23,6 +23,7 @@ def detector_sections(directory: Path, release: Release) -> list[Section]:
         ("weights (SHA-256)", carried.weights_sha256),
         ("a mark is a finding from a score of", f"{carried.least_score:.3f}"),
         ("breast score", _use(carried)),
+        *_fitted(release),
         *_training(directory / DETECTOR_TRAINING[1]),
     )
     table = Table(("what", "is"), rows, "The detector and its use")
@@ -42,6 +43,14 @@ def _use(carried: CarriedDetector) -> str:
         f"{joint.offset:+.2f} {joint.classifier:+.2f} x the classifier's logit "
         f"{joint.detector:+.2f} x the log-odds of the best mark"
     )
+
+
+def _fitted(release: Release) -> tuple[tuple[str, str], ...]:
+    """Return with whose classifier the score was fitted, where a retraining carried it on."""
+    origin = release.metrics.get(JOINED, {}).get(FITTED_WITH)
+    if origin is None:
+        return ()
+    return (("carried on", f"unchanged; its use in the score was fitted with release {origin}"),)
 
 
 def _training(path: Path) -> tuple[tuple[str, str], ...]:

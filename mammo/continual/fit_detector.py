@@ -12,11 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammo.continual.box_frames import require_box_frames
+from mammo.continual.detector_patients import KEPT_PARTS, learnt_patients
 from mammo.continual.detector_start import start_detector
 from mammo.continual.fit import labelled_index
 from mammo.continual.seal import RUN_CONFIG
 from mammo.continual.split import GOLDEN_SEED, known_parts
-from mammo.continual.trace import IMAGES
 from mammo.data.shards import ShardReader
 from mammo.data.split import golden_patients
 from mammo.data.store import read_store_config, store_lock
@@ -32,7 +32,7 @@ from mammo.detection.detector import (
 )
 from mammo.detection.matching import ImageDetections
 from mammo.detection.registry import build_detector
-from mammo.errors import NoBoxes, PatientLeak
+from mammo.errors import NoBoxes
 from mammo.exam import parse_findings
 from mammo.geometry import Geometry, PreprocessConfig
 from mammo.models.config import TrainConfig
@@ -41,8 +41,6 @@ from mammo.settings import Settings
 HELD_OUT = 5
 """One patient in so many is held out, by a hash of her pseudonym."""
 BATCH = 32
-KEPT_PARTS = ("holdout", "golden")
-"""Parts of a release whose patients a detector that helps its score must not know."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,35 +121,6 @@ def patients_left_out(index: pd.DataFrame, release: Path) -> frozenset[str]:
     new = index[~index["patient_id"].isin(known)]
     sealed = golden_patients(new, config.golden_fraction, GOLDEN_SEED)
     return sealed | {one for one, part in known.items() if part in KEPT_PARTS}
-
-
-def learnt_patients(manifest: DetectorManifest, rows: pd.DataFrame) -> set[str]:
-    """Return the patients of rows that a detector was trained on.
-
-    ``rows`` have patient_id and sha256. By the pseudonym, or by any of the patient's
-    files: under another key the same woman has another pseudonym.
-    """
-    files = rows["sha256"].isin(manifest.files_sha256)
-    return {*manifest.patients} | set(rows.loc[files, "patient_id"])
-
-
-def require_strangers(manifest: DetectorManifest, release: Path, rows: pd.DataFrame) -> None:
-    """Raise PatientLeak where a detector was trained on holdout or golden patients of a release.
-
-    ``rows`` of the index have the files of these patients, as has the release itself.
-    """
-    known = known_parts(release)
-    own = release / IMAGES
-    if own.is_file():
-        kept = pd.read_parquet(own, columns=["patient_id", "sha256"])
-        rows = pd.concat([rows[["patient_id", "sha256"]], kept], ignore_index=True)
-    seen = [one for one in learnt_patients(manifest, rows) if known.get(one) in KEPT_PARTS]
-    if seen:
-        raise PatientLeak(
-            f"{manifest.name} was trained on {len(seen)} patients that release {release.name} is "
-            "calibrated with or judged by (same pseudonym, or a file of the same SHA-256): train "
-            "the detector anew, beside this release"
-        )
 
 
 def placed_index(settings: Settings) -> pd.DataFrame:

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mammo.continual.detector_patients import learnt_patients, require_strangers
 from mammo.continual.exported import child_draft, evaluate_child, parent_parts
-from mammo.continual.fit_detector import learnt_patients, require_strangers
 from mammo.continual.fold_marks import marks_out_of_fold
 from mammo.continual.golden import golden_tensor
 from mammo.continual.joint_fit import fit_joint
@@ -156,8 +156,8 @@ def _require_fit(
     """Raise SourceInvalid or PatientLeak where the two cannot be joined."""
     if manifest.detector is not None:
         raise SourceInvalid(
-            f"{manifest.id} carries a detector ({manifest.detector}) already: "
-            f"join the new one to its parent, {manifest.parent}"
+            f"{manifest.id} carries a detector ({manifest.detector}) already: join the new one to "
+            "the release of its line that this one was joined to, or to one trained from the start"
         )
     if manifest.kind == "recalibrated":
         raise SourceInvalid(

@@ -14,6 +14,7 @@ import pandas as pd
 
 from mammo.continual.calibrate import CalibratedScanners, calibrate_scanners
 from mammo.continual.card import write_card
+from mammo.continual.carried_detector import carry_detector, tell_carried
 from mammo.continual.carry import carry_best, export_config
 from mammo.continual.checkpoints import write_weights
 from mammo.continual.folds import OutOfFold
@@ -43,7 +44,8 @@ WEIGHTS = "weights.safetensors"
 class Trained(NamedTuple):
     """What a training made, and of what: all that a release is sealed from.
 
-    ``selection`` is None where nothing was trained: what is in the draft stays.
+    ``selection`` is None where nothing was trained: what is in the draft stays. ``before``
+    is the release that the training follows, whether its weights were started from or not.
     """
 
     config: TrainConfig
@@ -54,12 +56,14 @@ class Trained(NamedTuple):
     data_version: str
     out_of_fold: OutOfFold | None
     selection: pd.DataFrame | None = None
+    before: Path | None = None
 
 
 def seal_release(settings: Settings, trained: Trained, report: Report) -> tuple[Release, Path]:
     """Export, train the head where one is asked for, calibrate, evaluate and seal.
 
-    Returns the release and its folder, which appears under its name when complete.
+    It carries the detector of the release before it, if that has one. Returns the release
+    and its folder, which appears under its name when complete.
     """
     draft, release = _export(settings, trained)
     metrics: dict[str, Any] = {}
@@ -69,6 +73,9 @@ def seal_release(settings: Settings, trained: Trained, report: Report) -> tuple[
         )
     if has_head(trained.config):
         metrics["head"] = _add_head(settings, trained, draft, release, report)
+    if trained.before is not None:
+        release = carry_detector(trained.before, draft, release)
+        metrics |= release.metrics
     release = evaluate_release(settings, trained, draft, release, metrics, report)
     directory = draft.with_name(release.id)
     draft.replace(directory)
@@ -113,14 +120,8 @@ def _trained_on(trained: Trained) -> str:
     return (
         f"{len(train)} mammograms of {train['patient_id'].nunique()} patients "
         f"({', '.join(sorted(train['source'].unique()))}; scanners: {scanners}); "
-        f"weights from {trained.origin}{_replayed(trained)}{_lost(trained)}"
+        f"weights from {trained.origin}{_replayed(trained)}{tell_carried(trained.before)}"
     )
-
-
-def _lost(trained: Trained) -> str:
-    """Return which detector the parent carries and the child does not, as the end of a sentence."""
-    detector = None if trained.parent is None else Release.read(trained.parent).detector
-    return "" if detector is None else f"; the parent's detector ({detector}) is not carried on"
 
 
 def _replayed(trained: Trained) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammo.continual.fit_detector import learnt_patients, placed_index
+from mammo.continual.detector_patients import learnt_patients
+from mammo.continual.fit_detector import placed_index
 from mammo.continual.score import row_geometries
 from mammo.continual.scores import OUT_OF_FOLD, SCORES
 from mammo.continual.split import Parts

@@ -179,27 +179,27 @@ class DetectorManifest:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Read the manifest.
+    def read(cls, folder: Path, name: str = MANIFEST) -> Self:
+        """Read the manifest, which a release keeps by another ``name``.
 
         Raises ReleaseNotFound without one, SourceInvalid for another file, and
         DigestMismatch where it was changed after it was written.
         """
-        path = folder / MANIFEST
+        path = folder / name
         if not path.is_file():
             raise ReleaseNotFound(
-                f"{folder.name} has no {MANIFEST}: give a folder that `mammo detect train` wrote"
+                f"{folder.name} has no {name}: give a folder that `mammo detect train` wrote"
             )
         try:
             values = json.loads(path.read_text())
             lists = {key: tuple(values.get(key, ())) for key in LISTS}
             manifest = cls(**values | lists)
         except (ValueError, TypeError, KeyError) as error:
-            raise SourceInvalid(f"{MANIFEST} of {folder.name} is none: {error}") from error
+            raise SourceInvalid(f"{name} of {folder.name} is none: {error}") from error
         older = not manifest.digest and not manifest.files_sha256
         if not older and manifest.digest != manifest.compute_digest():
             raise DigestMismatch(
-                f"{MANIFEST} of {folder.name} was changed after training, or is damaged: its "
+                f"{name} of {folder.name} was changed after training, or is damaged: its "
                 "content is not that of the digest in it: copy the folder anew, or train again"
             )
         return manifest

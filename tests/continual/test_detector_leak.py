@@ -11,13 +11,11 @@ import pandas as pd
 import pytest
 
 from mammo.continual import unseen
+from mammo.continual.detector_patients import KEPT_PARTS, learnt_patients, require_strangers
 from mammo.continual.fit import TrainedRelease
 from mammo.continual.fit_detector import (
-    KEPT_PARTS,
     detections_held_out,
     fit_detector,
-    learnt_patients,
-    require_strangers,
 )
 from mammo.continual.golden_set import GoldenSet, leak_into
 from mammo.continual.join import join_detector

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from mammo.appraisal.detector_files import detect_files
+from mammo.continual.detector_patients import require_strangers
 from mammo.continual.fit import TrainedRelease
 from mammo.continual.fit_detector import (
     detections_held_out,
@@ -19,7 +20,6 @@ from mammo.continual.fit_detector import (
     is_held_out,
     patients_left_out,
     placed_index,
-    require_strangers,
 )
 from mammo.continual.split import GOLDEN_SEED, known_parts
 from mammo.data.index import read_index

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,11 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from mammo.appraisal.agreement import measure_release
+from mammo.appraisal.card_detector import detector_sections
 from mammo.appraisal.detector_files import screen_files
-from mammo.continual import fold_marks, join, unseen
+from mammo.continual import fold_marks, join, mend, unseen
+from mammo.continual.again import train_again
+from mammo.continual.carried_detector import parts_before
 from mammo.continual.fit import TrainedRelease, train_release
 from mammo.continual.fit_detector import fit_detector
 from mammo.continual.fold_marks import marks_out_of_fold
@@ -31,7 +35,14 @@ from mammo.data.index import read_index
 from mammo.detection.carried import best_scores
 from mammo.detection.detector import MANIFEST, Detector, DetectorManifest, write_manifest
 from mammo.detection.registry import load_detector
-from mammo.errors import MammoError, NothingReadable, PatientLeak, SourceInvalid, TooFewLabels
+from mammo.errors import (
+    DigestMismatch,
+    MammoError,
+    NothingReadable,
+    PatientLeak,
+    SourceInvalid,
+    TooFewLabels,
+)
 from mammo.models.config import read_config
 from mammo.release import DETECTOR_FILES, DETECTOR_TRAINING, Release
 from mammo.screening import Screener
@@ -205,6 +216,114 @@ def test_the_gate_judges_it_like_any_other(
     rows = read_index(installation.index_path).head(4)
     keys = {_key(Release.read(one.directory), rows) for one in (folded, joined)}
     assert len(keys) == 2
+
+
+@pytest.mark.parametrize("step", [mend.fine_tuned, mend.from_scratch])
+def test_a_retraining_carries_the_detector_on(
+    installation: Settings, joined: JoinedRelease, exam_files: list[tuple[str, bytes]],
+    step: Callable[[Settings, mend.Assignment], dict[str, Any]],
+) -> None:  # fmt: skip
+    made = step(installation, mend.Assignment(None, "retrain", None, joined.directory))
+    directory = installation.releases_dir / made["release"]
+    child = Release.read(directory, verify=True)
+    own = joined.release
+    assert child.detector == "ssd" and own.id in child.trained_on
+    for name in (*DETECTOR_FILES, *DETECTOR_TRAINING):
+        assert child.files[name] == own.files[name]
+    told = child.metrics["joined"]
+    assert told["weights"] == own.metrics["joined"]["weights"] and told["fitted_with"] == own.id
+    # whom only the detector knows, nobody calibrates or judges the child by
+    facts = DetectorManifest.read(directory, DETECTOR_TRAINING[1])
+    assert set(facts.patients) <= trained_patients(directory)
+    assert trained_patients(joined.directory) <= trained_patients(directory)
+    # and what serves is what was calibrated: the joint score of the new classifier
+    screener = Screener.load(directory)
+    report = screener.score_files(
+        exam_files, key=installation.pseudonym_key(), site=installation.site
+    )
+    assert report.agreement and {one.laterality for one in report.breasts} == {"L", "R"}
+    plain = replace(child, detector=None)
+    classifier = Screener(plain, directory).score_files(
+        exam_files, key=installation.pseudonym_key(), site=installation.site
+    )
+    assert report.logit != classifier.logit
+    sections = detector_sections(directory, child)
+    assert any(own.id in value for _, value in sections[0].tables[0].rows)
+
+
+def test_the_gate_judges_a_retrained_one_and_a_second_retraining_keeps_it(
+    installation: Settings, joined: JoinedRelease
+) -> None:
+    first = train_release(installation, config="smoke", parent=joined.directory)
+    decision = judge_release(installation, first.release.id, against=joined.release.id)
+    assert UNSEEN not in {one.name for one in decision.clauses}
+    second = train_release(installation, config="smoke", parent=first.directory)
+    assert second.release.detector == "ssd"
+    assert second.release.metrics["joined"]["fitted_with"] == joined.release.id
+    again = train_again(installation, first.directory)
+    assert again.release.files["detector.onnx"] == joined.release.files["detector.onnx"]
+
+
+def other_images(folder: Path, name: str) -> None:
+    facts = DetectorManifest.read(folder, name)
+    height = 2 * facts.preprocess["height"]
+    facts = replace(facts, preprocess=facts.preprocess | {"height": height})
+    rewrite(folder, name, facts)
+
+
+def knows_golden(folder: Path, name: str) -> None:
+    facts = DetectorManifest.read(folder, name)
+    more = next(one for one, of in known_parts(folder).items() if of == "golden")
+    rewrite(folder, name, replace(facts, patients=(*facts.patients, more)))
+
+
+def rewrite(folder: Path, name: str, facts: DetectorManifest) -> None:
+    write_manifest(facts, folder / "manifest")
+    (folder / "manifest" / MANIFEST).replace(folder / name)
+    Release.read(folder).seal(folder)
+
+
+def damaged(folder: Path, name: str) -> None:
+    graph = folder / "detector.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"\1")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (other_images, SourceInvalid, "a retraining would lose it"),
+        (knows_golden, PatientLeak, "1 patients"),
+        (damaged, DigestMismatch, "detector.onnx"),
+    ],
+)
+def test_a_detector_that_cannot_be_carried_on_stops_the_retraining(
+    installation: Settings, joined: JoinedRelease, change: Callable[[Path, str], None],
+    error: type[MammoError], words: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    folder = installation.releases_dir / "r-20260103-00000000"
+    shutil.copytree(joined.directory, folder)
+    (folder / "manifest").mkdir()
+    monkeypatch.setattr("mammo.continual.fit.fit_network", lambda *_, **__: pytest.fail("trained"))
+    try:
+        change(folder, DETECTOR_TRAINING[1])
+        with pytest.raises(error, match=words):
+            train_release(installation, config="smoke", parent=folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_whom_only_the_detector_knows_is_trained_on(
+    installation: Settings, joined: JoinedRelease
+) -> None:
+    facts = DetectorManifest.read(joined.directory, DETECTOR_TRAINING[1])
+    index = read_index(installation.index_path)
+    files = index[index["sha256"].isin(facts.files_sha256)]
+    new = pd.concat([index, files.head(1).assign(patient_id="of another key")])
+    config = joined.release.preprocess
+    assert parts_before(joined.directory, config, index) == known_parts(joined.directory)
+    told = parts_before(joined.directory, config, new)
+    assert told.pop("of another key") == "train" and told == known_parts(joined.directory)
+    assert parts_before(None, config, new) == {}
 
 
 def leaked(folder: Path, parts: dict[str, str], part: str) -> None:
