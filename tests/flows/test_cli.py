@@ -24,7 +24,7 @@ COMMANDS = (
     "explain", "export", "models", "shortcuts", "sign", "episodes", "close",
     "token add", "token list", "token revoke",
     "data get cbis-sample", "data get phantoms", "tune", "card",
-    "detect train", "detect evaluate", "detect files", "dashboards check",
+    "detect train", "detect evaluate", "detect files", "dashboards check", "release context",
 )  # fmt: skip
 HEAVY = ("torch", "prefect", "mlflow", "pandas", "numpy", "bentoml", "evidently", "pydantic")
 
