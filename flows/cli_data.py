@@ -13,6 +13,7 @@ import typer
 from flows.cli_explore import add_explore_commands
 from flows.cli_get import add_get_commands
 from flows.cli_inspect import inspect
+from flows.cli_outcomes import add_outcome_commands
 from flows.cli_split import add_split_commands
 from flows.cli_terminal import (
     Json,
@@ -68,6 +69,7 @@ def add_data_commands(app: typer.Typer) -> None:
     data.add_typer(get, name="get")
     add_split_commands(app, data)
     add_version_commands(data)
+    add_outcome_commands(data)
     add_explore_commands(app)
     app.add_typer(data, name="data")
     app.command(epilog="Example: mammo ingest --source rsna path/to/rsna")(ingest)

@@ -83,7 +83,7 @@ def test_the_pipeline_goes_from_exams_to_a_release(loaded: dict[str, Any]) -> No
 def commands(path: Path) -> list[list[str]]:
     """Return the words of each call of `mammo` in a file's command."""
     text = re.sub(r"\$\{\{\s*([\w.]+)\s*\}\}", r"\1", read(path)["command"])
-    calls = re.findall(r"(?:^|;\s*)(mammo [^;>]*)", text)
+    calls = re.findall(r"(?:^|;\s*|\$\[\[|\]\]\s*)(mammo [^;>]*)", text)
     return [shlex.split(call) for call in calls]
 
 
@@ -93,17 +93,19 @@ def test_commands_and_options_exist(path: Path) -> None:
     assert commands(path)
     root: Any = typer.main.get_command(app)
     for words in commands(path):
-        command = root.commands[words[1]]
-        given = ["7" if "seed" in word and "." in word else word for word in words[2:]]
+        command, words = root, words[1:]
+        while hasattr(command, "commands"):
+            command, words = command.commands[words[0]], words[1:]
+        given = ["7" if "seed" in word and "." in word else word for word in words]
         given = ["dicom" if word == "inputs.source" else word for word in given]
-        with command.make_context(words[1], given) as context:
-            assert context.params["as_json"] or words[1] == "card"
+        with command.make_context(command.name, given) as context:
+            assert context.params["as_json"] or command.name == "card"
 
 
 def test_every_step_of_the_issue_is_there() -> None:
     ran = {path.stem: [words[1] for words in commands(path)] for path in COMPONENTS}
     assert ran == {
-        "prepare": ["ingest", "validate"],
+        "prepare": ["ingest", "data", "validate"],
         "train": ["train"],
         "evaluate": ["evaluate", "card"],
         "register": ["gate"],

@@ -1,0 +1,84 @@
+"""`mammo data outcomes`: take in a table of outcomes, or write one."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli_terminal import Json, reported, settings_from_environment, show
+
+if TYPE_CHECKING:
+    from mammo.exam import Outcome
+    from mammo.settings import Settings
+
+EXAMPLE = (
+    "Example: mammo data outcomes outcomes.csv --exams deidentified, "
+    "or mammo data outcomes --to outcomes.csv"
+)
+
+
+def add_outcome_commands(data: typer.Typer) -> None:
+    """Add `mammo data outcomes`."""
+    data.command("outcomes", epilog=EXAMPLE)(outcomes)
+
+
+@reported
+def outcomes(
+    table: Annotated[
+        Path | None,
+        typer.Argument(help="CSV or Parquet: exam, laterality, cancer, known_at, source."),
+    ] = None,
+    exams: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `mammo deidentify`, whose names of exams the table has."),
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Write what is known here, as CSV.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Take outcomes in from a table, as POST /v1/outcomes does, or write those that are known.
+
+    What is known already changes nothing. With --exams the exams are those of a folder that
+    another installation has de-identified; outcomes of other exams are counted and left out.
+    """
+    if (table is None) == (to is None):
+        raise typer.BadParameter("give a table to take in, or --to to write one")
+    settings = settings_from_environment()
+    told = _write(settings, to) if table is None else _take_in(settings, table, exams)
+    show(told, as_json=as_json, title="Outcomes")
+
+
+def _write(settings: Settings, to: Path | None) -> dict[str, Any]:
+    from mammo.data.outcome_table import write_outcomes
+    from mammo.prediction_log import PredictionLog
+
+    assert to is not None
+    known = PredictionLog(settings.log_url).create().outcomes()
+    return {"known": len(known), "written": write_outcomes(to, known), "table": to}
+
+
+def _take_in(settings: Settings, table: Path, exams: Path | None) -> dict[str, Any]:
+    from mammo.data.outcome_table import Matched, match_exams, read_outcomes
+    from mammo.prediction_log import PredictionLog
+
+    read = read_outcomes(table)
+    matched = Matched(read, 0) if exams is None else match_exams(read, exams, settings)
+    new = PredictionLog(settings.log_url).create().add_outcomes(matched.outcomes)
+    _note(settings, matched.outcomes)
+    return {
+        "received": len(read),
+        "new": new,
+        "repeated": len(matched.outcomes) - new,
+        "exams_unknown": matched.unknown,
+    }
+
+
+def _note(settings: Settings, outcomes: list[Outcome]) -> None:
+    """Put a line for each exam into the audit log, as the service does."""
+    from mammo.audit import AuditLog
+
+    exams = list(dict.fromkeys(one.exam_id for one in outcomes))
+    who = f"local:{getpass.getuser()}"
+    AuditLog(settings.audit_path).append_each(exams, who, ("local",), "outcome", None, "ok")

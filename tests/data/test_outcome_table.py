@@ -1,0 +1,129 @@
+"""Tables of outcomes: what is read, what is refused by line, what is written."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from mammo.audit import AuditLog
+from mammo.data.outcome_table import read_outcomes, write_outcomes
+from mammo.errors import SourceNotFound, TableInvalid
+from mammo.exam import Laterality, Outcome
+from mammo.prediction_log import PredictionLog
+from mammo.settings import Settings
+
+EXAM, OTHER = "E-0123456789abcdef", "E-fedcba9876543210"
+HEADER = "exam,laterality,cancer,known_at,source\n"
+DAY = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of an empty home, which the command finds too."""
+    monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "home"))
+    return Settings(home=tmp_path / "home", _env_file=None)  # type: ignore[call-arg]
+
+
+def invoke(*words: object) -> tuple[int, dict[str, Any]]:
+    line = ["data", "outcomes", *map(str, words), "--json"]
+    result = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, line)
+    return result.exit_code, json.loads(result.stdout or result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("row", "outcome"),
+    [
+        (f"{EXAM},L,1,2026-03-01,p", Outcome(EXAM, True, DAY, "p", Laterality.LEFT)),
+        (f"{EXAM},,0,2026-03-01T00:00:00Z,p", Outcome(EXAM, False, DAY, "p", None)),
+        (
+            f"{EXAM},R,True,2026-03-01T01:00+01:00,p",
+            Outcome(EXAM, True, DAY, "p", Laterality.RIGHT),
+        ),
+    ],
+)
+def test_rows(tmp_path: Path, row: str, outcome: Outcome) -> None:
+    path = tmp_path / "outcomes.csv"
+    path.write_text(HEADER + row + "\n")
+    assert read_outcomes(path) == [outcome]
+
+
+def test_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "outcomes.parquet"
+    rows = {"exam": [EXAM, OTHER], "laterality": ["L", None], "cancer": [True, False]}
+    pd.DataFrame(rows | {"known_at": [DAY, DAY], "source": "pathology"}).to_parquet(path)
+    assert read_outcomes(path) == [
+        Outcome(EXAM, True, DAY, "pathology", Laterality.LEFT),
+        Outcome(OTHER, False, DAY, "pathology", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (f"{EXAM},L,maybe,2026-03-01,p", r"line 2 \(cancer\)"),
+        (f"{EXAM},L,,2026-03-01,p", r"line 2 \(cancer\)"),
+        (f"{EXAM},both,1,2026-03-01,p", r"line 2 \(laterality\)"),
+        (f"{EXAM},L,1,1772323200,p", r"line 2 \(known_at\)"),
+        (f"{EXAM},L,1,2026-03-01,", r"line 2 \(source\)"),
+        (f"{EXAM},L,1,2026-03-01,p\n,L,1,2026-03-01,p", r"1 of 2 .* line 3 \(exam\)"),
+        ("", "no rows"),
+    ],
+)
+def test_what_cannot_be_right(tmp_path: Path, rows: str, told: str) -> None:
+    path = tmp_path / "outcomes.csv"
+    path.write_text(HEADER + rows + "\n")
+    with pytest.raises(TableInvalid, match=told) as caught:
+        read_outcomes(path)
+    assert EXAM not in str(caught.value) and "maybe" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", b"exam,cancer\nE,1\n", "known_at"),
+        ("a.parquet", b"no parquet", "no Parquet file"),
+    ],
+)
+def test_what_is_no_such_table(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TableInvalid, match=told):
+        read_outcomes(tmp_path / name)
+    with pytest.raises(SourceNotFound):
+        read_outcomes(tmp_path / f"no{name}")
+
+
+def test_taken_in_and_written_again(settings: Settings, tmp_path: Path) -> None:
+    path, to = tmp_path / "in.csv", tmp_path / "out.csv"
+    path.write_text(f"{HEADER}{EXAM},L,1,2026-03-01,pathology\n{OTHER},,0,2026-04-01,registry\n")
+    assert invoke(path) == (0, {"received": 2, "new": 2, "repeated": 0, "exams_unknown": 0})
+    assert invoke(path)[1]["repeated"] == 2
+    noted = [one["exam"] for one in AuditLog(settings.audit_path).entries()]
+    assert noted == [EXAM, OTHER] * 2
+    assert invoke("--to", to)[1]["written"] == 2
+    known = {(one.exam_id, one.laterality, one.cancer) for one in read_outcomes(to)}
+    assert known == {(EXAM, Laterality.LEFT, True), (OTHER, None, False)}
+
+
+def test_what_callers_wrote_is_not_handed_on(settings: Settings, tmp_path: Path) -> None:
+    log = PredictionLog(settings.log_url).create()
+    log.add_outcomes(
+        [
+            Outcome(EXAM, True, DAY, "told by PLANTED^NAME", Laterality.LEFT),
+            Outcome("PLANTED^NAME", True, DAY, "pathology", None),
+        ]
+    )
+    assert write_outcomes(tmp_path / "out.csv", log.outcomes()) == 1
+    assert "PLANTED" not in (tmp_path / "out.csv").read_text()
+
+
+def test_one_of_table_and_to(tmp_path: Path) -> None:
+    for words in ([], ["a.csv", "--to", "b.csv"]):
+        result = CliRunner().invoke(app, ["data", "outcomes", *words])
+        assert result.exit_code == 2
