@@ -25,6 +25,7 @@ from flows.ingest import ingest
 from flows.package import package
 from flows.progress import log_progress
 from flows.retries import too_few
+from flows.train import write_cards
 from flows.validate import validate
 from mammo.continual import mend
 from mammo.continual.approval import needs_approval
@@ -116,13 +117,24 @@ def close(settings: Settings, assignment: Assignment, result: dict[str, Any]) ->
 def meet_gate(
     settings: Settings, assignment: Assignment, candidates: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Let the gate choose among the candidates; where it refuses all, train from scratch."""
+    """Let the gate choose among the candidates; where it refuses all, train from scratch.
+
+    All that were judged have their cards then: who is asked to approve one may read it.
+    """
     names = [one["release"] for one in candidates]
     result = choose(settings, assignment, names)
-    if result["chosen"]:
-        return result
-    scratch = train_from_scratch(settings, assignment)
-    return choose(settings, assignment, [*names, scratch["release"]]) | {"scratch": scratch}
+    if not result["chosen"]:
+        scratch = train_from_scratch(settings, assignment)
+        names = [*names, scratch["release"]]
+        result = choose(settings, assignment, names) | {"scratch": scratch}
+    for name in names:
+        log_cards(settings, name)
+    return result
+
+
+def log_cards(settings: Settings, release_id: str) -> None:
+    """Log the cards of a release that the gate has judged; a card stops no retraining."""
+    write_cards(settings, release_id, return_state=True)
 
 
 def put_into_service(release_id: str, reason: str, episode_key: str | None) -> None:
@@ -163,6 +175,7 @@ def recalibrate_scanner(assignment: Assignment) -> list[dict[str, Any]]:
     settings = read_settings()
     made = recalibrate(settings, assignment)
     serve_point(settings, made, "recalibrate", assignment.key)
+    log_cards(settings, made["release"])
     return [made]
 
 
@@ -241,5 +254,6 @@ def refine() -> list[dict[str, Any]]:
             one = refine_scanner(settings, scanner)
             if one is not None:
                 serve_point(settings, one, "refine", None)
+                log_cards(settings, one["release"])
             made.append({"scanner": scanner, "made": one})
     return made

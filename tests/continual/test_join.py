@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from mammo.appraisal.agreement import measure_release
 from mammo.appraisal.card_detector import detector_sections
+from mammo.appraisal.card_log import log_cards
 from mammo.appraisal.detector_files import screen_files
 from mammo.continual import fold_marks, join, mend, unseen
 from mammo.continual.again import train_again
@@ -257,6 +258,8 @@ def test_the_gate_judges_a_retrained_one_and_a_second_retraining_keeps_it(
     first = train_release(installation, config="smoke", parent=joined.directory)
     decision = judge_release(installation, first.release.id, against=joined.release.id)
     assert UNSEEN not in {one.name for one in decision.clauses}
+    # its cards, as the retraining flow logs them
+    assert "cards/model.html" in log_cards(installation, first.directory)
     second = train_release(installation, config="smoke", parent=first.directory)
     assert second.release.detector == "ssd"
     assert second.release.metrics["joined"]["fitted_with"] == joined.release.id

@@ -17,6 +17,11 @@ NEW = "New/Scanner"
 PASSED, REFUSED = {"gate": {"passed": True}}, {"gate": {"passed": False}}
 
 
+class State:
+    def is_failed(self) -> bool:
+        return False
+
+
 class Loop:
     """The tasks of the flow without Prefect, and what they were asked."""
 
@@ -24,6 +29,8 @@ class Loop:
         self.passing = set(passing)
         self.judged: list[list[str]] = []
         self.served: list[tuple[str, str, str | None]] = []
+        self.cards: list[str] = []
+        self.events: list[str] = []
         self.scratch = 0
         self.closed: dict[str, Any] = {}
 
@@ -38,14 +45,16 @@ class Loop:
 
     def put_into_service(self, release: str, reason: str, key: str | None) -> None:
         self.served.append((release, reason, key))
+        self.events.append(f"serve {release}")
+
+    def write_cards(self, _settings: Any, release: str, *, return_state: bool) -> State:
+        assert return_state  # a card that fails stops nothing
+        self.cards.append(release)
+        self.events.append(f"card {release}")
+        return State()
 
     def close(self, _settings: Any, _assignment: Any, result: dict[str, Any]) -> None:
         self.closed = result
-
-
-class State:
-    def is_failed(self) -> bool:
-        return False
 
 
 @pytest.fixture
@@ -77,6 +86,7 @@ def play(
         "choose": loop.choose,
         "train_from_scratch": loop.train_from_scratch,
         "put_into_service": loop.put_into_service,
+        "write_cards": loop.write_cards,
         "close": loop.close,
     }
     for name, function in plain.items():
@@ -97,6 +107,8 @@ def test_the_least_invasive_that_passes_goes_into_service(
     assert (result["chosen"], loop.scratch) == (passing[0], 0)
     assert loop.served == [(passing[0], "drift", "k")]
     assert loop.closed["chosen"] == passing[0]
+    # every one that was judged has a card with the verdict, before anybody is asked about it
+    assert loop.events == [*(f"card {one}" for one in CANDIDATES), f"serve {passing[0]}"]
 
 
 def test_from_scratch_only_where_the_gate_refuses_the_others(
@@ -107,6 +119,7 @@ def test_from_scratch_only_where_the_gate_refuses_the_others(
     result = play(loop, settings, monkeypatch)
     assert loop.judged == [CANDIDATES, [*CANDIDATES, "r-scratch"]]
     assert result["chosen"] == "r-scratch"
+    assert loop.cards == [*CANDIDATES, "r-scratch"]
     assert loop.served == [("r-scratch", "drift", "k")]
 
 
@@ -149,8 +162,25 @@ def test_a_refined_point_is_served_if_the_gate_lets_it(
     monkeypatch.setattr(retrain, "find_refinements", lambda _: [NEW])
     monkeypatch.setattr(retrain, "refine_scanner", lambda *_: made)
     monkeypatch.setattr(retrain, "put_into_service", loop.put_into_service)
+    monkeypatch.setattr(retrain, "write_cards", loop.write_cards)
     assert retrain.refine.fn() == [{"scanner": NEW, "made": made}]
     assert loop.served == served
+    assert loop.cards == ([] if made is None else [made["release"]])
+
+
+def test_a_recalibrated_release_has_its_card_once_it_serves(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = Loop()
+    monkeypatch.setattr(retrain, "read_settings", lambda: settings)
+    monkeypatch.setattr(retrain, "needs_approval", lambda *_: None)
+    monkeypatch.setattr(retrain, "recalibrate", lambda *_: {"release": "r-2", **PASSED})
+    monkeypatch.setattr(retrain, "put_into_service", loop.put_into_service)
+    monkeypatch.setattr(retrain, "write_cards", loop.write_cards)
+    assignment = Assignment("k", "recalibrate_and_retrain", NEW, Path("r-1"))
+    assert retrain.recalibrate_scanner.fn(assignment) == [{"release": "r-2", **PASSED}]
+    # a scanner's point is not made to wait for a page
+    assert loop.events == ["serve r-2", "card r-2"]
 
 
 def test_nothing_goes_into_service_before_a_person_has_approved(
