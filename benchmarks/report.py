@@ -49,6 +49,12 @@ def name_run(command: str) -> dict[str, str]:
     return {"command": command} | {name: run[name] for name in ("commit", "date", "machine")}
 
 
+def commit_time() -> float | None:
+    """Return when the commit that is checked out was made, in seconds; None where git is not."""
+    seconds = _git("show", "-s", "--format=%ct", "HEAD")
+    return float(seconds) if seconds else None
+
+
 def format_table(rows: Sequence[Row], run: dict[str, Any]) -> str:
     """Return the Markdown table, and below it where it was measured."""
     lines = [

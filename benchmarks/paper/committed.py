@@ -14,8 +14,12 @@ REPORT = Path("docs/report.md")
 BENCHMARKS = Path("docs/benchmarks.md")
 README = Path("README.md")
 BLOCKS = {
+    "limits": "readme_limits.md",
+    "demo": "readme_demo.md",
+    "table": "readme_table.md",
     "results": "results.md",
     "reading speed": "readme_reading.md",
+    "reading runs": "readme_runs.md",
     "index": "readme_index.md",
     "models": "readme_models.md",
 }

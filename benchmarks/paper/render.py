@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks.paper import results
+from benchmarks.paper.screen import demo_screen
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -36,10 +37,17 @@ def _environment() -> Environment:
         "percent_interval": results.percent_interval,
         "commit": results.commit_of,
         "ms": results.milliseconds,
+        "command": results.command,
+        "copied": results.copied,
+        "how": results.how,
+        "made": results.made,
+        "spelled": results.spelled,
+        "screen": demo_screen,
         "total": _total,
         "row": _row,
     }
     environment.globals |= {name: _Lazy(name) for name in results.FILES}
+    environment.globals["by_hand"] = results.by_hand
     return environment
 
 

@@ -12,9 +12,12 @@ ROOT = Path(__file__).parents[2]
 # where a benchmark keeps its results: the name that the templates use, and the file
 FILES = {
     "reading": "benchmarks/results.json",
+    "reading_before": "benchmarks/results_before.json",
     "index_scale": "benchmarks/index_scale.json",
     "known_truth": "benchmarks/known_truth.json",
     "mini_mias": "benchmarks/mini_mias.json",
+    "rsna": "benchmarks/rsna_table.json",
+    "exports": "benchmarks/export.json",
     "shortcuts": "benchmarks/shortcuts.json",
     "strategies": "benchmarks/strategies.json",
     "detectors": "benchmarks/detectors.json",
@@ -31,6 +34,11 @@ FILES = {
     "gateway": "benchmarks/gateway/gateway.json",
     "recorded": "benchmarks/recorded.json",
 }
+
+WORDS = (
+    "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+    "twelve",
+)  # fmt: skip
 
 
 class NoCommit(ValueError):
@@ -64,6 +72,40 @@ def _commits(part: Any) -> set[str]:
     if isinstance(part, list):
         return set().union(*map(_commits, part))
     return set()
+
+
+def copied(part: dict[str, Any]) -> str:
+    """Write, to follow a commit, that a person copied the figures and from where; else nothing."""
+    return f", copied by {part['copied_by']} from {part['source']}" if "copied_by" in part else ""
+
+
+def how(part: dict[str, Any]) -> str:
+    """Write what else is known of how a run was made, and whether a person copied it."""
+    return ", ".join([*filter(None, [part.get("note")]), copied(part).lstrip(", ")]).rstrip(", ")
+
+
+def made(part: Any) -> str:
+    """Write who wrote a results file, or a part of one."""
+    if isinstance(part, dict) and "copied_by" in part:
+        return f"{part['copied_by']}, from {part['source']}"
+    return "its benchmark" if not isinstance(part, dict) or "read_from" not in part else "its run"
+
+
+def by_hand() -> list[str]:
+    """Return the commands whose figures a person copied into a results file, for print."""
+    parts = [*results("recorded").values(), *(results(name) for name in FILES)]
+    return [command(part) for part in parts if isinstance(part, dict) and "copied_by" in part]
+
+
+def command(part: dict[str, Any]) -> str:
+    """Write the command of a run as code; one in words as it is."""
+    told = str(part["command"])
+    return told if told.startswith("a ") else f"`{told}`"
+
+
+def spelled(count: int) -> str:
+    """Write a count in words up to twelve, else in digits."""
+    return WORDS[count] if 0 <= count < len(WORDS) else f"{count:,}"
 
 
 def fixed(value: float, digits: int = 2) -> str:
