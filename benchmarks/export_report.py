@@ -20,6 +20,8 @@ GRAPHS = ("torchscript", "onnx_fp32", "onnx_int8")
 def main() -> None:
     """Replace the table in the page."""
     run = json.loads(RESULTS.read_text())
+    if "copied_by" in run:
+        raise SystemExit(f"{RESULTS.name} was copied from the page: make bench-models writes it")
     rows = [row for name, one in run["models"].items() for row in _rows(name, one)]
     machine = run["machine"]
     told = (
