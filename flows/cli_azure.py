@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_terminal import Json, reported, say, show, show_rows
+from flows.cli_terminal import Json, reported, say, settings_from_environment, show, show_rows
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -28,6 +29,7 @@ def add_azure_commands(app: typer.Typer) -> None:
         epilog="Example: mammo azure deploy --image ghcr.io/OWNER/mammo-service-release@sha256:..."
     )(deploy)
     azure.command(epilog="Example: mammo azure status --json")(status)
+    azure.command(epilog="Example: mammo azure scores --to azure-scores --days 7")(scores)
     app.add_typer(azure, name="azure")
 
 
@@ -130,6 +132,27 @@ def status(
     show_rows(
         endpoint["colours"] if endpoint else [], ("colour", "percent", "state", "image"), "Service"
     )
+
+
+@reported
+def scores(
+    to: Annotated[Path, typer.Option(help="Folder for the tables, made if needed.")],
+    days: Annotated[
+        float, typer.Option(min=0, help="Take exams that were scored so many days ago or less.")
+    ] = 7.0,
+    release: Annotated[
+        str | None, typer.Option(help="Of this release; else of that in service.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write scores for Azure's monitor, as MLTable: no exam, patient, scanner or day is in them.
+
+    Asks Azure nothing: docs/azure.md tells how they are uploaded.
+    """
+    from mammo.azure_scores import write_scores
+
+    written = write_scores(settings_from_environment(), to, days=days, release=release)
+    show(written.to_dict(), as_json=as_json, title="Scores")
 
 
 def _client() -> MLClient:
