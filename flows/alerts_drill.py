@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 import urllib.request
@@ -23,9 +22,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flows.alerts_config import alertmanager_config, prometheus_config, write
-from flows.alerts_receivers import HOST, Receivers, body_of, free_port
-from flows.stack_services import ROOT, answers
-from mammo.errors import SettingsInvalid, StackUnhealthy
+from flows.alerts_receivers import Receivers, body_of
+from flows.servers import HOST, free_port, running
+from flows.stack_services import answers
+from mammo.errors import SettingsInvalid
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 
@@ -34,7 +34,7 @@ MONITOR_POLICY = "drift:\n  evidently:\n    on: never\n"
 """Evidently's report takes seconds, and no alert is made of it."""
 ALERT, WATCHDOG = "MammoDriftConfirmed", "MammoWatchdog"
 QUIET_EXAMS, BATCH, MOST_EXAMS = 90, 10, 120
-START_SECONDS, SETTLE_SECONDS, PATIENCE_SECONDS = 60.0, 5.0, 60.0
+SETTLE_SECONDS, PATIENCE_SECONDS = 5.0, 60.0
 PROGRAMS = {
     "prometheus": ("prometheus",),
     "alertmanager": ("prometheus-alertmanager", "alertmanager"),
@@ -151,7 +151,8 @@ def _running(
                 folders[name].mkdir()
                 write(folders[name] / "config.yml", files[name])
             say(f"starting {name}")
-            stack.enter_context(_process(name, command, ready[name], directory, settings))
+            log = directory / f"{name}.log"
+            stack.enter_context(running(command, ready[name], log, _environment(settings)))
         yield urls["alertmanager"]
 
 
@@ -166,36 +167,13 @@ def _program(path: str, folder: Path, url: str) -> list[str]:
     ]
 
 
-@contextmanager
-def _process(
-    name: str, command: list[str], ready: str, directory: Path, settings: Settings
-) -> Iterator[None]:
-    """Run a program until the block ends. Raises StackUnhealthy where it does not get ready."""
-    environment = settings.child_environment() | {
+def _environment(settings: Settings) -> dict[str, str]:
+    return settings.child_environment() | {
         "MAMMO_DATABASE_URL": "",  # an empty one overrules that of the installation around
         "MAMMO_REPORTS_PORT": str(settings.reports_port),
         "MAMMO_PREFECT_PORT": str(settings.prefect_port),
         "MAMMO_SITE": settings.site,
     }
-    log = directory / f"{name}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not answers(ready):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise StackUnhealthy(f"{name} did not start; its last words are in {log}")
-            time.sleep(0.2)
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(10.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _rehearse(

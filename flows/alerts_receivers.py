@@ -15,7 +15,8 @@ from typing import Any, Self, TypeVar
 
 from aiosmtpd.controller import Controller
 
-HOST = "127.0.0.1"
+from flows.servers import HOST, free_port
+
 LOOK_SECONDS = 0.2
 Found = TypeVar("Found")
 
@@ -85,14 +86,6 @@ def body_of(mail: EmailMessage, kind: str) -> str:
     """Return the ``plain`` or ``html`` body of a mail, "" where it has none."""
     part = mail.get_body((kind,))
     return "" if part is None else str(part.get_content())
-
-
-def free_port() -> int:
-    """Return a port of this machine on which nobody listens now."""
-    import socket
-
-    with socket.create_server((HOST, 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _first(things: list[Found], is_it: Callable[[Found], bool]) -> Found | None:

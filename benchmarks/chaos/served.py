@@ -10,7 +10,6 @@ children are the workers; theirs are the decoders, which read the files.
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from flows.servers import free_port
 from mammo.pointer import write_pointer
 from mammo.settings import Settings
 
@@ -196,8 +196,3 @@ def wait_until(
     return time.monotonic() - started
 
 
-def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

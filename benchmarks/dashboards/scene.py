@@ -24,7 +24,7 @@ from pydantic import SecretStr
 
 from benchmarks.chaos.releases import write_good, write_nan
 from benchmarks.chaos.rollout import lay_bento
-from benchmarks.chaos.served import free_port, make_home, serve
+from benchmarks.chaos.served import make_home, serve
 from benchmarks.dashboards.servers import (
     ingest_as_flow,
     starting_prefect,
@@ -38,6 +38,7 @@ from bentos.screening.change_record import Why
 from bentos.screening.deployment import deploy_release, stop_challenger
 from flows.demo_archive import Archive, round_trip, write_peers
 from flows.drill_log import let_time_pass
+from flows.servers import free_port
 from mammo.dicom.phantom_bad import write_bad_files
 from mammo.prediction_log import PredictionLog
 from mammo.release import Release

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.chaos.served import free_port, wait_until
+from benchmarks.chaos.served import wait_until
+from flows.servers import free_port
 from flows.stack_services import answers
 from mammo.settings import Settings
 

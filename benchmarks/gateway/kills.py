@@ -24,10 +24,11 @@ from benchmarks.gateway.running import Running, running, wait_until
 from bentos.gateway.book import Book
 from bentos.gateway.outbox import Outbox
 from bentos.gateway.tables import reading
+from flows.servers import free_port
 from mammo.dicom.deidentify import pseudonym
 from mammo.settings import Settings
 from tests.gateway.images import associate, dataset_of, image
-from tests.gateway.pacs import Pacs, free_port
+from tests.gateway.pacs import Pacs
 from tests.gateway.serving import served
 
 SENDERS = 4

@@ -24,8 +24,8 @@ from pydicom.uid import generate_uid
 
 from benchmarks.gateway.running import running, wait_until
 from bentos.gateway.tables import reading
+from flows.servers import free_port
 from mammo.settings import Settings
-from tests.gateway.pacs import free_port
 
 SENDERS = 8
 SEND_SECONDS = 1200.0

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from benchmarks.service.exams import Exam
+from flows.servers import free_port
 from mammo.pointer import write_pointer
 from mammo.settings import Settings
 
@@ -138,13 +139,6 @@ def point_to(settings: Settings, release: Path) -> None:
         "changed_at": "2026-03-01T09:00:00+00:00",
     }
     write_pointer(settings.pointer_path, pointer)
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _wait_until_ready(served: Served, server: subprocess.Popen[bytes]) -> None:

@@ -14,11 +14,12 @@ from typing import Any
 
 from benchmarks.chaos.exams import ExamMaker
 from benchmarks.chaos.load import Client
-from benchmarks.chaos.served import free_port, make_installation
+from benchmarks.chaos.served import make_installation
 from benchmarks.report import name_run
 from benchmarks.stack_soak.flat import measure_growth, measure_slope
 from benchmarks.stack_soak.page import write_page
 from benchmarks.stack_soak.prometheus import SCRAPE_SECONDS, Prometheus, Series, scrape
+from flows.servers import free_port
 from flows.stack import down, up
 from mammo.settings import Settings
 from monitoring.dashboards.rules import paging_rules

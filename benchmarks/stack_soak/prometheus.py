@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.alerts_config import prometheus_config, write
-from flows.stack_services import answers
+from flows.servers import HOST, running
 from mammo.settings import Settings
 
 SCRAPE_SECONDS = 5
-STARTS_WITHIN_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -77,22 +74,7 @@ def scrape(settings: Settings, folder: Path, port: int) -> Iterator[Prometheus]:
     folder.mkdir(parents=True, exist_ok=True)
     config = write(folder / "prometheus.yml", _config(settings))
     command = ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
-    command.append(f"--web.listen-address=127.0.0.1:{port}")
-    url = f"http://127.0.0.1:{port}"
-    with (folder / "prometheus.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            _wait(url)
-            yield Prometheus(url)
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def _wait(url: str) -> None:
-    until = time.monotonic() + STARTS_WITHIN_SECONDS
-    while time.monotonic() < until:
-        if answers(f"{url}/-/ready"):
-            return
-        time.sleep(0.3)
-    raise TimeoutError(f"no Prometheus at {url} within {STARTS_WITHIN_SECONDS:.0f} s")
+    command.append(f"--web.listen-address={HOST}:{port}")
+    url = f"http://{HOST}:{port}"
+    with running(command, f"{url}/-/ready", folder / "prometheus.log"):
+        yield Prometheus(url)

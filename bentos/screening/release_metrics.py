@@ -32,8 +32,9 @@ class ReleaseCollector(Collector):
         current, challenger = self._rollout.current, self._rollout.challenger
         others = [one for one in self._rollout.workers() if one.pid != os.getpid()]
         ready = current is not None and all(one.release for one in others)
-        refused = self._rollout.refused or self._rollout.challenger_refused
-        refused = refused or any(one.refused or one.challenger_refused for one in others)
+        refused = bool(self._rollout.refused or self._rollout.challenger_refused) or any(
+            one.refused or one.challenger_refused for one in others
+        )
         yield GaugeMetricFamily("mammo_service_up", "1 while the service answers.", 1)
         yield GaugeMetricFamily(
             "mammo_service_ready", "1 when every worker has a release in service.", int(ready)
@@ -41,7 +42,7 @@ class ReleaseCollector(Collector):
         yield GaugeMetricFamily(
             "mammo_release_refused",
             "1 while a worker refuses the release that is wanted.",
-            int(bool(refused)),
+            int(refused),
         )
         yield _release_info("mammo_release_info", "The release in service.", current)
         yield _release_info("mammo_challenger_info", "The release tried beside it.", challenger)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import yaml
 
 from bentos.screening.app import create_app
 from bentos.screening.deployment import deploy_release
+from flows.servers import free_port
 from mammo.errors import ParityError
 from mammo.release import write_json
 from mammo.settings import Settings
@@ -56,12 +56,6 @@ def pack(
     (bento / "bento.yaml").write_text(yaml.safe_dump(described))
     (settings.releases_dir / release_id).mkdir(parents=True, exist_ok=True)
     return f"screening:{bento.name}"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def own_settings(home: Path) -> Settings:

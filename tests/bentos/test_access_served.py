@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.servers import free_port
 from mammo.client import Screening
 from mammo.contract import OutcomeIn
 from mammo.dicom.phantom import write_phantoms
@@ -19,7 +20,6 @@ from mammo.errors import ResultUnknown, RoleMissing, TokenInvalid, TokenMissing
 from mammo.pointer import write_pointer
 from mammo.settings import Settings
 from mammo.tokens import ROLES, TokenStore
-from tests.bentos.deploying import free_port
 from tests.bentos.releases import write_release
 from tests.bentos.test_served import ROOT, answers, serve, wait_until
 

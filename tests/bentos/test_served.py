@@ -18,12 +18,12 @@ import pytest
 
 from bentos.screening.deployment import deploy_release, rollback
 from bentos.screening.packaging import find_packaged, package_release
+from flows.servers import free_port
 from mammo.dicom.phantom import write_phantoms
 from mammo.prediction_log import PredictionLog
 from mammo.release import Release
 from mammo.settings import Settings
 from tests.bentos.conftest import Hammer
-from tests.bentos.deploying import free_port
 from tests.bentos.judging import permit
 from tests.bentos.releases import write_release
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows.alerts_config import alertmanager_config, write
-from flows.alerts_receivers import HOST, free_port
+from flows.servers import HOST, free_port
 from flows.stack_services import answers
 from tests.dashboards.rules import ALERTS, ASKED_OF_ALERTMANAGER, DASHBOARDS, program
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.servers import free_port
 from mammo.data.index import read_index, write_index
 from mammo.data.ingest import ingest
 from mammo.data.store import store_lock
@@ -345,12 +346,6 @@ def test_damaged_entry_on_the_remote_is_named(
     (tmp_path / "remote" / "mammo-versions" / f"{two[0]}.json").write_text(content)
     with pytest.raises(ChecksumMismatch, match=rf"{two[0]}\.json on the remote is no entry"):
         remote_versions(remote)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def serving(words: list[str], port: int, folder: Path) -> Iterator[None]:

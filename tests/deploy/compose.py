@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.bentos.deploying import free_port
+from flows.servers import free_port
 from tests.deploy.images import ROOT, extras_of, modules_outside
 
 FILE = ROOT / "docker-compose.yml"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.bentos.deploying import free_port
+from flows.servers import free_port
 from tests.deploy.compose import WITHOUT
 from tests.deploy.images import DOCKER, ROOT, extras_of, modules_outside
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Callable, Sequence
 from io import BytesIO
@@ -79,12 +78,6 @@ class Pacs:
 
     def __exit__(self, *_: object) -> None:
         self.server.shutdown()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def peer_at(port: int, **differs: Any) -> Peer:

@@ -188,7 +188,7 @@ def test_one_gateway_a_home(tmp_path: Path) -> None:
 @pytest.mark.stack
 def test_a_killed_gateway_has_what_it_acknowledged(tmp_path: Path) -> None:
     """The process: started, sent to, killed, started again; its log names nobody."""
-    from tests.bentos.deploying import free_port
+    from flows.servers import free_port
 
     settings = make_home(tmp_path, dicom_port=free_port(), service_port=1)
     environment = {

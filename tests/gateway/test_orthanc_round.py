@@ -31,11 +31,11 @@ from bentos.gateway.dimse_sender import REPORT_CLASSES
 from bentos.gateway.outbox import Outbox
 from bentos.gateway.peers import Peers
 from bentos.screening.app import create_app
+from flows.servers import free_port
 from mammo.settings import Settings
 from tests.bentos.conftest import point_to
 from tests.gateway.images import MG, OTHERS, image
 from tests.gateway.orthanc import Orthanc, require_orthanc
-from tests.gateway.pacs import free_port
 from tests.heat_release import load, write_heat_release
 
 pytestmark = [pytest.mark.slow, pytest.mark.stack]

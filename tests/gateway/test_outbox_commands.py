@@ -13,7 +13,8 @@ from bentos.gateway.outbox_attempts import Attempts
 from bentos.gateway.outbox_tables import STATES
 from flows.cli import app
 from flows.cli_outbox import StateName
-from tests.gateway.pacs import Pacs, free_port, make_report, outbox_to, peer_at
+from flows.servers import free_port
+from tests.gateway.pacs import Pacs, make_report, outbox_to, peer_at
 
 RUN = CliRunner()
 

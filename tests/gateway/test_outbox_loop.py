@@ -18,7 +18,8 @@ from cryptography.x509.oid import NameOID
 from bentos.gateway.outbox import Outbox
 from bentos.gateway.peer import PeerTls
 from bentos.gateway.sending_loop import SendingLoop
-from tests.gateway.pacs import Pacs, free_port, make_report, outbox_to, peer_at
+from flows.servers import free_port
+from tests.gateway.pacs import Pacs, make_report, outbox_to, peer_at
 from tests.gateway.test_outbox_sending import START, filled, sender_to
 
 

@@ -20,12 +20,12 @@ from bentos.gateway.outbox_attempts import Attempts
 from bentos.gateway.peer import Peer
 from bentos.gateway.sending import Sender
 from bentos.gateway.sending_loop import line_to
+from flows.servers import free_port
 from tests.gateway.pacs import (
     NAME,
     STORED,
     STUDY_UID,
     Pacs,
-    free_port,
     make_report,
     outbox_to,
     peer_at,

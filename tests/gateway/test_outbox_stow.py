@@ -14,7 +14,8 @@ import pytest
 from bentos.gateway.outbox import Outbox
 from bentos.gateway.outbox_attempts import Attempts
 from bentos.gateway.peer import Peer
-from tests.gateway.pacs import NAME, STUDY_UID, free_port, make_report, outbox_to
+from flows.servers import free_port
+from tests.gateway.pacs import NAME, STUDY_UID, make_report, outbox_to
 from tests.gateway.test_outbox_sending import START, sender_to
 
 Answer = tuple[int, dict[str, str], bytes]
