@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.cli_files import read_files
 from flows.cli_joined import add_joined_commands, screen_with_release
-from flows.cli_model import list_files
 from flows.cli_terminal import (
     Json,
     reported,
@@ -135,7 +135,7 @@ def files(
     if (detector is None) == (release is None):
         raise typer.BadParameter("give --detector FOLDER or --release RELEASE")
     settings = settings_from_environment()
-    named = [(path.name, path.read_bytes()) for path in list_files(paths)]
+    named = read_files(paths, as_json=as_json)
     if detector is None:
         assert release is not None
         screen_with_release(settings, release, named, as_json=as_json)

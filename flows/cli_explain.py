@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_model import directory_in_service, list_files
+from flows.cli_files import list_files, read_files
+from flows.cli_model import directory_in_service
 from flows.cli_terminal import (
     Json,
     may_name_files,
@@ -89,11 +90,10 @@ def _explain(
 
     if not to.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {to.absolute().parent.name} for {to.name}")
-    paths = list_files(files)
-    if not 0 < len(paths) <= MOST_FILES:
-        raise typer.BadParameter(f"{len(paths)} files; a picture has 1 to {MOST_FILES}")
+    if not 0 < (count := len(list_files(files))) <= MOST_FILES:
+        raise typer.BadParameter(f"{count} files; a picture has 1 to {MOST_FILES}")
+    named = read_files(files, as_json=as_json)
     explainer = Explainer.load(directory)
-    named = [(path.name, path.read_bytes()) for path in paths]
     views, refused = explain_files(settings, explainer, named)
     picture = draw_heat([heat_row(one) for one in views])
     write_file(to, lambda handle: handle.write(picture), drafts=to.absolute().parent)

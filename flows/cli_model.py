@@ -10,10 +10,12 @@ import typer
 
 from flows.cli_card import log_cards
 from flows.cli_deploy import add_deploy_commands
+from flows.cli_files import read_files
 from flows.cli_gate import add_gate_commands
 from flows.cli_terminal import (
     Json,
     ViaPrefect,
+    may_name_files,
     reported,
     say,
     settings_from_environment,
@@ -21,11 +23,12 @@ from flows.cli_terminal import (
     show_rows,
     stage_bars,
 )
-from mammo.errors import NotReady, SourceNotFound
+from mammo.errors import NotReady
 
 if TYPE_CHECKING:
     from mammo.settings import Settings
 
+IN_A_ZIP = "within a ZIP"
 PART_FIGURES = ("auc", "recall_rate", "sensitivity", "specificity")
 
 
@@ -122,8 +125,11 @@ def predict(
 ) -> None:
     """Score the files of one exam: view, breast and exam, and the decision."""
     settings = settings_from_environment()
-    found = list_files(files)
-    answer = ask_service(url, found, settings) if url else _score(settings, release, found)
+    found = read_files(files, as_json=as_json)
+    if url:
+        answer = ask_service(url, found, settings, named=may_name_files(as_json=as_json))
+    else:
+        answer = _score(settings, release, found)
     if as_json:
         show(answer, as_json=True)
         return
@@ -158,23 +164,15 @@ def _agreed(breast: Mapping[str, Any]) -> dict[str, str]:
     return {"agreement": f"{told['both']} of {total} places named by both"}
 
 
-def list_files(paths: Sequence[Path]) -> list[Path]:
-    """Return the files among the paths and within its folders; SourceNotFound if one is missing."""
-    missing = [path.name for path in paths if not path.exists()]
-    if missing:
-        raise SourceNotFound(f"not found: {', '.join(missing)}")
-    nested = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in paths]
-    return [path for group in nested for path in group if path.is_file()]
-
-
-def _score(settings: Settings, release: Path | None, files: Sequence[Path]) -> dict[str, Any]:
+def _score(
+    settings: Settings, release: Path | None, files: Sequence[tuple[str, bytes]]
+) -> dict[str, Any]:
     directory = release or directory_in_service(settings)
     from mammo.reading import ViewReader
     from mammo.screening import Screener
 
     screener = Screener.load(directory, reader=ViewReader.of(settings))
-    named = [(path.name, path.read_bytes()) for path in files]
-    return screener.score_files(named, key=settings.pseudonym_key(), site=settings.site).to_json()
+    return screener.score_files(files, key=settings.pseudonym_key(), site=settings.site).to_json()
 
 
 def directory_in_service(settings: Settings) -> Path:
@@ -188,16 +186,23 @@ def directory_in_service(settings: Settings) -> Path:
     return find_release(settings.releases_dir, pointer["release_id"])
 
 
-def ask_service(url: str, files: Sequence[Path], settings: Settings) -> dict[str, Any]:
-    """Let a running service score the files, with the token of ``MAMMO_TOKEN``.
+def ask_service(
+    url: str, files: Sequence[tuple[str, bytes]], settings: Settings, *, named: bool
+) -> dict[str, Any]:
+    """Let a running service score files, name and content, with the token of ``MAMMO_TOKEN``.
 
-    Raises what `mammo.client.Screening.score` raises.
+    The service sees numbers for names; what lies in a ZIP keeps its own, to be told where
+    files may be ``named``. Raises what `mammo.client.Screening.score` raises.
     """
     from mammo.client import Screening
 
     token = None if settings.token is None else settings.token.get_secret_value().strip()
     with Screening(url, token, tries=3) as service:
-        return service.score(files).model_dump(mode="json")
+        answer = service.score([data for _, data in files])
+    names = {f"{number}.dcm": name for number, (name, _) in enumerate(files, 1)}
+    for one in answer.refused:
+        one.file = names.get(one.file, one.file if named else IN_A_ZIP)
+    return answer.model_dump(mode="json")
 
 
 @reported

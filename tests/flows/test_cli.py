@@ -11,7 +11,7 @@ import typer
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
-from flows import cli_data, cli_model
+from flows import cli_data, cli_files, cli_model
 from flows.cli import app
 from flows.cli_terminal import exit_status, reported
 from mammo import errors
@@ -58,7 +58,7 @@ def test_help_loads_nothing_heavy() -> None:
         ("retrain", "STACK_NOT_RUNNING", "start it with `mammo up`", 1),
         ("ingest --via-prefect", "STACK_NOT_RUNNING", "start it with `mammo up`", 1),
         ("inspect nowhere.dcm", "SOURCE_NOT_FOUND", "there is no file nowhere.dcm", 2),
-        ("predict nowhere.dcm", "SOURCE_NOT_FOUND", "not found: nowhere.dcm", 2),
+        ("predict nowhere.dcm", "SOURCE_NOT_FOUND", "not found: path 1 of 1", 2),
         ("predict pyproject.toml", "NOT_READY", "no release is in service", 1),
         (
             "predict pyproject.toml --url http://127.0.0.1:9",
@@ -180,7 +180,7 @@ def test_folders_stand_for_their_files(tmp_path: Path) -> None:
     files = [tmp_path / "exam" / "left" / "a.dcm", tmp_path / "exam" / "b.dcm", tmp_path / "c.dcm"]
     for file in files:
         file.touch()
-    assert cli_model.list_files([tmp_path / "exam", tmp_path / "c.dcm"]) == [
+    assert cli_files.list_files([tmp_path / "exam", tmp_path / "c.dcm"]) == [
         files[1], files[0], files[2],
     ]  # fmt: skip
 
@@ -208,11 +208,9 @@ def test_a_problem_of_the_service_keeps_its_code(
         return httpx.Response(status, json=full) if full else httpx.Response(status, text="oops")
 
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", answer)
-    file = tmp_path / "a.dcm"
-    file.touch()
     settings = Settings(home=tmp_path, token=SecretStr("mammo_x"), _env_file=None)
     with pytest.raises(errors.MammoError, match=text) as refusal:
-        cli_model.ask_service("http://x/", [file], settings)
+        cli_model.ask_service("http://x/", [("a.dcm", b"")], settings, named=False)
     assert refusal.value.code == code
     assert asked[0].headers["authorization"] == "Bearer mammo_x"
 
