@@ -8,7 +8,7 @@ What has one backend alone, whatever `MAMMO_DATABASE_URL` says, and so nothing t
 gateway's book and outbox (one SQLite file of one process), the audit log and the spool (lines),
 jobs, tokens and the pointer (files). `tests/prediction_log/test_full_disk.py` fills SQLite's
 disk by a limit on the process, which a server does not share; `tests/test_loop_properties.py`
-and `tests/bentos/test_killed_moves.py` copy a home with the log in it.
+and `tests/bentos/test_killed_moves.py` copy a home with the log in it, as tests/changes do.
 """
 
 from __future__ import annotations
