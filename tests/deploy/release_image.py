@@ -86,7 +86,7 @@ class ReleaseImage:
     @contextmanager
     def started(self, **given: str) -> Iterator[Path]:
         """Run the CMD with the variables of deploy/azure; gives the file that it prints into."""
-        (line,) = (rest for word, rest in self._lines(service=True)[-4:] if word == "CMD")
+        (line,) = (rest for word, rest in self._lines(service=True) if word == "CMD")
         log = self.folder / "service.log"
         with log.open("wb") as out:
             service = subprocess.Popen(
