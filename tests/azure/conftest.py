@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.azure.resource_manager import (
     make_certificate,
     served,
 )
+from tests.azure.workspace import JOB_VARIABLES, Workspace, make_database
+from tests.azure.workspace import served as served_workspace
 
 
 def _part(fields: dict[str, str]) -> str:
@@ -62,3 +65,27 @@ def azure(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Resour
         monkeypatch.setattr("flows.azure_workspace.default_credential", Token)
         monkeypatch.setattr("flows.azure_rollout.PROBE_SECONDS", 0.0)
         yield manager
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_database(tmp_path_factory.mktemp("mlflow"))
+
+
+@pytest.fixture
+def workspace(
+    certificate: Path, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Workspace]:
+    (tmp_path / "home" / "mlflow").mkdir(parents=True)
+    for copy in ("workspace.db", "home/mlflow/mlflow.db"):
+        shutil.copyfile(database, tmp_path / copy)
+    from mammo.azure_mlflow import tokens
+
+    for name in JOB_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    tokens.tokens_of.cache_clear()
+    with served_workspace(certificate, tmp_path, monkeypatch) as one:
+        yield one
+    tokens.tokens_of.cache_clear()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,22 +24,11 @@ from mammo.errors import (
 from mammo.models import tracking
 from mammo.settings import Settings
 from tests.azure.resource_manager import ROOT
-from tests.azure.workspace import (
-    MLFLOW,
-    SIGNATURE,
-    Workspace,
-    job_token,
-    make_database,
-    served,
-)
+from tests.azure.workspace import JOB_VARIABLES, MLFLOW, SIGNATURE, Workspace, job_of
 
 pytestmark = pytest.mark.slow
 PARAMS = {"seed": 7, "preprocess": {"size": 512}}
 HISTORY = [{"loss": 0.7}, {"loss": 0.5}]
-JOB_VARIABLES = (
-    *("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"),
-    *("MLFLOW_EXPERIMENT_NAME", "AZUREML_RUN_ID", "AZUREML_RUN_TOKEN", "AZUREML_ARM_PROJECT_NAME"),
-)
 
 
 @dataclass
@@ -70,28 +57,6 @@ class Credential:
         return AccessToken(token, int(time.time()) + 60)
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_database(tmp_path_factory.mktemp("mlflow"))
-
-
-@pytest.fixture
-def workspace(
-    certificate: Path, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Workspace]:
-    (tmp_path / "home" / "mlflow").mkdir(parents=True)
-    for copy in ("workspace.db", "home/mlflow/mlflow.db"):
-        shutil.copyfile(database, tmp_path / copy)
-    for name in JOB_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    tokens.tokens_of.cache_clear()
-    with served(certificate, tmp_path, monkeypatch) as one:
-        yield one
-    tokens.tokens_of.cache_clear()
-
-
 @pytest.fixture
 def signed_in(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Credential:
     pytest.importorskip("azure.identity", reason="azure-identity is not installed: make setup")
@@ -112,25 +77,6 @@ def release_folder(home: Path) -> Path:
     (folder / "plots" / "roc curve.png").write_bytes(b"\x89PNG")
     (folder / "empty.txt").write_bytes(b"")
     return folder
-
-
-def job_of(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, seconds: float, **other: str
-) -> str:
-    """Make a run in the workspace and put this process into its job; return the run's id."""
-    experiment = workspace.store.get_experiment_by_name("mammo").experiment_id
-    run = workspace.store.create_run(experiment, "azure", int(time.time() * 1000), [], "job")
-    token = job_token("first", seconds)
-    workspace.good = {token}
-    for name, value in {
-        "MLFLOW_TRACKING_URI": workspace.uri,
-        "MLFLOW_RUN_ID": run.info.run_id,
-        "MLFLOW_TRACKING_TOKEN": token,
-        "MLFLOW_EXPERIMENT_ID": experiment,
-        **other,
-    }.items():
-        monkeypatch.setenv(name, value)
-    return str(run.info.run_id)
 
 
 def register(settings: Settings) -> tracking.Registered:

@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from typer.testing import CliRunner
 
-from flows.azure_specs import FOLDER
 from flows.cli import app
 from mammo.continual.fit import labelled_index
 from mammo.dicom.phantom import write_phantoms
 from mammo.dicom.read import read_mammogram_header
 from mammo.settings import Settings
+from tests.azure.components import run_component
 
 pytestmark = pytest.mark.slow
-BIN = Path(__file__).parents[2] / ".venv" / "bin"
-
-
-def run_component(name: str, inputs: dict[str, object], home: Path) -> str:
-    """Run a component's command as Azure ML does; an optional input that is not given is left."""
-    command = yaml.safe_load((FOLDER / "components" / f"{name}.yml").read_text())["command"]
-    given = {f"inputs.{one}": str(value) for one, value in inputs.items()}
-    given |= {"outputs.home": str(home)}
-    optional = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
-    command = optional.sub(
-        lambda found: found[1] if all(one in given for one in _names(found[1])) else "", command
-    )
-    for one in _names(command):
-        command = command.replace("${{" + one + "}}", given[one])
-    home.mkdir()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAMMO_")}
-    environment["PATH"] = f"{BIN}:{environment['PATH']}"
-    ran = subprocess.run(
-        ["bash", "-c", command], env=environment, cwd=home, capture_output=True, text=True
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
-
-
-def _names(command: str) -> list[str]:
-    return re.findall(r"\$\{\{([\w.]+)\}\}", command)
 
 
 @pytest.fixture

@@ -27,6 +27,10 @@ from tests.azure.resource_manager import ROOT
 MLFLOW, HISTORY = f"/mlflow/v2.0{ROOT}", f"/history/v1.0{ROOT}"
 SIGNATURE = "sig=planted-signature"
 EXPERIMENT = "mammo"
+JOB_VARIABLES = (
+    *("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"),
+    *("MLFLOW_EXPERIMENT_NAME", "AZUREML_RUN_ID", "AZUREML_RUN_TOKEN", "AZUREML_ARM_PROJECT_NAME"),
+)
 
 
 def job_token(name: str, seconds: float) -> str:
@@ -179,3 +183,20 @@ def served(certificate: Path, folder: Path, patch: pytest.MonkeyPatch) -> Iterat
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def job_of(workspace: Workspace, patch: pytest.MonkeyPatch, seconds: float, **other: str) -> str:
+    """Make a run in the workspace and put this process into its job; return the run's id."""
+    experiment = workspace.store.get_experiment_by_name("mammo").experiment_id
+    run = workspace.store.create_run(experiment, "azure", int(time.time() * 1000), [], "job")
+    token = job_token("first", seconds)
+    workspace.good = {token}
+    for name, value in {
+        "MLFLOW_TRACKING_URI": workspace.uri,
+        "MLFLOW_RUN_ID": run.info.run_id,
+        "MLFLOW_TRACKING_TOKEN": token,
+        "MLFLOW_EXPERIMENT_ID": experiment,
+        **other,
+    }.items():
+        patch.setenv(name, value)
+    return str(run.info.run_id)
