@@ -105,7 +105,7 @@ check: $(VENV)/.dev  ## ruff, mypy (strict in mammo/), import-linter: what CI ru
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-azure-check: $(VENV)/.dev  ## Azure's files by its own schemas, its client against a local server (two minutes)
+azure-check: $(VENV)/.dev  ## Azure's files by its own schemas, its clients against local servers (four minutes)
 	$(BIN)/python -m pytest -q tests/azure
 
 ci-check: $(VENV)/.dev  ## workflows by schema, actionlint and shellcheck; hooks, templates, notices

@@ -31,6 +31,7 @@ from mammo.continual.tune_trial import FoldObjective, data_digest, score_holdout
 from mammo.continual.tune_workers import run_workers
 from mammo.errors import SourceInvalid, TuningStopped
 from mammo.evaluation.metrics import roc_auc
+from mammo.models.tracking import require_tracking
 from mammo.settings import Settings
 
 Stages = Callable[[str, int, int], None]
@@ -107,11 +108,14 @@ def tune(
         Every worker died; or no trial was whole.
     SourceInvalid
         A name, space, sampler or storage that cannot be.
+    AzureError
+        Runs go to an Azure ML workspace, which refuses; said before any trial.
     """
     if not NAME.fullmatch(name):
         raise SourceInvalid(
             f"a study cannot be called {name!r}; allowed are letters, digits, . _ - (64 at most)"
         )
+    require_tracking(settings)
     tell = progress or (lambda stage, done, total: None)
     job, parts = prepare_job(settings, name, config, space, trials, storage, search)
     objective = job.objective

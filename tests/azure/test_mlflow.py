@@ -255,12 +255,15 @@ def test_nobody_is_signed_in(
     assert "planted" not in str(caught.value)
 
 
-def test_a_training_is_refused_before_it_trains(workspace: Workspace, tmp_path: Path) -> None:
+def test_nothing_is_trained_for_an_address_that_is_none(tmp_path: Path) -> None:
     from mammo.continual.fit import train_release
+    from mammo.continual.tune import tune
 
-    settings = settings_to(workspace, tmp_path / "home", mlflow_address="azureml://somewhere")
+    settings = Settings(home=tmp_path, mlflow_address="azureml://a", _env_file=None)  # type: ignore[call-arg]
     with pytest.raises(AzureUnset, match="az ml workspace show --query mlflow_tracking_uri"):
-        train_release(settings, config="demo")
+        train_release(settings, config="smoke")
+    with pytest.raises(AzureUnset):
+        tune(settings, "study", "smoke", {}, 1)  # type: ignore[arg-type]
 
 
 def test_what_is_logged_again_goes_beside(
