@@ -9,6 +9,7 @@ import typer
 
 from flows.cli_terminal import (
     Json,
+    quiet_mlflow,
     reported,
     settings_from_environment,
     show,
@@ -54,6 +55,7 @@ def export(
     """
     from mammo.continual.exported import export_release, write_torchscript
 
+    quiet_mlflow()
     settings = settings_from_environment()
     config = _config(int8, prune, max_auc_loss, torchscript is not None)
     with stage_bars(quiet=as_json) as progress:

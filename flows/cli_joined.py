@@ -10,6 +10,7 @@ import typer
 
 from flows.cli_terminal import (
     Json,
+    quiet_mlflow,
     reported,
     say,
     settings_from_environment,
@@ -57,6 +58,7 @@ def join(
         raise typer.BadParameter("one fold leaves nobody to train on; give 0, or 2 and more")
     from mammo.continual.join import join_detector
 
+    quiet_mlflow()
     settings = settings_from_environment()
     with stage_bars(quiet=as_json) as bars:
         joined = join_detector(

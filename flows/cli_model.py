@@ -16,6 +16,7 @@ from flows.cli_terminal import (
     Json,
     ViaPrefect,
     may_name_files,
+    quiet_mlflow,
     reported,
     say,
     settings_from_environment,
@@ -70,6 +71,7 @@ def train(
         return
     from mammo.continual.fit import train_release
 
+    quiet_mlflow()
     with stage_bars(quiet=as_json) as progress:
         trained = train_release(settings, config=config, progress=progress, **given)
     log_cards(settings, trained.directory)

@@ -52,6 +52,14 @@ def settings_from_environment() -> Settings:
         raise SettingsInvalid(told) from error
 
 
+def quiet_mlflow() -> None:
+    """Let MLflow say warnings and errors alone, in this process and those that it starts.
+
+    Before MLflow is imported; who has set the level keeps it.
+    """
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+
+
 def reported(command: Callable[P, R]) -> Callable[P, R]:
     """Turn errors into a line (or JSON) on stderr and an exit status; no traceback."""
 

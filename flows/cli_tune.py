@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli_terminal import Json, reported, settings_from_environment, show, stage_bars, tell
+from flows.cli_terminal import (
+    Json,
+    quiet_mlflow,
+    reported,
+    settings_from_environment,
+    show,
+    stage_bars,
+    tell,
+)
 
 if TYPE_CHECKING:
     from mammo.continual.tune import StudyResult
@@ -50,6 +58,7 @@ def tune(
     from mammo.continual.tune_space import read_space
     from mammo.continual.tune_study import Search
 
+    quiet_mlflow()
     settings, search = settings_from_environment(), Search(sampler, pruner, seed)
     with stage_bars(quiet=as_json) as bars:
         found = run(
