@@ -71,6 +71,15 @@ def log_cards(settings: Settings, directory: Path) -> None:
         say(f"warning: the cards are not in MLflow ({error.code}: {error.message})")
 
 
+def warn_of_lost_detector(settings: Settings, directory: Path) -> None:
+    """Say on stderr where a release would end the detection of the one in service."""
+    from mammo.continual.carried_detector import tell_lost
+    from mammo.continual.judge import in_service
+
+    if sentence := tell_lost(in_service(settings), directory):
+        say(f"warning: {sentence}")
+
+
 def _write(what: str, version: str | None, html: Path | None, to: Path | None) -> CardFiles:
     from mammo.appraisal.card_files import write_dataset_card, write_model_card
     from mammo.release import find_release

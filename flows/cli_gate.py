@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli_card import log_cards
+from flows.cli_card import log_cards, warn_of_lost_detector
 from flows.cli_terminal import Json, reported, settings_from_environment, show, show_rows
 
 COLUMNS = ("at", "challenger", "champion", "verdict", "account", "alpha", "left", "failed")
@@ -39,7 +39,9 @@ def gate(
 
     settings = settings_from_environment()
     decision = judge_release(settings, release, focus=focus)
-    log_cards(settings, find_release(settings.releases_dir, release))
+    directory = find_release(settings.releases_dir, release)
+    log_cards(settings, directory)
+    warn_of_lost_detector(settings, directory)
     show(decision.to_dict(), as_json=as_json, title=f"Gate for {release}")
     if not decision.passed:
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_card import log_cards
+from flows.cli_card import log_cards, warn_of_lost_detector
 from flows.cli_deploy import add_deploy_commands
 from flows.cli_files import read_files
 from flows.cli_gate import add_gate_commands
@@ -75,6 +75,7 @@ def train(
     with stage_bars(quiet=as_json) as progress:
         trained = train_release(settings, config=config, progress=progress, **given)
     log_cards(settings, trained.directory)
+    warn_of_lost_detector(settings, trained.directory)
     told = trained.to_dict()
     if as_json:
         show(told, as_json=True)

@@ -9,8 +9,9 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
 from flows.progress import log_progress
 from mammo.appraisal.card_log import log_cards
+from mammo.continual.carried_detector import tell_lost
 from mammo.continual.fit import train_release
-from mammo.continual.judge import judge_release
+from mammo.continual.judge import in_service, judge_release
 from mammo.settings import Settings, read_settings
 
 
@@ -33,8 +34,14 @@ def write_cards(settings: Settings, release_id: str) -> list[str]:
 
 
 @task
-def explain(trained: dict[str, Any], decision: dict[str, Any]) -> None:
-    """Leave the metrics, the verdict and the MLflow run in the Prefect UI."""
+def find_lost(settings: Settings, release_id: str) -> str:
+    """Return a warning where the release would end the detection of the one in service."""
+    return tell_lost(in_service(settings), settings.releases_dir / release_id)
+
+
+@task
+def explain(trained: dict[str, Any], decision: dict[str, Any], lost: str) -> None:
+    """Leave the metrics, the verdict, what would be lost and the MLflow run in the Prefect UI."""
     lines = [
         f"| {name} | {value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f}) |"
         for name, value in sorted(trained["metrics"].items())
@@ -46,6 +53,7 @@ def explain(trained: dict[str, Any], decision: dict[str, Any]) -> None:
         markdown="\n".join(
             [
                 f"## Release `{trained['release']}`: gate {verdict}",
+                *([f"**Warning.** {lost}.", ""] if lost else []),
                 "Exam level, patients not trained on, 95% patient-bootstrap intervals.",
                 "",
                 "| measure | value |",
@@ -76,5 +84,5 @@ def train(
     trained = fit(settings, asked | {"seed": seed, "data_version": data_version})
     decision = judge(settings, trained["release"])
     write_cards(settings, trained["release"], return_state=True)  # a card stops no training
-    explain(trained, decision)
+    explain(trained, decision, find_lost(settings, trained["release"]))
     return trained | {"gate": decision}

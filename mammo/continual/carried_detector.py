@@ -76,3 +76,20 @@ def tell_carried(before: Path | None) -> str:
     if parent is None or parent.detector is None:
         return ""
     return f"; carries on the detector ({parent.detector}) of release {parent.id}"
+
+
+def tell_lost(champion: Path | None, directory: Path) -> str:
+    """Return a warning where the release in ``directory`` has no detector but that in service has.
+
+    A retraining carries it on; a release that is trained from the start does not. Empty where
+    nothing is lost.
+    """
+    before = None if champion is None else Release.read(champion)
+    release = Release.read(directory)
+    if before is None or before.detector is None or release.detector is not None:
+        return ""
+    return (
+        f"{release.id} carries no detector; {before.id}, which is in service, does "
+        f"({before.detector}): with {release.id} in service no detector marks findings. "
+        "`mammo detect join` joins one to it, `mammo retrain` carries it on"
+    )

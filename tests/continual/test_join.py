@@ -15,14 +15,16 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from flows import train as flow
 from flows.cli import app
+from flows.cli_card import warn_of_lost_detector
 from mammo.appraisal.agreement import measure_release
 from mammo.appraisal.card_detector import detector_sections
 from mammo.appraisal.card_log import log_cards
 from mammo.appraisal.detector_files import screen_files
 from mammo.continual import fold_marks, join, mend, unseen
 from mammo.continual.again import train_again
-from mammo.continual.carried_detector import parts_before
+from mammo.continual.carried_detector import parts_before, tell_lost
 from mammo.continual.fit import TrainedRelease, train_release
 from mammo.continual.fit_detector import fit_detector
 from mammo.continual.fold_marks import marks_out_of_fold
@@ -268,6 +270,38 @@ def test_the_gate_judges_a_retrained_one_and_a_second_retraining_keeps_it(
     assert second.release.metrics["joined"]["fitted_with"] == joined.release.id
     again = train_again(installation, first.directory)
     assert again.release.files["detector.onnx"] == joined.release.files["detector.onnx"]
+
+
+def test_a_release_from_the_start_says_that_detection_would_end(
+    installation: Settings, folded: TrainedRelease, joined: JoinedRelease,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("mammo.continual.judge.in_service", lambda _: joined.directory)
+    warn_of_lost_detector(installation, folded.directory)
+    told = " ".join(capsys.readouterr().err.split())
+    assert told.startswith(f"warning: {folded.release.id} carries no detector")
+    assert f"{joined.release.id}, which is in service, does (ssd)" in told
+    pages: list[str] = []
+    for name, function in {
+        "fit": lambda *_: {"release": folded.release.id, "metrics": {}, "mlflow_url": ""},
+        "judge": lambda *_: {"passed": True, "summary": ""},
+        "in_service": lambda _: joined.directory,
+        "read_settings": lambda: installation,
+        "write_cards": lambda *_, **__: None,
+        "find_lost": flow.find_lost.fn,
+        "explain": flow.explain.fn,
+        "create_link_artifact": lambda **_: None,
+        "create_markdown_artifact": lambda markdown, **_: pages.append(markdown),
+    }.items():
+        monkeypatch.setattr(flow, name, function)
+    flow.train.fn()
+    assert "carries no detector" in pages[0]
+    for champion, release in (
+        (None, folded.directory),
+        (folded.directory, folded.directory),
+        (joined.directory, joined.directory),
+    ):
+        assert tell_lost(champion, release) == ""
 
 
 def other_images(folder: Path, name: str) -> None:
