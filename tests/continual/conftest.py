@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from mammo.continual import unseen
 from mammo.continual.fit import TrainedRelease, train_release
+from mammo.continual.fit_detector import fit_detector
+from mammo.continual.join import JoinedRelease, join_detector
 from mammo.data.ingest import ingest
 from mammo.dicom.phantom import write_phantoms
 from mammo.models.config import read_config
@@ -47,3 +50,30 @@ def exam_files(phantoms: Path) -> list[tuple[str, bytes]]:
     """The files of one exam, by name and content."""
     folder = sorted((phantoms / "train_images").iterdir())[3]
     return [(path.name, path.read_bytes()) for path in sorted(folder.glob("*.dcm"))]
+
+
+@pytest.fixture(scope="session")
+def folded(installation: Settings) -> TrainedRelease:
+    """A release with out-of-fold scores."""
+    config = read_config("smoke", ["folds=2", "golden_fraction=0.3", "holdout_fraction=0.3"])
+    return train_release(installation, config=config)
+
+
+@pytest.fixture(scope="session")
+def detector(
+    installation: Settings, folded: TrainedRelease, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """An SSD trained beside the release on every other patient, so that some are left to fit on."""
+    folder = tmp_path_factory.mktemp("detectors") / "ssd"
+    with pytest.MonkeyPatch.context() as patch:
+        held = lambda patient: int(patient[-2:], 16) % 2 == 0  # noqa: E731
+        patch.setattr("mammo.continual.fit_detector.is_held_out", held)
+        fit_detector(installation, "ssd", folder, epochs=2, seed=1, release=folded.directory)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def joined(installation: Settings, folded: TrainedRelease, detector: Path) -> JoinedRelease:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unseen, "LEAST_PATIENTS", 1)
+        return join_detector(installation, folded.release.id, detector)
