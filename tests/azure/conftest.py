@@ -85,7 +85,7 @@ def workspace(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    tokens.tokens_of.cache_clear()
+    tokens.forget_tokens()
     with served_workspace(certificate, tmp_path, monkeypatch) as one:
         yield one
-    tokens.tokens_of.cache_clear()
+    tokens.forget_tokens()
