@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,8 @@ from mammo.prediction_log.scorings import EXAM_COLUMNS, Level, Scorings
 from mammo.prediction_log.tables import OUTCOMES, PREDICTIONS, UtcDateTime, to_utc
 from mammo.prediction_log.trials import Trials
 from mammo.prediction_log.worklist import Worklist
+
+_log = logging.getLogger(__name__)
 
 
 class PredictionLog(Scorings, LoopState, GateBooks, Trials, Worklist):
@@ -41,10 +44,19 @@ class PredictionLog(Scorings, LoopState, GateBooks, Trials, Worklist):
         return new
 
     def outcomes(self) -> pd.DataFrame:
-        """Return every outcome ever received, oldest first."""
-        columns = [_as_text(OUTCOMES.c[name]) for name in _OUTCOMES]
+        """Return every outcome ever received, oldest first.
+
+        One that says to be known at an instant that pandas cannot hold (before 1678 or after
+        2261; older versions took such) is left out, and a warning gives its row in the log.
+        """
+        columns = [OUTCOMES.c.id, *(_as_text(OUTCOMES.c[name]) for name in _OUTCOMES)]
         found = self._columns(sa.select(*columns).order_by(OUTCOMES.c.id))
-        return _typed(pd.DataFrame(found, columns=list(_OUTCOMES)))
+        frame = _typed(pd.DataFrame(found, columns=["id", *_OUTCOMES]))
+        undated = frame["known_at"].isna()
+        if undated.any():
+            rows = ", ".join(map(str, frame.loc[undated, "id"]))
+            _log.warning("outcomes without a possible known_at are left out: rows %s", rows)
+        return frame.loc[~undated, list(_OUTCOMES)].reset_index(drop=True)
 
     def labelled(
         self, level: Level = "exam", *, release_id: str | None = None, role: str = "champion"
@@ -124,9 +136,9 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     for name in ("scored_at", "known_at", "received_at", "acquired_on"):
         if name in frame:
             utc = name != "acquired_on"
-            frame[name] = pd.to_datetime(frame[name], utc=utc, format="ISO8601").astype(
-                "datetime64[ns, UTC]" if utc else "datetime64[ns]"
-            )
+            # an instant beyond pandas' bounds is NaT: one row must not stop every reader
+            instants = pd.to_datetime(frame[name], utc=utc, format="ISO8601", errors="coerce")
+            frame[name] = instants.astype("datetime64[ns, UTC]" if utc else "datetime64[ns]")
     return frame
 
 

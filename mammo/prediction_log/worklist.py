@@ -20,6 +20,8 @@ _LINE = (
     *("id", "exam_id", "request_id", "release_id", "scanner", "site", "acquired_on"),
     *("scored_at", "probability", "recall", "quality"),
 )
+_PANDAS = (datetime(1678, 1, 1, tzinfo=UTC), datetime(2261, 12, 31, tzinfo=UTC))
+"""Instants that a nanosecond frame can hold."""
 _LABEL = ("exam_id", "cancer", "known_at")
 _SEARCHED = ("exam_id", "site", "scanner", "release_id")
 
@@ -69,11 +71,12 @@ class Worklist(Database):
     def exam_outcomes(self, exam_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return by exam what became of it: cancer (bool), known_at (UTC), source.
 
-        As `label_exams` decides; an exam of which too little is known is left out. At most
-        500 exams.
+        As `label_exams` decides, of the same outcomes as `PredictionLog.outcomes` returns; an
+        exam of which too little is known is left out. At most 500 exams.
         """
         columns = ("exam_id", "laterality", "cancer", "known_at", "source")
         query = sa.select(*(OUTCOMES.c[name] for name in columns)).order_by(OUTCOMES.c.id)
+        query = query.where(OUTCOMES.c.known_at.between(*_PANDAS))
         rows = self._rows(query.where(OUTCOMES.c.exam_id.in_(exam_ids)))
         if not rows:
             return {}

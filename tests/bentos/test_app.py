@@ -170,6 +170,12 @@ def test_outcomes_are_idempotent(client: TestClient, settings: Settings) -> None
     [
         ({k: v for k, v in OUTCOME.items() if k != "known_at"}, "known_at: Field required"),
         (OUTCOME | {"known_at": 1700000000}, "ISO 8601"),
+        (OUTCOME | {"known_at": "1700000000"}, "ISO 8601"),
+        (OUTCOME | {"known_at": "-100"}, "ISO 8601"),
+        (OUTCOME | {"known_at": "9999-12-31"}, "known_at: Value error, a result cannot be known"),
+        (OUTCOME | {"known_at": "9999-12-31T23:59:59-12:00"}, "later than now"),
+        (OUTCOME | {"known_at": "2062-03-01"}, "later than now"),
+        (OUTCOME | {"known_at": "0001-01-01T00:00:00+12:00"}, "before 1980-01-01"),
         (OUTCOME | {"known_at": "soon"}, "known_at: Input should be a valid datetime"),
         (OUTCOME | {"cancer": None}, "cancer: Input should be a valid boolean"),
         (OUTCOME | {"cancer": "0"}, "cancer: Input should be a valid boolean"),

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,19 @@ def test_same_outcome_twice_is_one(log: PredictionLog) -> None:
     assert log.add_outcomes(some) == 0
     assert log.add_outcomes([outcome("E-2", True, days=90)]) == 1, "a later result is added"
     assert len(log.outcomes()) == 4
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_an_impossible_instant_stops_no_reader(
+    log: PredictionLog, year: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.append_exam([breast_row("E-1"), exam_row("E-1")])
+    impossible = Outcome("E-1", True, datetime(year, 12, 31, tzinfo=UTC), "pathology")
+    log.add_outcomes([impossible, outcome("E-1", False)])
+    assert list(log.outcomes()["cancer"]) == [False]
+    assert list(log.labelled()["cancer"]) == [False]
+    assert log.exam_outcomes(["E-1"])["E-1"]["cancer"] is False
+    assert "left out: rows 1" in caplog.text and "E-1" not in caplog.text
 
 
 @pytest.mark.parametrize(
