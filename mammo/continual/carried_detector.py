@@ -26,8 +26,9 @@ def parts_before(
 ) -> dict[str, str]:
     """Return patient -> part as the release in ``before`` had it; empty without one.
 
-    Of patients that it does not know, those whom its detector learnt from (rows of ``index``
-    with patient_id and sha256 tell) are to be trained on: nothing may be set or judged by them.
+    Of patients that it does not know, those whom its detector learnt from (rows of the whole
+    ``index`` with patient_id and sha256 tell, those in quarantine too) are to be trained on:
+    nothing may be set or judged by them.
 
     Raises
     ------

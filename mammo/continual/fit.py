@@ -97,7 +97,7 @@ def _with_outcomes(settings: Settings, index: pd.DataFrame) -> pd.DataFrame:
 
 
 def _versioned_index(settings: Settings, wanted: str | None) -> tuple[pd.DataFrame, str]:
-    """Return the labelled index and the data version that it is, whoever ingests meanwhile.
+    """Return the whole index and the data version that it is, whoever ingests meanwhile.
 
     Raises VersionUnknown when ``wanted`` is none of the versions, or not the one
     in the store.
@@ -110,8 +110,7 @@ def _versioned_index(settings: Settings, wanted: str | None) -> tuple[pd.DataFra
                 f"the store holds data version {version}, not {name}: `mammo data checkout {name}` "
                 "puts it back as it was"
             )
-        index = read_index(settings.index_path)
-    return _with_outcomes(settings, index), version
+        return read_index(settings.index_path), version
 
 
 def train_release(
@@ -171,8 +170,9 @@ def train_release(
     report = progress or (lambda stage, done, total: None)
     index, version = _versioned_index(settings, data_version)
     before = split_as or parent
+    # of every exam: a detector may have learnt from one that was quarantined since
     known = parts_before(before, settled.preprocess, index)
-    parts = split_index(index, settled, known=known)
+    parts = split_index(_with_outcomes(settings, index), settled, known=known)
     require_enough(parts, settled, folds=before is None)
     parent = parent if starts_from_parent(settled) else None
     if selection is None:

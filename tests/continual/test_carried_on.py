@@ -15,7 +15,7 @@ from flows import train as flow
 from flows.cli_card import warn_of_lost_detector
 from mammo.appraisal.card_detector import detector_sections
 from mammo.appraisal.card_log import log_cards
-from mammo.continual import mend
+from mammo.continual import fit, mend
 from mammo.continual.again import train_again
 from mammo.continual.carried_detector import parts_before, tell_lost
 from mammo.continual.fit import TrainedRelease, train_release
@@ -173,3 +173,33 @@ def test_whom_only_the_detector_knows_is_trained_on(
     told = parts_before(joined.directory, config, new)
     assert told.pop("of another key") == "train" and told == known_parts(joined.directory)
     assert parts_before(None, config, new) == {}
+
+
+class Split(Exception):
+    """Ends a training where its patients would be divided."""
+
+
+def test_a_quarantined_exam_still_tells_whom_the_detector_learnt_from(
+    installation: Settings, joined: JoinedRelease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A woman of another key: an exam that the detector saw is quarantined, a later one is not."""
+    facts = DetectorManifest.read(joined.directory, DETECTOR_TRAINING[1])
+    index = read_index(installation.index_path)
+    seen = index[index["sha256"].isin(facts.files_sha256)].head(1)
+    later = {"patient_id": "of another key", "exam_id": "later", "sha256": "later"}
+    new = pd.concat([
+        index, seen.assign(patient_id="of another key", exam_id="faulty"), seen.assign(**later)
+    ])  # fmt: skip
+    divided: dict[str, Any] = {}
+
+    def split(rows: pd.DataFrame, _config: object, *, known: dict[str, str]) -> None:
+        divided.update(exams=set(rows["exam_id"]), known=known)
+        raise Split
+
+    monkeypatch.setattr(fit, "read_index", lambda _path: new)
+    monkeypatch.setattr(fit, "quarantined_exams", lambda _log: {"faulty"})
+    monkeypatch.setattr(fit, "split_index", split)
+    with pytest.raises(Split):
+        train_release(installation, config="smoke", parent=joined.directory)
+    assert "later" in divided["exams"] and "faulty" not in divided["exams"]
+    assert divided["known"]["of another key"] == "train"
