@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from mammo.appraisal.card_files import write_dataset_card, write_model_card
-from mammo.errors import VersionUnknown
+from mammo.errors import RunUnknown, VersionUnknown
 from mammo.models.tracking import REGISTRY, mlflow_client
 from mammo.release import Release
 from mammo.settings import Settings
@@ -32,7 +32,11 @@ def log_cards(settings: Settings, directory: Path) -> list[str]:
         There is no release in that folder, or it was changed.
     IndexMissing
         The version's index holds no rows.
+    RunUnknown
+        The run is in another MLflow: where the release was trained, for example.
     """
+    from mlflow.exceptions import MlflowException
+
     registry = directory / REGISTRY
     if not registry.is_file():
         return []
@@ -42,7 +46,12 @@ def log_cards(settings: Settings, directory: Path) -> list[str]:
         write_model_card(settings, directory, html=own / "model.html")
         _write_data(settings, Release.read(directory).data_version, own / "data.html")
         names = sorted(path.name for path in own.iterdir())
-        mlflow_client(settings).log_artifacts(run_id, folder, PLACE)
+        try:
+            mlflow_client(settings).log_artifacts(run_id, folder, PLACE)
+        except MlflowException as error:
+            raise RunUnknown(
+                f"this MLflow has no run {run_id}: it is where the release was trained"
+            ) from error
     return [f"{PLACE}/{name}" for name in names]
 
 

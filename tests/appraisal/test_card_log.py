@@ -13,7 +13,7 @@ from mammo.appraisal.card_log import log_cards
 from mammo.changes.record import CHANGE_RECORD
 from mammo.data.index import write_index
 from mammo.detection.carried import CarriedDetector, JointScore
-from mammo.errors import DigestMismatch
+from mammo.errors import DigestMismatch, RunUnknown
 from mammo.models.tracking import mlflow_client, register_release
 from mammo.release import DETECTOR_TRAINING, Release
 from mammo.settings import Settings
@@ -53,6 +53,15 @@ def test_both_cards_are_in_the_run_and_are_replaced_by_newer_ones(
     again = Path(client.download_artifacts(run_id, "cards", str(tmp_path / "again")))
     assert "0.40 is too low." in (again / "model.md").read_text()
     assert len(client.list_artifacts(run_id, "cards")) == 4
+
+
+def test_a_run_of_another_mlflow_is_named(settings: Settings) -> None:
+    """A release that was trained elsewhere, in a job of Azure ML, say."""
+    place = write_release(settings.releases_dir, "r-1")
+    registry = {"run_id": "0" * 32, "version": "1", "url": "https://elsewhere"}
+    (place / "registry.json").write_text(json.dumps(registry))
+    with pytest.raises(RunUnknown, match="where the release was trained"):
+        log_cards(settings, place)
 
 
 def test_no_card_is_logged_of_a_changed_release(settings: Settings) -> None:
