@@ -145,7 +145,7 @@ def _log_engine(settings: Settings) -> sa.Engine | None:
     url = sa.make_url(settings.log_url)
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
         return None
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(url, hide_parameters=True)
     return engine if sa.inspect(engine).has_table("predictions") else None
 
 

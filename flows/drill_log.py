@@ -28,7 +28,7 @@ def keep_log(log_path: Path, copy: Path) -> Path:
 
 def empty_log(log_url: str) -> None:
     """Delete every prediction, outcome, episode and failure: the next scenario comes alone."""
-    engine = sa.create_engine(log_url, poolclass=sa.pool.NullPool)
+    engine = sa.create_engine(log_url, poolclass=sa.pool.NullPool, hide_parameters=True)
     with engine.begin() as connection:
         for table in EMPTIED:
             connection.execute(table.delete())
@@ -39,7 +39,7 @@ def let_time_pass(log_url: str, days: int, known_after_days: int = KNOWN_AFTER_D
 
     Returns how many rows of predictions were dated back.
     """
-    engine = sa.create_engine(log_url, poolclass=sa.pool.NullPool)
+    engine = sa.create_engine(log_url, poolclass=sa.pool.NullPool, hide_parameters=True)
     with engine.begin() as connection:
         rows = connection.execute(sa.select(PREDICTIONS.c.id, PREDICTIONS.c.exam_id,
                                             PREDICTIONS.c.scored_at)).all()  # fmt: skip

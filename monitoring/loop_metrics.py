@@ -73,7 +73,10 @@ def _open(url: str) -> sa.Engine:
         return open_server(address, busy_seconds=MOST_SECONDS)
     # from any thread, a few times a minute: no connection is worth keeping
     return sa.create_engine(
-        address, poolclass=sa.pool.NullPool, connect_args={"timeout": MOST_SECONDS}
+        address,
+        poolclass=sa.pool.NullPool,
+        connect_args={"timeout": MOST_SECONDS},
+        hide_parameters=True,
     )
 
 

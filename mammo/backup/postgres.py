@@ -62,8 +62,8 @@ def dump_database(url: str, target: Path) -> tuple[dict[str, int], str]:
 def restore_database(url: str, source: Path) -> dict[str, int]:
     """Replace what is in the database by a dump, in one transaction; return the rows.
 
-    All of the schema ``public`` goes, also what the dump does not know: tables that a later
-    version made would meet its migrations again, and may refer to those that are replaced.
+    The schema ``public`` is emptied (`EMPTIED`), also of what the dump does not know: tables
+    of a later version would meet its migrations again, and may refer to those replaced.
     An extension that is there already stays: it may belong to the server's administrator,
     and then the database's user can neither drop it nor comment on it.
     Killed or failed, the database is as it was.
@@ -72,41 +72,53 @@ def restore_database(url: str, source: Path) -> dict[str, int]:
     ------
     DumpFailed
     """
-    options = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--file=-")
+    options = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction")
     with tempfile.NamedTemporaryFile("w", prefix="mammo-restore-", suffix=".list") as wanted:
         wanted.write(
             _list_without(_extensions(url), _run("pg_restore", url, "--list", str(source)))
         )
         wanted.flush()
-        _replace(url, [*options, f"--use-list={wanted.name}", str(source)])
+        _replace(url, [*options, f"--use-list={wanted.name}", "--file=-", str(source)])
     return count_database(url)
 
 
 EMPTIED = """
-DO $$ DECLARE drop_one text; BEGIN
-  FOR drop_one IN
-    SELECT format('DROP %s IF EXISTS public.%I CASCADE', CASE relkind
+SET client_min_messages = warning;
+DO $$ DECLARE drops text[]; one text; BEGIN
+  SELECT array_agg(found.sql ORDER BY found.place) INTO drops FROM (
+    SELECT 1 AS place, format('DROP ROUTINE IF EXISTS %s CASCADE', p.oid::regprocedure) AS sql
+      FROM pg_proc p WHERE pronamespace = 'public'::regnamespace AND NOT EXISTS (
+           SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+              AND d.deptype IN ('e', 'i'))
+    UNION ALL
+    SELECT 2, format('DROP %s IF EXISTS public.%I CASCADE', CASE relkind
              WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
              WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'c' THEN 'TYPE' ELSE 'TABLE' END, relname)
-      FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relkind IN
-           ('r', 'p', 'v', 'm', 'S', 'f', 'c') AND NOT EXISTS (SELECT FROM pg_depend d
-           WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('e', 'i'))
-    UNION ALL SELECT format('DROP TYPE IF EXISTS public.%I CASCADE', typname)
+      FROM pg_class c WHERE relnamespace = 'public'::regnamespace
+       AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c') AND NOT EXISTS (
+           SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+              AND d.objsubid = 0 AND (d.deptype = 'e' OR d.deptype = 'i' AND c.relkind <> 'c'))
+    UNION ALL
+    SELECT 3, format('DROP TYPE IF EXISTS public.%I CASCADE', typname)
       FROM pg_type t WHERE typnamespace = 'public'::regnamespace AND typtype IN ('e', 'd', 'r')
-       AND NOT EXISTS (SELECT FROM pg_depend d
-           WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
-    UNION ALL SELECT format('DROP ROUTINE IF EXISTS %s CASCADE', p.oid::regprocedure)
-      FROM pg_proc p WHERE pronamespace = 'public'::regnamespace AND NOT EXISTS (
-           SELECT FROM pg_depend d
-           WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('e', 'i'))
-  LOOP EXECUTE drop_one; END LOOP;
+       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass
+              AND d.objid = t.oid AND d.deptype = 'e')
+  ) AS found;
+  FOREACH one IN ARRAY coalesce(drops, '{}') LOOP EXECUTE one; END LOOP;
 END $$;
 """
-"""Drops all of the schema ``public`` but what belongs to an extension."""
+"""Drops tables, views, sequences, types and routines of ``public`` that no extension owns.
+
+All names are told before the first goes: a routine cannot be named when its types are gone.
+"""
 
 
 def _replace(url: str, restore: list[str]) -> None:
-    """Let psql read, as one transaction, what `pg_restore` writes; it ends only where both did."""
+    """Let psql read what `pg_restore` writes, in one transaction that emptied the database before.
+
+    pg_restore writes the COMMIT, last of all: a dump that breaks off has none, and large
+    objects get no transaction of their own.
+    """
     with tempfile.TemporaryFile() as refused, tempfile.TemporaryFile() as broken:
         reader = subprocess.Popen(
             [find_program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"],
@@ -119,7 +131,7 @@ def _replace(url: str, restore: list[str]) -> None:
         writer = subprocess.run(
             [find_program("pg_restore"), *restore], stdout=reader.stdin, stderr=broken, check=False
         )
-        reader.communicate(b"" if writer.returncode else b"COMMIT;\n")
+        reader.communicate()
         for program, code, told in (
             ("psql", reader.returncode, refused),
             ("pg_restore", writer.returncode, broken),
@@ -171,7 +183,7 @@ def count_database(url: str) -> dict[str, int]:
 
 
 def _engine(url: str) -> sa.Engine:
-    return sa.create_engine(log_url(url), poolclass=sa.pool.NullPool)
+    return sa.create_engine(log_url(url), poolclass=sa.pool.NullPool, hide_parameters=True)
 
 
 def _scalar(connection: sa.Connection, query: str) -> Any:
@@ -216,7 +228,7 @@ def _libpq(url: str) -> dict[str, str]:
 
 
 def _refuse(program: str, told: str, database: str) -> None:
-    line = next((one for one in told.splitlines() if "error" in one.lower()), told.strip())
+    line = next((one for one in told.splitlines() if "error:" in one.lower()), told.strip())
     if "No space left" in told:
         raise DiskFull(f"{program}: no room for the dump: make room, then run it again")
     hint = ""

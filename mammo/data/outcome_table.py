@@ -140,25 +140,24 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in frame]
     if missing:
         raise TableInvalid(f"{path.name} has no column {', '.join(missing)}")
+    several = [name for name in frame if not frame[name].map(pd.api.types.is_scalar).all()]
+    if several:
+        raise TableInvalid(f"{path.name}: {', '.join(several)} holds lists, not one value a cell")
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     return frame
 
 
 def _outcome(row: Mapping[Any, Any]) -> Outcome:
     known_at = row["known_at"]
+    is_instant = isinstance(known_at, datetime) and not pd.isna(known_at)  # NaT is one, too
     given = {
         "exam": _text(row["exam"]),
         "cancer": to_bool(_text(row["cancer"])),
-        # a number would be read as seconds since 1970
-        "known_at": known_at if isinstance(known_at, datetime) else _day(_text(known_at)),
+        "known_at": known_at if is_instant else _text(known_at),
         "source": _text(row["source"]),
         SIDE: _text(row.get(SIDE)) or None,
     }
     return OutcomeIn.model_validate(given).to_outcome()
-
-
-def _day(text: str) -> str:
-    return text if "-" in text else ""
 
 
 def _text(value: Any) -> str:

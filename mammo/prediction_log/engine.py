@@ -48,7 +48,11 @@ def open_server(url: sa.URL, *, busy_seconds: float = BUSY_SECONDS) -> sa.Engine
     """
     arguments = {"timeout": busy_seconds + 1} if url.get_driver_name() == "pg8000" else {}
     engine = sa.create_engine(
-        url, pool_pre_ping=True, connect_args=arguments, pool_timeout=busy_seconds
+        url,
+        pool_pre_ping=True,
+        connect_args=arguments,
+        pool_timeout=busy_seconds,
+        hide_parameters=True,  # an error's text would quote exams and what callers wrote
     )
     if url.get_backend_name() == "postgresql":
         sa.event.listen(engine, "connect", _PreparePostgres(busy_seconds))
@@ -75,7 +79,9 @@ def open_sqlite(url: sa.URL, *, pooled: bool, busy_seconds: float = BUSY_SECONDS
     inherits breaks the locks of its parent when it closes.
     """
     pool = QueuePool if pooled else NullPool
-    engine = sa.create_engine(url, poolclass=pool, connect_args={"timeout": busy_seconds})
+    engine = sa.create_engine(
+        url, poolclass=pool, connect_args={"timeout": busy_seconds}, hide_parameters=True
+    )
     sa.event.listen(engine, "connect", _PrepareSqlite(busy_seconds))
     sa.event.listen(engine, "begin", _begin_sqlite)
     if pooled and url.database:

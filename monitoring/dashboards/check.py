@@ -63,7 +63,7 @@ class Sources:
         self.now = now
         self._client = httpx.Client(base_url=prometheus, timeout=30)
         self._engine = None if database is None else sa.create_engine(
-            database, poolclass=sa.pool.NullPool
+            database, poolclass=sa.pool.NullPool, hide_parameters=True
         )  # fmt: skip
 
     def prometheus_answers(self) -> bool:

@@ -65,6 +65,31 @@ def test_parquet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("column", "cells", "told"),
+    [
+        ("known_at", [DAY, pd.NaT], r"line 2 \(known_at\)"),
+        ("known_at", [1772323200, 1772323201], r"line 1 \(known_at\), line 2 \(known_at\)"),
+        ("known_at", [["2026-03-01"], ["2026-03-02"]], "known_at holds lists"),
+        ("laterality", [["L"], ["R"]], "laterality holds lists"),
+        ("exam", [EXAM, None], r"line 2 \(exam\)"),
+        ("cancer", [True, None], r"line 2 \(cancer\)"),
+    ],
+)
+def test_cells_of_parquet_that_cannot_be_right(
+    settings: Settings, tmp_path: Path, column: str, cells: list[Any], told: str
+) -> None:
+    rows = {"exam": [EXAM, OTHER], "laterality": ["L", None], "cancer": [True, False]}
+    rows |= {"known_at": [DAY, DAY], "source": ["told by PLANTED^NAME"] * 2, column: cells}
+    pd.DataFrame(rows).to_parquet(tmp_path / "outcomes.parquet")
+    with pytest.raises(TableInvalid, match=told):
+        read_outcomes(tmp_path / "outcomes.parquet")
+    status, problem = invoke(tmp_path / "outcomes.parquet")
+    assert (status, problem["code"]) == (2, "TABLE_INVALID")
+    assert EXAM not in str(problem) and "PLANTED" not in str(problem)
+    assert not settings.logs_dir.exists()
+
+
+@pytest.mark.parametrize(
     ("rows", "told"),
     [
         (f"{EXAM},L,maybe,2026-03-01,p", r"line 2 \(cancer\)"),

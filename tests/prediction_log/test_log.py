@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 
 from mammo.exam import Outcome
 from mammo.prediction_log import (
@@ -118,6 +119,13 @@ def test_an_impossible_instant_stops_no_reader(
     assert list(log.labelled()["cancer"]) == [False]
     assert log.exam_outcomes(["E-1"])["E-1"]["cancer"] is False
     assert "left out: rows 1" in caplog.text and "E-1" not in caplog.text
+
+
+def test_an_error_quotes_nothing_of_what_was_told(log: PredictionLog) -> None:
+    undated: Any = pd.NaT  # as a table of Parquet has an empty cell
+    with pytest.raises(sa.exc.StatementError) as caught:
+        log.add_outcomes([Outcome("PLANTED^EXAM", True, undated, "told by PLANTED^NAME")])
+    assert "INSERT INTO outcomes" in str(caught.value) and "PLANTED" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
