@@ -79,7 +79,9 @@ class OutcomeIn(BaseModel):
 
     exam: Name = Field(validation_alias=AliasChoices("exam", "exam_id"))
     cancer: StrictBool
-    known_at: KnownAt = Field(description="when the result was known; without offset, UTC")
+    known_at: KnownAt = Field(
+        description="when the result was known, from 1980 to a day after now; without offset, UTC"
+    )
     source: Name = Field(description="where it comes from, such as pathology")
     laterality: Literal["L", "R"] | None = None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import random
 import zipfile
+from datetime import datetime
 from typing import Any
 
 import schemathesis
@@ -36,6 +37,10 @@ schemathesis.openapi.media_type("application/dicom", _views)
 schemathesis.openapi.media_type(
     "application/zip", st.sampled_from([archive(exam.files) for exam in _made])
 )
+
+# the document has no word for "not later than now": instants as outcomes have them
+_instants = st.datetimes(min_value=datetime(1980, 1, 2), max_value=datetime.now())
+schemathesis.openapi.format("date-time", _instants.map(lambda at: f"{at:%Y-%m-%dT%H:%M:%S}Z"))
 
 _jobs: list[str] = []
 _dice = random.Random(1)
