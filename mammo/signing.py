@@ -14,7 +14,8 @@ A Bento carries the public key of its own release, so that it serves alone where
 there is no home. That protects against damage, and against a release that
 was exchanged without the key; it does not protect against one who can change the
 Bento, since the code that checks lies in the same Bento. It counts only where the
-home trusts no key; a home with keys trusts these alone.
+home trusts no key; a home with keys trusts these alone. The image of a release has the
+house's key beside the release, from who built it: there it counts, not the carried one.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
     python -m bentos.screening.embedded /app/release --keys KEYS --release r-... --digest ...
 
 Prints what it is as JSON; status 1 and the reason on stderr where the image must not be. The
-keys are those of the installation that made and judged it, from a folder as in `mammo.signing`;
-without one the key that the release carries counts, as it will where the image starts. The
-service looks at signature, digests and golden once more at each start.
+keys are those of the installation that made and judged it, from a folder as in `mammo.signing`,
+and never of what is checked. The image keeps that key beside the release, and the service looks
+by it at the signature, and at digests and golden, once more at each start
+(`bentos.screening.loading`).
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from bentos.screening.signed_permit import PERMIT, require_permit
-from mammo.errors import DigestMismatch, MammoError, ReleaseNotFound
+from mammo.errors import DigestMismatch, MammoError, ReleaseNotFound, SignatureInvalid
 from mammo.release import FOR_TRAINING, MANIFEST, Release
 from mammo.screening import Screener
 from mammo.signing import SIGNATURE, SIGNER, require_signature, trusted_keys
 
 
-def check_embedded(directory: Path, keys_dir: Path | None = None) -> dict[str, Any]:
+def check_embedded(directory: Path, keys_dir: Path) -> dict[str, Any]:
     """Return what the release in ``directory`` is and what permitted it.
 
     Parameters
@@ -32,7 +33,7 @@ def check_embedded(directory: Path, keys_dir: Path | None = None) -> dict[str, A
     directory
         What an image embeds: manifest, what serves, signature, its key, permit; nothing else.
     keys_dir
-        Public keys that are trusted for release and permit; the carried one when left out.
+        Public keys that are trusted for release and permit; that of the release counts for none.
 
     Raises
     ------
@@ -43,11 +44,10 @@ def check_embedded(directory: Path, keys_dir: Path | None = None) -> dict[str, A
     """
     release = Release.read(directory)
     _require_only(directory, release)
-    carried = trusted_keys(directory / "keys", directory / SIGNER)  # as in a home without keys
-    digest = release.compute_digest()
-    for trusted in [carried] if keys_dir is None else [trusted_keys(keys_dir), carried]:
-        signed = require_signature(directory, release.id, digest, trusted)
-        told = require_permit(directory / PERMIT, release.id, digest, trusted)
+    trusted, digest = trusted_keys(keys_dir), release.compute_digest()
+    signed = require_signature(directory, release.id, digest, trusted)
+    told = require_permit(directory / PERMIT, release.id, digest, trusted)
+    _require_own_key(directory, signed.key)
     Screener.load(directory)  # every digest, and the golden input
     permit = told["permit"]
     return {
@@ -70,6 +70,15 @@ def _require_only(directory: Path, release: Release) -> None:
             )
 
 
+def _require_own_key(directory: Path, name: str) -> None:
+    """Refuse a carried key that is not the signature's: no digest speaks of that file."""
+    carried = trusted_keys(directory / "keys", directory / SIGNER)  # no folder: the carried one
+    if name not in carried:
+        raise SignatureInvalid(
+            f"{SIGNER} is {', '.join(carried) or 'missing'}; the release was signed with {name}."
+        )
+
+
 def _require_named(told: dict[str, Any], arguments: argparse.Namespace) -> None:
     """Refuse a release that is another than the image's labels will say."""
     for name in ("release", "digest"):
@@ -84,7 +93,9 @@ def main(words: Sequence[str]) -> int:
     """Check, print, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bentos.screening.embedded")
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--keys", type=Path, help="folder with the *.pub that are trusted")
+    parser.add_argument(
+        "--keys", type=Path, required=True, help="folder with the *.pub that are trusted"
+    )
     parser.add_argument("--release", help="refuse any other")
     parser.add_argument("--digest", help="refuse any other")
     arguments = parser.parse_args(words)

@@ -11,6 +11,9 @@ from mammo.screening import Screener
 from mammo.settings import Settings
 from mammo.signing import SIGNER, Signature, require_signature, trusted_keys
 
+HOUSE_KEY = Path("house", "house.pub")
+"""Beside the release in an image: the key that its builder was given apart from the release."""
+
 
 class VerifiedLoad:
     """What `Rollout` loads releases with.
@@ -22,8 +25,8 @@ class VerifiedLoad:
     reader
         Reads the files of exams; the default one when left out.
     embedded
-        The release inside the Bento that runs this code; the key that it carries
-        is trusted where the home trusts none.
+        The release inside the Bento or image that runs this code; where the home
+        trusts no key, the house's beside it is (`HOUSE_KEY`), else the one it carries.
     """
 
     def __init__(
@@ -55,7 +58,13 @@ def require_signed(directory: Path, settings: Settings, embedded: Path | None = 
     The digest is computed here, not taken from the manifest; that the files fit
     the manifest is for `Release.verify`.
     """
-    carried = embedded / SIGNER if embedded is not None and directory == embedded else None
+    carried = _key_beside(embedded) if embedded is not None and directory == embedded else None
     release = Release.read(directory)
     trusted = trusted_keys(settings.keys_dir, carried)
     return require_signature(directory, release.id, release.compute_digest(), trusted)
+
+
+def _key_beside(embedded: Path) -> Path:
+    """Return the house's key in an image, in which no other counts; a Bento has its own alone."""
+    house = embedded.parent / HOUSE_KEY
+    return house if house.parent.is_dir() else embedded / SIGNER

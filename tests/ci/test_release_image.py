@@ -163,6 +163,7 @@ def test_a_release_goes_through_the_workflow(runner: Runner, house: tuple[str, P
     assert runner.told("GITHUB_ENV") == "NAME=ghcr.io/some-owner/mammo-service-release\n"
     (checked,) = runner.calls("docker")
     assert {"--network", "none", "--read-only"} <= set(checked)
+    assert runner.told("context/house/house.pub").strip() == key.strip(), "what the image trusts"
     own = {"IMAGE": OURS, "PERMIT": "https://github.com/Some-Owner/mammo/permit"}
     assert runner.step(job, "Sign the digest", **own).returncode == 0
     said = [words[0] for words in runner.calls("cosign")]
@@ -186,6 +187,24 @@ def test_a_release_that_the_house_did_not_sign_becomes_no_image(
     done = runner.step("release_image:build", "Signed and permitted", **given)
     assert done.returncode != 0 and "SIGNATURE_INVALID" in done.stderr and told in done.stderr
     assert not (runner.folder / "GITHUB_OUTPUT").exists()
+
+
+def test_a_key_in_the_archive_counts_for_nothing(
+    runner: Runner, house: tuple[str, Path], tmp_path: Path
+) -> None:
+    """All of it is a stranger's, whole, and its key lies where the house's will."""
+    settings = Settings(home=tmp_path / "stranger", _env_file=None)
+    release = Release.read(write_release(settings.releases_dir, RELEASE, bias=3.0))
+    judge(settings, RELEASE, release.digest)
+    write_context(RELEASE, settings, tmp_path / "context")
+    (tmp_path / "context" / "house").mkdir()
+    shutil.copy(settings.keys_dir / "signing.pub", tmp_path / "context/house/house.pub")
+    subprocess.run(["tar", "-cf", tmp_path / "x.tar", "-C", tmp_path, "context"], check=True)
+    given = {"KEY": house[0], "TAR": str(tmp_path / "x.tar"), "RELEASE": "model-x"}
+    assert runner.step("release_image:build", "as the house wrote it", **given).returncode == 0
+    done = runner.step("release_image:build", "Signed and permitted", **given)
+    assert done.returncode != 0 and "SIGNATURE_INVALID" in done.stderr
+    assert runner.told("context/house/house.pub").strip() == house[0].strip()
 
 
 def test_service_of_another_is_no_base(runner: Runner) -> None:

@@ -40,7 +40,9 @@ def instructions(dockerfile: Path) -> list[tuple[str, str]]:
 
 @dataclass
 class ReleaseImage:
-    """An image below ``folder/root``, built of ``context`` as `mammo release context` wrote it."""
+    """An image below ``folder/root``, built of ``context``: what `mammo release context` wrote, and
+    the house's key, which whoever builds lays in.
+    """
 
     folder: Path
     context: Path
@@ -134,6 +136,7 @@ class ReleaseImage:
             if path.is_dir():
                 shutil.copytree(path, target, ignore=SKIPPED, dirs_exist_ok=True)
             else:
+                target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(path, target)
 
     def _command(self, line: str) -> list[str]:

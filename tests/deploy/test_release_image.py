@@ -45,11 +45,24 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def image(house: Settings, tmp_path: Path) -> ReleaseImage:
     """The image's files, as the COPY lines leave them."""
     told = write_context(RELEASE, house, tmp_path / "context")
+    (tmp_path / "context/house").mkdir()
+    shutil.copy(house.keys_dir / "signing.pub", tmp_path / "context/house/house.pub")
     image = ReleaseImage(
         tmp_path, tmp_path / "context", {"RELEASE": told["release"], "DIGEST": told["digest"]}
     )
     image.copy()
     return image
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The release of another installation: whole, permitted and signed there, with its key."""
+    folder = tmp_path_factory.mktemp("stranger")
+    settings = Settings(home=folder / "home", _env_file=None)
+    release = Release.read(write_release(settings.releases_dir, RELEASE, bias=3.0))
+    judge(settings, RELEASE, release.digest)
+    write_context(RELEASE, settings, folder / "context")
+    return folder / "context" / "release"
 
 
 @pytest.fixture(scope="module")
@@ -131,16 +144,29 @@ def test_tampered_release_is_refused_when_built_and_when_started(image: ReleaseI
         assert image.healthcheck().returncode == 1
 
 
-def test_release_of_a_stranger_is_refused_when_started(image: ReleaseImage, tmp_path: Path) -> None:
-    """The network of another release under the manifest and signature of this one."""
-    other = Settings(home=tmp_path / "other", _env_file=None)
-    made = write_release(other.releases_dir, RELEASE, bias=3.0)
+SERVED = ("manifest.json", "model.onnx", "golden.npz", "card.md", "reference.parquet")
+VOUCHERS = ("signature.json", "signer.pub", "permit.json")
+
+
+@pytest.mark.parametrize(
+    ("taken", "told"),
+    [(SERVED + VOUCHERS, "trusted are"), (SERVED, "does not fit its id and digest")],
+    ids=["whole, under its own signature", "under the house's signature"],
+)
+def test_release_of_a_stranger_is_refused_when_built_and_when_started(
+    image: ReleaseImage, stranger: Path, taken: tuple[str, ...], told: str
+) -> None:
     embedded = image.root / "app/release"
-    for name in ("manifest.json", "model.onnx", "golden.npz", "card.md", "reference.parquet"):
-        shutil.copy(made / name, embedded / name)
+    for name in taken:
+        shutil.copy(stranger / name, embedded / name)
+    image.arguments["DIGEST"] = Release.read(stranger).digest  # the labels fit
+    built = image.run()
+    assert built.returncode == 1
+    assert built.stderr.startswith("SIGNATURE_INVALID: ") and told in built.stderr
     with image.started(**SECRETS) as log:
         answer = wait_until(lambda: ask(image, "/readyz"), log)
-        assert answer.json()["refused"]["code"] == "SIGNATURE_INVALID"
+        refused = answer.json()
+        assert refused["refused"]["code"] == "SIGNATURE_INVALID" and told in refused["detail"]
 
 
 def test_build_refuses_labels_of_another_release(image: ReleaseImage) -> None:
