@@ -52,10 +52,11 @@ def read_outcomes(path: Path) -> list[Outcome]:
     SourceNotFound
         The table is not there.
     TableInvalid
-        It is no such table, or a row cannot be right: none is taken. The message names
-        columns and lines, never what they hold.
+        It is no such table, has a column of another name, or a row cannot be right: none is
+        taken. The message names columns and lines, never what they hold.
     """
     frame = _read_parquet(path) if path.suffix == ".parquet" else read_frame(path, COLUMNS)
+    _require_known_columns(frame, path.name)
     if not len(frame):
         raise TableInvalid(f"{path.name} has no rows")
     found, wrong = [], {}
@@ -145,6 +146,16 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise TableInvalid(f"{path.name}: {', '.join(several)} holds lists, not one value a cell")
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     return frame
+
+
+def _require_known_columns(frame: pd.DataFrame, name: str) -> None:
+    """Refuse ``side`` for ``laterality``: unread, it would clear both breasts of an exam."""
+    others = [str(one) for one in frame if one not in (*COLUMNS, SIDE)]
+    if others:
+        raise TableInvalid(
+            f"{name} has the column {', '.join(others)}, which would not be read: a table of "
+            f"outcomes has {', '.join((COLUMNS[0], SIDE, *COLUMNS[1:]))}"
+        )
 
 
 def _outcome(row: Mapping[Any, Any]) -> Outcome:

@@ -64,6 +64,13 @@ def test_parquet(tmp_path: Path) -> None:
     ]
 
 
+def test_misnamed_side_of_parquet(tmp_path: Path) -> None:
+    rows = {"exam": [EXAM], "side": ["R"], "cancer": [False], "known_at": [DAY], "source": ["p"]}
+    pd.DataFrame(rows).to_parquet(tmp_path / "outcomes.parquet")
+    with pytest.raises(TableInvalid, match="the column side,"):
+        read_outcomes(tmp_path / "outcomes.parquet")
+
+
 @pytest.mark.parametrize(
     ("column", "cells", "told"),
     [
@@ -120,6 +127,9 @@ def test_what_cannot_be_right(tmp_path: Path, rows: str, told: str) -> None:
     [
         ("a.csv", b"exam,cancer\nE,1\n", "known_at"),
         ("a.parquet", b"no parquet", "no Parquet file"),
+        ("a.csv", b"exam,side,cancer,known_at,source\nE,R,0,2026-03-01,p\n", "the column side,"),
+        ("a.csv", b"exam,Laterality,cancer,known_at,source\nE,R,0,2026-03-01,p\n", "Laterality,"),
+        ("a.csv", b"exam,cancer,known_at,source,note\nE,0,2026-03-01,p,n\n", "the column note,"),
     ],
 )
 def test_what_is_no_such_table(tmp_path: Path, name: str, content: bytes, told: str) -> None:
