@@ -12,6 +12,7 @@ from flows.cli_terminal import Json, reported, settings_from_environment, show
 
 if TYPE_CHECKING:
     from mammo.exam import Outcome
+    from mammo.prediction_log import PredictionLog
     from mammo.settings import Settings
 
 EXAMPLE = (
@@ -42,6 +43,8 @@ def outcomes(
 
     What is known already changes nothing. With --exams the exams are those of a folder that
     another installation has de-identified; outcomes of other exams are counted and left out.
+    Without it they are this installation's own: those of an exam that is not scored or taken
+    in yet are counted and kept, and a table without any exam that is known is refused.
     """
     if (table is None) == (to is None):
         raise typer.BadParameter("give a table to take in, or --to to write one")
@@ -60,12 +63,16 @@ def _write(settings: Settings, to: Path | None) -> dict[str, Any]:
 
 
 def _take_in(settings: Settings, table: Path, exams: Path | None) -> dict[str, Any]:
-    from mammo.data.outcome_table import Matched, match_exams, read_outcomes
+    from mammo.data.outcome_table import find_exams, match_exams, read_outcomes
     from mammo.prediction_log import PredictionLog
 
-    read = read_outcomes(table)
-    matched = Matched(read, 0) if exams is None else match_exams(read, exams, settings)
-    new = PredictionLog(settings.log_url).create().add_outcomes(matched.outcomes)
+    read, log = read_outcomes(table), PredictionLog(settings.log_url).create()
+    matched = (
+        find_exams(read, _known_exams(settings, log, read), table.name)
+        if exams is None
+        else match_exams(read, exams, settings)
+    )
+    new = log.add_outcomes(matched.outcomes)
     _note(settings, matched.outcomes)
     return {
         "received": len(read),
@@ -73,6 +80,20 @@ def _take_in(settings: Settings, table: Path, exams: Path | None) -> dict[str, A
         "repeated": len(matched.outcomes) - new,
         "exams_unknown": matched.unknown,
     }
+
+
+def _known_exams(settings: Settings, log: PredictionLog, outcomes: list[Outcome]) -> set[str]:
+    """Return those exams of the outcomes that are scored or taken in here."""
+    import pyarrow.compute as pc
+
+    from mammo.data.index import read_index
+
+    told = {one.exam_id for one in outcomes}
+    known = log.known_exams(told)
+    if settings.index_path.exists():
+        among = pc.field("exam_id").isin(sorted(told))
+        known |= set(read_index(settings.index_path, ["exam_id"], among)["exam_id"])
+    return known
 
 
 def _note(settings: Settings, outcomes: list[Outcome]) -> None:

@@ -11,7 +11,7 @@ name; the folders of `mammo deidentify` (PATIENT/EXAM/IMAGE.dcm) say which is wh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -38,7 +38,7 @@ LINES_SHOWN = 10
 
 @dataclass(frozen=True)
 class Matched:
-    """Outcomes by this installation's exam ids, and how many are of an exam that is not there."""
+    """Outcomes by this installation's exam ids, and how many are of an exam unknown here."""
 
     outcomes: list[Outcome]
     unknown: int
@@ -72,6 +72,32 @@ def read_outcomes(path: Path) -> list[Outcome]:
             "or 0, laterality L, R or nothing, known_at a day or an instant by ISO 8601"
         )
     return found
+
+
+def find_exams(outcomes: list[Outcome], known: Set[str], name: str) -> Matched:
+    """Count the outcomes of exams that are not ``known``: kept, as a result may come first.
+
+    Raises
+    ------
+    SourceInvalid
+        None of the exams is known.
+    TableInvalid
+        An exam is not known and no pseudonym either: a number or a name of another system
+        would stand in the log and in the audit log for good. ``name`` is the table's.
+    """
+    unknown = [one.exam_id for one in outcomes if one.exam_id not in known]
+    if len(unknown) == len(outcomes):
+        raise SourceInvalid(
+            f"none of the {len(outcomes)} outcomes is of an exam that is scored or taken in here: "
+            "with --exams the table names exams as the folders of `mammo deidentify`"
+        )
+    named = sum(EXAM.fullmatch(one) is None for one in unknown)
+    if named:
+        raise TableInvalid(
+            f"{name}: {named} of {len(outcomes)} rows name an exam that is neither known here nor "
+            "a pseudonym (E- and 16 of 0-9a-f); none was taken"
+        )
+    return Matched(outcomes, len(unknown))
 
 
 def match_exams(outcomes: Iterable[Outcome], exams: Path, settings: Settings) -> Matched:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from mammo.audit import AuditLog
+from mammo.data.index import write_index
 from mammo.data.outcome_table import read_outcomes, write_outcomes
 from mammo.errors import SourceNotFound, TableInvalid
 from mammo.exam import Laterality, Outcome
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
+from tests.prediction_log.rows import exam_row
 
 EXAM, OTHER = "E-0123456789abcdef", "E-fedcba9876543210"
 HEADER = "exam,laterality,cancer,known_at,source\n"
@@ -35,6 +38,14 @@ def invoke(*words: object) -> tuple[int, dict[str, Any]]:
     line = ["data", "outcomes", *map(str, words), "--json"]
     result = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, line)
     return result.exit_code, json.loads(result.stdout or result.stderr)
+
+
+def score(settings: Settings, *exams: str) -> PredictionLog:
+    """Log a prediction of each exam."""
+    log = PredictionLog(settings.log_url).create()
+    for exam in exams:
+        log.append_exam([exam_row(exam)])
+    return log
 
 
 @pytest.mark.parametrize(
@@ -143,13 +154,42 @@ def test_what_is_no_such_table(tmp_path: Path, name: str, content: bytes, told: 
 def test_taken_in_and_written_again(settings: Settings, tmp_path: Path) -> None:
     path, to = tmp_path / "in.csv", tmp_path / "out.csv"
     path.write_text(f"{HEADER}{EXAM},L,1,2026-03-01,pathology\n{OTHER},,0,2026-04-01,registry\n")
-    assert invoke(path) == (0, {"received": 2, "new": 2, "repeated": 0, "exams_unknown": 0})
+    score(settings, EXAM)
+    assert invoke(path) == (0, {"received": 2, "new": 2, "repeated": 0, "exams_unknown": 1})
     assert invoke(path)[1]["repeated"] == 2
     noted = [one["exam"] for one in AuditLog(settings.audit_path).entries()]
     assert noted == [EXAM, OTHER] * 2
     assert invoke("--to", to)[1]["written"] == 2
     known = {(one.exam_id, one.laterality, one.cancer) for one in read_outcomes(to)}
     assert known == {(EXAM, Laterality.LEFT, True), (OTHER, None, False)}
+
+
+@pytest.mark.parametrize(
+    ("known", "exams", "code"),
+    [
+        ([], [EXAM, OTHER], "SOURCE_INVALID"),
+        ([], ["ACC-Mueller-Anna-1970"], "SOURCE_INVALID"),
+        ([EXAM], [EXAM, "ACC-Mueller-Anna-1970"], "TABLE_INVALID"),
+    ],
+)
+def test_exams_of_which_nothing_is_known(
+    settings: Settings, tmp_path: Path, known: list[str], exams: list[str], code: str
+) -> None:
+    log = score(settings, *known)
+    rows = "".join(f"{exam},L,1,2026-03-01,pathology\n" for exam in exams)
+    (tmp_path / "in.csv").write_text(HEADER + rows)
+    status, problem = invoke(tmp_path / "in.csv")
+    assert (status, problem["code"]) == (2, code) and "Mueller" not in str(problem)
+    assert log.outcomes().empty and not settings.audit_path.exists()
+
+
+def test_an_exam_of_the_index_is_known(
+    settings: Settings, tmp_path: Path, make_index: Callable[..., pd.DataFrame]
+) -> None:
+    settings.index_path.parent.mkdir(parents=True)
+    write_index(make_index([{"exam_id": EXAM}]), settings.index_path)
+    (tmp_path / "in.csv").write_text(f"{HEADER}{EXAM},L,1,2026-03-01,pathology\n")
+    assert invoke(tmp_path / "in.csv")[1]["exams_unknown"] == 0
 
 
 def test_what_callers_wrote_is_not_handed_on(settings: Settings, tmp_path: Path) -> None:
