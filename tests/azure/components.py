@@ -14,28 +14,31 @@ from flows.azure_specs import FOLDER
 BIN = Path(__file__).parents[2] / ".venv" / "bin"
 
 
-def run_component(name: str, inputs: dict[str, object], home: Path, **variables: str) -> str:
+def run_component(
+    name: str, inputs: dict[str, object], output: Path, *, status: int = 0, **variables: str
+) -> str:
     """Run a component's command as Azure ML does, and return what it prints.
 
-    ``home`` is its output; an optional input that is not given is left out.
+    ``output`` is the folder of its one output; an optional input that is not given is left out.
     """
-    command = yaml.safe_load((FOLDER / "components" / f"{name}.yml").read_text())["command"]
+    component = yaml.safe_load((FOLDER / "components" / f"{name}.yml").read_text())
+    command, (place,) = component["command"], component["outputs"]
     given = {f"inputs.{one}": str(value) for one, value in inputs.items()}
-    given |= {"outputs.home": str(home)}
+    given |= {f"outputs.{place}": str(output)}
     optional = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
     command = optional.sub(
         lambda found: found[1] if all(one in given for one in _names(found[1])) else "", command
     )
     for one in _names(command):
         command = command.replace("${{" + one + "}}", given[one])
-    home.mkdir()
+    output.mkdir()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MAMMO_")}
     environment |= variables
     environment["PATH"] = f"{BIN}:{environment['PATH']}"
     ran = subprocess.run(
-        ["bash", "-c", command], env=environment, cwd=home, capture_output=True, text=True
+        ["bash", "-c", command], env=environment, cwd=output, capture_output=True, text=True
     )
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == status, ran.stderr
     return ran.stdout
 
 
