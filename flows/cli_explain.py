@@ -90,7 +90,7 @@ def _explain(
 
     if not to.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {to.absolute().parent.name} for {to.name}")
-    if not 0 < (count := len(list_files(files))) <= MOST_FILES:
+    if not 0 < (count := len(list_files(files, as_json=as_json))) <= MOST_FILES:
         raise typer.BadParameter(f"{count} files; a picture has 1 to {MOST_FILES}")
     named = read_files(files, as_json=as_json)
     explainer = Explainer.load(directory)

@@ -11,7 +11,7 @@ import typer
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
-from flows import cli_data, cli_files, cli_model
+from flows import cli_data, cli_model
 from flows.cli import app
 from flows.cli_terminal import exit_status, reported
 from mammo import errors
@@ -173,16 +173,6 @@ def test_ctrl_c_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
         interrupted()
     assert ended.value.exit_code == 130
     assert "interrupted" in capsys.readouterr().err
-
-
-def test_folders_stand_for_their_files(tmp_path: Path) -> None:
-    (tmp_path / "exam" / "left").mkdir(parents=True)
-    files = [tmp_path / "exam" / "left" / "a.dcm", tmp_path / "exam" / "b.dcm", tmp_path / "c.dcm"]
-    for file in files:
-        file.touch()
-    assert cli_files.list_files([tmp_path / "exam", tmp_path / "c.dcm"]) == [
-        files[1], files[0], files[2],
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
