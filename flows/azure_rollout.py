@@ -8,6 +8,7 @@ one again before the error is told.
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 COLOURS = ("blue", "green")
 HEALTH_PATH = "/readyz"
 PROBES, PROBE_SECONDS = 3, 5.0
+SECRETS = ("MAMMO_CALLER_TOKEN", "MAMMO_PSEUDONYM_KEY")
+"""Without the one nobody is let in, and health does not show it; without the other each node
+gives an exam another name."""
+REFERENCE = re.compile(
+    r"\$\{\{(azureml://connections/[^{}]+/credentials/|keyvault:https://)[^{}]+\}\}"
+)
+"""What Azure ML fills in from a connection of the workspace, or from a Key Vault."""
 Probe = Callable[[str, str, str], int]
 """Asked with the endpoint's address, its key and a colour; returns the HTTP status."""
 
@@ -57,6 +65,26 @@ def plan(percents: Sequence[int]) -> list[int]:
         told_of = ",".join(map(str, percents)) or "nothing"
         raise AzureSpecInvalid(f"--steps {told_of}: shares must rise and end at 100, as 10,50,100")
     return list(percents)
+
+
+def read_deployment(image: str) -> Any:
+    """Return a colour of the endpoint that runs ``image``, after deployment.yml.
+
+    Raises
+    ------
+    AzureSpecInvalid
+        Azure's schema refuses the file, or a secret is not handed over by reference.
+    """
+    wanted = load_spec(FOLDER / "deployment.yml")
+    given = wanted.environment_variables or {}
+    if wrong := [one for one in SECRETS if not REFERENCE.fullmatch(str(given.get(one, "")))]:
+        raise AzureSpecInvalid(
+            f"environment_variables of deployment.yml: {', '.join(wrong)} must refer to a secret, "
+            "as ${{azureml://connections/NAME/credentials/KEY}} or ${{keyvault:https://…}}"
+        )
+    wanted.environment.image = image
+    wanted.tags = {"image": image}
+    return wanted
 
 
 def roll_out(
@@ -113,6 +141,7 @@ class _Moves:
         self._client, self._probe, self._say = client, probe, say
         self._probe_seconds = probe_seconds
         self._endpoint = load_spec(FOLDER / "endpoint.yml")
+        self._wanted = read_deployment(image)
         self.done = Rollout(self._endpoint.name, image)
 
     def begin(self) -> None:
@@ -139,11 +168,9 @@ class _Moves:
     def make(self) -> None:
         """Make the new colour and wait until Azure calls it ready; it gets no request yet."""
         self._note(f"make {self.done.new} of {self.done.image}")
-        wanted = load_spec(FOLDER / "deployment.yml", name=self.done.new)
-        wanted.environment.image = self.done.image
-        wanted.tags = {"image": self.done.image}
+        self._wanted.name = self.done.new
         with told(f"make deployment {self.done.new}"):
-            made = self._client.online_deployments.begin_create_or_update(wanted).result()
+            made = self._client.online_deployments.begin_create_or_update(self._wanted).result()
         if made.provisioning_state != "Succeeded":
             raise AzureError(f"deployment {self.done.new} became {made.provisioning_state}")
 

@@ -82,13 +82,12 @@ def deploy(
     Status 1 when it was rolled back. Which release of the model answers is another
     question: `mammo gate` and `mammo deploy`.
     """
-    from flows.azure_rollout import plan, roll_out
+    from flows.azure_rollout import plan, read_deployment, roll_out
     from flows.azure_specs import FOLDER, as_document, load_spec
 
     percents = plan(_numbers(steps))
     if dry_run:
-        wanted = load_spec(FOLDER / "deployment.yml")
-        wanted.environment.image = image
+        wanted = read_deployment(image)
         endpoint = as_document(load_spec(FOLDER / "endpoint.yml"))
         asked = {"endpoint": endpoint, "deployment": as_document(wanted), "steps": percents}
         show(asked, as_json=True)

@@ -118,6 +118,10 @@ def test_the_first_deployment_makes_endpoint_and_blue(azure: ResourceManager) ->
     made = azure.sent("PUT", f"{ENDPOINT}/deployments/blue")[0].body
     assert made["properties"]["endpointComputeType"] == "Managed"
     assert made["sku"] == {"name": "Default", "capacity": 1}
+    token = made["properties"]["environmentVariables"]["MAMMO_CALLER_TOKEN"]
+    assert token == "${{azureml://connections/mammo/credentials/MAMMO_CALLER_TOKEN}}"
+    endpoint = azure.sent("PUT", ENDPOINT)[0].body["properties"]["properties"]
+    assert endpoint == {"enforce_access_to_default_secret_stores": "enabled"}
     environment = azure.sent("PUT", "environments/mammo-service/")[0].body["properties"]
     assert environment["image"] == IMAGE
     assert environment["inferenceConfig"]["scoringRoute"] == {"path": "/v1/exams", "port": 3000}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import typer.main
 import yaml
 
 import mammo
+from flows.azure_rollout import REFERENCE, SECRETS, read_deployment, roll_out
 from flows.azure_specs import FOLDER, KINDS, find_spec, kind_of
 from flows.cli import app
 from mammo.errors import AzureSpecInvalid
@@ -132,7 +134,47 @@ def test_no_request_is_kept_and_nothing_faces_the_internet() -> None:
     assert deployment["app_insights_enabled"] is False  # so would its request log
     assert deployment["egress_public_network_access"] == "disabled"
     assert endpoint["public_network_access"] == "disabled"
-    assert "MAMMO_PSEUDONYM_KEY" not in (FOLDER / "deployment.yml").read_text()
+
+
+def test_secrets_are_references_which_the_endpoint_may_read() -> None:
+    given = read(FOLDER / "deployment.yml")["environment_variables"]
+    assert {name for name, value in given.items() if "${{" in value} == set(SECRETS)
+    assert all(REFERENCE.fullmatch(given[name]) for name in SECRETS)
+    properties = read(FOLDER / "endpoint.yml")["properties"]
+    assert properties == {"enforce_access_to_default_secret_stores": "enabled"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize(
+    "value", ["", "a-secret-as-it-is", "${{azureml://connections/mammo}}", "${{keyvault:http://x}}"]
+)
+def test_a_deployment_without_its_secrets_is_none(
+    loaded: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str
+) -> None:
+    text = (FOLDER / "deployment.yml").read_text()
+    line = f"  {name}: {value}\n" if value else ""
+    changed = re.sub(rf"^  {name}: .*\n", lambda _: line, text, flags=re.MULTILINE)
+    assert changed != text
+    (tmp_path / "deployment.yml").write_text(changed)
+    shutil.copy(FOLDER / "endpoint.yml", tmp_path)
+    monkeypatch.setattr("flows.azure_rollout.FOLDER", tmp_path)
+    with pytest.raises(AzureSpecInvalid, match=rf"deployment\.yml: {name} must refer to") as caught:
+        roll_out(None, "x/y:1", [100])  # type: ignore[arg-type]  # it must not come to ask
+    assert not value or value not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_vault_may_hold_them(
+    loaded: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = (FOLDER / "deployment.yml").read_text()
+    vault = "${{keyvault:https://mammo.vault.azure.net/secrets/one}}"
+    changed = re.sub(r"\$\{\{azureml:.*\}\}", lambda _: vault, text)
+    (tmp_path / "deployment.yml").write_text(changed)
+    monkeypatch.setattr("flows.azure_rollout.FOLDER", tmp_path)
+    given = read_deployment("x/y:1").environment_variables
+    assert {given[name] for name in SECRETS} == {vault}
 
 
 def test_the_routes_are_those_of_the_service() -> None:

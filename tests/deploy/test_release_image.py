@@ -27,7 +27,7 @@ pytestmark = pytest.mark.stack
 RELEASE = "r-20260301-aaaaaaaa"
 KEY, TOKEN = "00112233445566778899aabbccddeeff", "fedcba9876543210fedcba9876543210"
 SECRETS = {"MAMMO_PSEUDONYM_KEY": KEY, "MAMMO_CALLER_TOKEN": TOKEN}
-"""What Azure injects from the vault."""
+"""What Azure fills in, as deployment.yml asks it to (tests/azure/test_specs.py)."""
 START_SECONDS = 180.0
 
 
