@@ -313,6 +313,11 @@ NEWER = (
     "CREATE VIEW newer_view AS SELECT id FROM predictions;"
     "CREATE FUNCTION newer_sum(integer) RETURNS integer LANGUAGE sql AS 'SELECT $1 + 1';"
     "ALTER TABLE predictions ADD COLUMN newer text;"
+    "CREATE TABLE newer_parts (day date NOT NULL) PARTITION BY RANGE (day);"
+    "CREATE TABLE newer_part PARTITION OF newer_parts DEFAULT;"
+    "CREATE TYPE newer_pair AS (a integer, b newer_kind); CREATE DOMAIN newer_name AS text;"
+    "CREATE FUNCTION newer_of(predictions, newer_pair) RETURNS integer LANGUAGE sql AS 'SELECT 1';"
+    "CREATE TABLE newer_identity (id integer GENERATED ALWAYS AS IDENTITY);"
 )
 """What a later version's migration leaves: it refers to tables that were there before."""
 
@@ -339,6 +344,31 @@ def test_a_backup_from_before_an_update_is_all_that_is_left(database: str, tmp_p
     assert "newer" in count_database(database)
     assert restore_database(database, tmp_path / "old.dump") == rows == count_database(database)
     execute(database, NEWER)  # the update, once more
+
+
+def test_many_tables_and_routines_of_them(database: str, tmp_path: Path) -> None:
+    """A routine can no longer be named when the types that it takes are gone."""
+    tables = "".join(f"CREATE TABLE many_{number} (id integer);" for number in range(40))
+    execute(database, f"{tables}CREATE FUNCTION of_many(many_3) RETURNS integer LANGUAGE sql"
+                      " AS 'SELECT 1';")  # fmt: skip
+    rows, _ = dump_database(database, tmp_path / "old.dump")
+    assert restore_database(database, tmp_path / "old.dump") == rows
+
+
+def test_a_restore_that_fails_late_changes_nothing(database: str, tmp_path: Path) -> None:
+    """Also with a large object, for which pg_restore would begin a transaction of its own."""
+    execute(database, "SELECT lo_from_bytea(0, 'large'::bytea);"
+                      "CREATE TABLE parent (id integer PRIMARY KEY);"
+                      "CREATE TABLE child (id integer); INSERT INTO child VALUES (7);"
+                      "ALTER TABLE child ADD CONSTRAINT errors_late FOREIGN KEY (id)"
+                      " REFERENCES parent NOT VALID;")  # fmt: skip
+    execute(database, "UPDATE pg_constraint SET convalidated = true WHERE conname = 'errors_late'")
+    dump_database(database, tmp_path / "old.dump")
+    execute(database, "DROP TABLE child; CREATE VIEW errors_seen AS SELECT id FROM parent")
+    before = count_database(database)
+    with pytest.raises(DumpFailed, match=r"ERROR: .*errors_late"):
+        restore_database(database, tmp_path / "old.dump")
+    assert count_database(database) == before and "child" not in before
 
 
 def test_a_dump_that_breaks_off_changes_nothing(database: str, tmp_path: Path) -> None:
