@@ -58,8 +58,8 @@ class Growth:
 
     @property
     def is_even(self) -> bool:
-        """True where later exams take a tenth more than earlier ones at most."""
-        return self.second_kib <= (1 + ALLOWED_AN_HOUR) * self.first_kib
+        """True where later exams take a tenth (or a KiB) more than earlier ones at most."""
+        return self.second_kib <= self.first_kib + max(1.0, ALLOWED_AN_HOUR * self.first_kib)
 
     def to_dict(self) -> dict[str, float | bool]:
         """Return it as plain data."""
