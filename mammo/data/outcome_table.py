@@ -167,9 +167,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     missing = [name for name in COLUMNS if name not in frame]
     if missing:
         raise TableInvalid(f"{path.name} has no column {', '.join(missing)}")
-    several = [name for name in frame if not frame[name].map(pd.api.types.is_scalar).all()]
+    several = [str(name) for name in frame if not frame[name].map(pd.api.types.is_scalar).all()]
     if several:
-        raise TableInvalid(f"{path.name}: {', '.join(map(str, several))} holds lists, not one value a cell")
+        raise TableInvalid(f"{path.name}: {', '.join(several)} holds lists, not one value a cell")
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     return frame
 
