@@ -12,14 +12,28 @@ refuse() {
     exit 64
 }
 
-# what goes into the configuration is an address, and nothing that YAML could read otherwise
+# given NAME VALUE SHAPE WORDS: what goes into the configuration is an address, and nothing that
+# would end the quotes it is put into; grep alone looks at each line by itself
 given() {
+    [ -n "$2" ] || refuse "set $1 in .env (docs/containers.md, \"Who is told\")"
     case "$2" in
-        '') refuse "set $1 in .env (docs/containers.md, \"Who is told\")" ;;
         *[!A-Za-z0-9@._:/?=\&%+,~-]*) refuse "$1 is no address: it holds a character beside A-Z a-z 0-9 @._:/?=&%+,~-" ;;
     esac
-    # & and | mean something to sed
-    printf '%s' "$2" | sed 's/[&|\\]/\\&/g'
+    printf '%s\n' "$2" | grep -Eq "^$3\$" || refuse "$1 is $4"
+}
+mail='[A-Za-z0-9._%+=&~-]+@[A-Za-z0-9.-]+'
+
+# need NAME LINE: without the line of CONFIG that NAME stands for, it would be ignored in silence
+need() {
+    grep -Eq "$2" "$told" || refuse "$config has no \"$(printf '%s' "$2" | sed 's/([[].*//; s/[\\^$]//g')\" that $1 could replace: put it back"
+}
+
+# put NAME KEY EXAMPLE VALUE: VALUE where CONFIG has `KEY: EXAMPLE`. It is quoted, and what is
+# quoted is no example: a value that looks like another's stays as it is
+put() {
+    need "$1" "$2: $3([,}]|\$)"
+    quoted=$(printf '%s' "$4" | sed 's/&/\\&/g')  # it means something to sed
+    sed -E -i "s#($2: )$3([,}]|\$)#\\1\"$quoted\"\\2#" "$told"
 }
 
 config=$1
@@ -32,28 +46,28 @@ if [ "${MAMMO_SMTP_HOST:-}" = none ]; then
     exec "$@" --config.file="$told"
 fi
 
-host=$(given MAMMO_SMTP_HOST "${MAMMO_SMTP_HOST:-}")
-case "$host" in *:*) ;; *) refuse "MAMMO_SMTP_HOST is host:port, for example mail.example.org:587" ;; esac
-from=$(given MAMMO_SMTP_FROM "${MAMMO_SMTP_FROM:-}")
-on_call=$(given MAMMO_ONCALL_MAIL "${MAMMO_ONCALL_MAIL:-}")
-team=$(given MAMMO_TEAM_MAIL "${MAMMO_TEAM_MAIL:-}")
-readers=$(given MAMMO_READERS_MAIL "${MAMMO_READERS_MAIL:-}")
+sed "s|^  - alertmanager\.tmpl\$|  - $(dirname "$config")/alertmanager.tmpl|" "$config" >"$told"
 
-sed -e "s|localhost:25\$|$host|" \
-    -e "s|mammo@example\.org|$from|" \
-    -e "s|on-call@example\.org|$on_call|" \
-    -e "s|team@example\.org|$team|" \
-    -e "s|readers@example\.org|$readers|" \
-    -e "s|- alertmanager\.tmpl|- $(dirname "$config")/alertmanager.tmpl|" \
-    "$config" >"$told"
+given MAMMO_SMTP_HOST "${MAMMO_SMTP_HOST:-}" '[A-Za-z0-9._-]+:[0-9]+' 'host:port, for example mail.example.org:587'
+put MAMMO_SMTP_HOST smtp_smarthost 'localhost:25' "$MAMMO_SMTP_HOST"
+given MAMMO_SMTP_FROM "${MAMMO_SMTP_FROM:-}" "$mail" 'no address: one, for example mammo@example.org'
+put MAMMO_SMTP_FROM smtp_from 'mammo@example\.org' "$MAMMO_SMTP_FROM"
+
+recipients() {
+    given "$1" "$3" "$mail(,$mail)*" 'no address, nor several with a comma between them'
+    put "$1" to "$2@example\\.org" "$3"
+}
+recipients MAMMO_ONCALL_MAIL on-call "${MAMMO_ONCALL_MAIL:-}"
+recipients MAMMO_TEAM_MAIL team "${MAMMO_TEAM_MAIL:-}"
+recipients MAMMO_READERS_MAIL readers "${MAMMO_READERS_MAIL:-}"
 
 # a webhook that nobody named is taken out: its calls would fail, and that is an alert
 webhook() {
     if [ -n "$3" ]; then
-        url=$(given "$2" "$3")  # on its own, so that a refusal ends the script
-        sed -i "s|http://localhost:9095/$1|$url|" "$told"
+        given "$2" "$3" 'https?://.+' 'no address of http:// or https://'
+        put "$2" url "http://localhost:9095/$1" "$3"
     else
-        sed -i "/webhook_configs:/{N;N;/9095\/$1/d}" "$told"
+        sed -i "/webhook_configs:/{N;N;/9095\/$1\n/d}" "$told"
     fi
 }
 webhook pager MAMMO_ONCALL_WEBHOOK "${MAMMO_ONCALL_WEBHOOK:-}"
@@ -63,13 +77,18 @@ webhook watchdog MAMMO_WATCHDOG_URL "${MAMMO_WATCHDOG_URL:-}"
 
 case "${MAMMO_SMTP_TLS:-on}" in
     on) ;;
-    off) sed -i 's|smtp_require_tls: true|smtp_require_tls: false|' "$told" ;;
+    off)
+        need MAMMO_SMTP_TLS '^  smtp_require_tls: true$'
+        sed -i 's|^  smtp_require_tls: true$|  smtp_require_tls: false|' "$told"
+        ;;
     *) refuse "MAMMO_SMTP_TLS is on or off" ;;
 esac
 if [ -n "${MAMMO_SMTP_USER:-}" ]; then
     password=${MAMMO_SMTP_PASSWORD_FILE:-/run/secrets/smtp_password}
     [ -s "$password" ] || refuse "MAMMO_SMTP_USER is set, and $password is empty: write the password into the secret smtp_password"
-    user=$(given MAMMO_SMTP_USER "$MAMMO_SMTP_USER")
-    sed -i "s|^global:\$|global:\n  smtp_auth_username: $user\n  smtp_auth_password_file: $password|" "$told"
+    given MAMMO_SMTP_USER "$MAMMO_SMTP_USER" '.+' 'no user'
+    need MAMMO_SMTP_USER '^global:$'
+    user=$(printf '%s' "$MAMMO_SMTP_USER" | sed 's/&/\\&/g')
+    sed -i "s|^global:\$|global:\n  smtp_auth_username: \"$user\"\n  smtp_auth_password_file: $password|" "$told"
 fi
 exec "$@" --config.file="$told"

@@ -29,7 +29,13 @@ SHOW = ("sh", "-c", 'cat "${1#--config.file=}"', "show")
 
 
 def started(tmp_path: Path, **given: str) -> subprocess.CompletedProcess[str]:
-    command = ["sh", str(DOCKER / "alertmanager.sh"), str(DASHBOARDS / "alertmanager.yml"), *SHOW]
+    return started_with(DASHBOARDS / "alertmanager.yml", tmp_path, given)
+
+
+def started_with(
+    config: Path, tmp_path: Path, given: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    command = ["sh", str(DOCKER / "alertmanager.sh"), str(config), *SHOW]
     environment = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path), **given}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
@@ -95,7 +101,17 @@ def test_a_user_has_a_password_from_a_file(tmp_path: Path) -> None:
     [
         *[({name: ""}, f"set {name} in .env") for name in MAILS],
         ({"MAMMO_SMTP_HOST": "mail.hospital.example"}, "MAMMO_SMTP_HOST is host:port"),
+        ({"MAMMO_SMTP_HOST": "mail.hospital.example:smtp"}, "MAMMO_SMTP_HOST is host:port"),
+        ({"MAMMO_SMTP_FROM": "a@b.c,d@e.f"}, "MAMMO_SMTP_FROM is no address: one"),
         ({"MAMMO_TEAM_MAIL": "a@b.c'\nroute: {}"}, "MAMMO_TEAM_MAIL is no address"),
+        ({"MAMMO_TEAM_MAIL": "a@b.c\nd@e.f"}, "MAMMO_TEAM_MAIL is no address"),
+        ({"MAMMO_TEAM_MAIL": "a@b.c;d@e.f"}, "MAMMO_TEAM_MAIL is no address"),
+        ({"MAMMO_ONCALL_MAIL": "a@b.c,"}, "no address, nor several with a comma between"),
+        *[
+            ({"MAMMO_READERS_MAIL": odd}, "MAMMO_READERS_MAIL is no address")
+            for odd in ["@x", "%", "?", "~"]
+        ],
+        ({"MAMMO_WATCHDOG_URL": "watch.example/ping"}, "no address of http:// or https://"),
         ({"MAMMO_TEAM_MAIL": 'a@b.c", x'}, "MAMMO_TEAM_MAIL is no address"),
         ({"MAMMO_WATCHDOG_URL": "http://w/`id`"}, "MAMMO_WATCHDOG_URL is no address"),
         ({"MAMMO_ONCALL_WEBHOOK": "http://w/$(id)"}, "MAMMO_ONCALL_WEBHOOK is no address"),
@@ -111,13 +127,64 @@ def test_it_does_not_start_where_nobody_would_be_told(
     assert told in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "given", "told"),
+    [
+        ("localhost:25", MAILS, '"smtp_smarthost: localhost:25" that MAMMO_SMTP_HOST'),
+        ("to: on-call@example.org", MAILS, '"to: on-call@example.org" that MAMMO_ONCALL_MAIL'),
+        ("to: readers@example.org", MAILS, '"to: readers@example.org" that MAMMO_READERS_MAIL'),
+        ("http://localhost:9095/pager", MAILS | CALLS, "that MAMMO_ONCALL_WEBHOOK could replace"),
+        ("smtp_require_tls: true", MAILS | {"MAMMO_SMTP_TLS": "off"}, "that MAMMO_SMTP_TLS could"),
+    ],
+)
+def test_what_is_set_is_not_ignored_where_the_file_was_edited(
+    tmp_path: Path, line: str, given: dict[str, str], told: str
+) -> None:
+    edited = tmp_path / "edited.yml"
+    whole = (DASHBOARDS / "alertmanager.yml").read_text()
+    assert whole.count(line) == 1
+    edited.write_text(whole.replace(line, "to: somebody@else.example"))
+    done = started_with(edited, tmp_path, given)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert told in done.stderr
+
+
+def test_an_address_that_looks_like_an_example_stays(tmp_path: Path) -> None:
+    likes = {
+        "MAMMO_SMTP_FROM": "on-call@example.org",
+        "MAMMO_ONCALL_MAIL": "night-team@example.org,team@example.org",
+        "MAMMO_TEAM_MAIL": "readers@example.org",
+        "MAMMO_READERS_MAIL": "mammo@example.org",
+        "MAMMO_ONCALL_WEBHOOK": "http://localhost:9095/readers",
+    }
+    config = yaml.safe_load(started(tmp_path, **(MAILS | likes)).stdout)
+    assert config["global"]["smtp_from"] == likes["MAMMO_SMTP_FROM"]
+    told = receivers(config)
+    for name, who in (("on-call", "ONCALL"), ("team", "TEAM"), ("readers", "READERS")):
+        assert [one["to"] for one in told[name]["email_configs"]] == [likes[f"MAMMO_{who}_MAIL"]]
+    assert [one["url"] for one in told["on-call"]["webhook_configs"]] == [
+        likes["MAMMO_ONCALL_WEBHOOK"]
+    ]
+
+
 def test_a_team_may_say_that_nobody_is_told(tmp_path: Path) -> None:
     done = started(tmp_path, MAMMO_SMTP_HOST="none")
     assert done.returncode == 0 and "nobody is told of any alert" in done.stderr
     assert yaml.safe_load(done.stdout)["receivers"] == [{"name": "nobody"}]
 
 
-@pytest.mark.parametrize("given", [{"MAMMO_SMTP_HOST": "none"}, MAILS, MAILS | CALLS])
+TWO = {name: "a@h.example,b@h.example" for name in MAILS if name.endswith("MAIL")}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"MAMMO_SMTP_HOST": "none"},
+        MAILS,
+        MAILS | CALLS,
+        *[MAILS | {name: TWO[name]} for name in TWO],
+    ],
+)
 def test_amtool_takes_what_is_made(tmp_path: Path, given: dict[str, str]) -> None:
     path = tmp_path / "made.yml"
     path.write_text(started(tmp_path, **given).stdout)
