@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = (
     "Example: mammo data outcomes outcomes.csv --exams deidentified, "
-    "or mammo data outcomes --to outcomes.csv"
+    "or mammo data outcomes --to outcomes.csv --exams deidentified"
 )
 
 
@@ -36,7 +36,12 @@ def outcomes(
         Path | None,
         typer.Option(help="Folder of `mammo deidentify`, whose names of exams the table has."),
     ] = None,
-    to: Annotated[Path | None, typer.Option(help="Write what is known here, as CSV.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Write what is known here of the exams of --exams, as CSV.")
+    ] = None,
+    all_exams: Annotated[
+        bool, typer.Option("--all", help="With --to and no --exams: of every exam known here.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Take outcomes in from a table, as POST /v1/outcomes does, or write those that are known.
@@ -45,21 +50,34 @@ def outcomes(
     another installation has de-identified; outcomes of other exams are counted and left out.
     Without it they are this installation's own: those of an exam that is not scored or taken
     in yet are counted and kept, and a table without any exam that is known is refused.
+
+    --to writes those of the exams that have a folder in --exams (or --all), never those of
+    golden patients: a release that learnt from them could not be judged here.
     """
     if (table is None) == (to is None):
         raise typer.BadParameter("give a table to take in, or --to to write one")
+    if to is not None and (exams is None) != all_exams:
+        raise typer.BadParameter("--to goes with --exams FOLDER, or with --all for every exam")
+    if to is None and all_exams:
+        raise typer.BadParameter("--all goes with --to; a table says itself which exams it has")
     settings = settings_from_environment()
-    told = _write(settings, to) if table is None else _take_in(settings, table, exams)
+    told = _write(settings, to, exams) if table is None else _take_in(settings, table, exams)
     show(told, as_json=as_json, title="Outcomes")
 
 
-def _write(settings: Settings, to: Path | None) -> dict[str, Any]:
+def _write(settings: Settings, to: Path | None, exams: Path | None) -> dict[str, Any]:
+    from mammo.continual.outgoing_outcomes import outgoing_outcomes
     from mammo.data.outcome_table import write_outcomes
-    from mammo.prediction_log import PredictionLog
 
     assert to is not None
-    known = PredictionLog(settings.log_url).create().outcomes()
-    return {"known": len(known), "written": write_outcomes(to, known), "table": to}
+    found = outgoing_outcomes(settings, exams)
+    return {
+        "written": write_outcomes(to, found.outcomes),
+        "not_in_folder": found.not_in_folder,
+        "patient_unknown": found.patient_unknown,
+        "golden": found.golden,
+        "table": to,
+    }
 
 
 def _take_in(settings: Settings, table: Path, exams: Path | None) -> dict[str, Any]:

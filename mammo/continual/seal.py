@@ -25,6 +25,7 @@ from mammo.continual.score import score_breast_logits, score_exams, score_views
 from mammo.continual.scores import OUT_OF_FOLD, pooled_views, view_scores, write_scores
 from mammo.continual.selection import REPLAY, write_selection
 from mammo.continual.split import PARTS, Parts
+from mammo.continual.split import RUN_CONFIG as RUN_CONFIG
 from mammo.continual.trace import write_images
 from mammo.data.index import target_values
 from mammo.export.head import export_head
@@ -37,7 +38,6 @@ from mammo.screening import Screener
 from mammo.settings import Settings
 
 Report = Callable[[str, int, int], None]
-RUN_CONFIG = "train_config.json"
 WEIGHTS = "weights.safetensors"
 
 

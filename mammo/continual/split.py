@@ -14,7 +14,8 @@ from mammo.models.config import TrainConfig
 
 GOLDEN_SEED = 0
 """One for the life of an installation: the golden set is the same for every release."""
-
+RUN_CONFIG = "train_config.json"
+"""What a release was trained with, in its folder: the golden fraction among it."""
 
 PARTS = ("train", "holdout", "golden")
 ANCESTOR = "ancestor"

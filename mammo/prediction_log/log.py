@@ -58,6 +58,15 @@ class PredictionLog(Scorings, LoopState, GateBooks, Trials, Worklist):
             _log.warning("outcomes without a possible known_at are left out: rows %s", rows)
         return frame.loc[~undated, list(_OUTCOMES)].reset_index(drop=True)
 
+    def exam_patients(self, exam_ids: Iterable[str]) -> dict[str, str]:
+        """Return the patient of each of the exams of which a prediction is logged."""
+        table, found = PREDICTIONS.c, dict[str, str]()
+        for batch in batches(sorted(set(exam_ids)), 500):
+            query = sa.select(table.exam_id, table.patient_id).where(table.exam_id.in_(batch))
+            rows = self._rows(query.distinct())
+            found |= {row["exam_id"]: row["patient_id"] for row in rows}
+        return found
+
     def labelled(
         self, level: Level = "exam", *, release_id: str | None = None, role: str = "champion"
     ) -> pd.DataFrame:

@@ -159,7 +159,8 @@ def test_taken_in_and_written_again(settings: Settings, tmp_path: Path) -> None:
     assert invoke(path)[1]["repeated"] == 2
     noted = [one["exam"] for one in AuditLog(settings.audit_path).entries()]
     assert noted == [EXAM, OTHER] * 2
-    assert invoke("--to", to)[1]["written"] == 2
+    score(settings, OTHER)
+    assert invoke("--to", to, "--all")[1]["written"] == 2
     known = {(one.exam_id, one.laterality, one.cancer) for one in read_outcomes(to)}
     assert known == {(EXAM, Laterality.LEFT, True), (OTHER, None, False)}
 
@@ -205,6 +206,12 @@ def test_what_callers_wrote_is_not_handed_on(settings: Settings, tmp_path: Path)
 
 
 def test_one_of_table_and_to(tmp_path: Path) -> None:
-    for words in ([], ["a.csv", "--to", "b.csv"]):
+    for words in (
+        [],
+        ["a.csv", "--to", "b.csv"],
+        ["--to", "b.csv"],
+        ["--to", "b.csv", "--exams", "folder", "--all"],
+        ["a.csv", "--all"],
+    ):
         result = CliRunner().invoke(app, ["data", "outcomes", *words])
-        assert result.exit_code == 2
+        assert (result.exit_code, result.stdout) == (2, "")
