@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,13 @@ from tests.bentos.releases import write_release
 from tests.ci.workflows import ROOT, jobs, load
 
 RELEASE = "r-20260301-aaaaaaaa"
+HELD = "cd" * 32
 DIGEST = "sha256:" + "ab" * 32
 OURS = f"ghcr.io/some-owner/mammo-service-release@{DIGEST}"
 SERVICE = f"ghcr.io/some-owner/mammo-service@{DIGEST}"
-GIVEN = {"OWNER": "Some-Owner", "REPOSITORY": "Some-Owner/mammo", "SERVICE": SERVICE}
+TODAY = datetime.now(UTC)
+GIVEN = {"OWNER": "Some-Owner", "REPOSITORY": "Some-Owner/mammo", "SERVICE": SERVICE,
+         "WITHDRAWN": "", "WRITTEN": TODAY.isoformat()}  # fmt: skip
 STAND_IN = """#!{python}
 import base64, json, os, pathlib, subprocess, sys
 name, words = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
@@ -38,7 +42,8 @@ if name == "gh":
 if name == "cosign" and words[0] in os.environ.get("REFUSED", "").split():
     sys.exit("no matching signatures")
 if name == "cosign" and words[0] == "verify-attestation":
-    said = {{"predicate": {{"release": "{release}", "permit": {{"text": "C1: First release."}}}}}}
+    permit = {{"release": "{release}", "digest": "{digest}", "written_at": os.environ["WRITTEN"]}}
+    said = {{"predicate": permit | {{"permit": {{"text": "C1: First release."}}}}}}
     print(json.dumps({{"payload": base64.b64encode(json.dumps(said).encode()).decode()}}))
 if name == "docker":
     inside = {{one.split(":")[1]: one.split(":")[0] for one in words if one.endswith(":ro")}}
@@ -54,9 +59,10 @@ class Runner:
         self.folder, self.programs = folder / "work", folder / "programs"
         self.folder.mkdir()
         self.programs.mkdir()
+        (self.folder / ".github").symlink_to(ROOT / ".github")  # as the checkout has it
         for name in ("cosign", "gh", "docker"):
             program = self.programs / name
-            program.write_text(STAND_IN.format(python=sys.executable, release=RELEASE))
+            program.write_text(STAND_IN.format(python=sys.executable, release=RELEASE, digest=HELD))
             program.chmod(0o755)
 
     def step(self, job: str, named: str, **given: str) -> subprocess.CompletedProcess[str]:
@@ -139,7 +145,33 @@ def test_deploy_asks_for_signature_and_permit_of_the_right_workflow(runner: Runn
         assert who.search(signer("release_image", "tags/v0.1.0"))
         for other in (signer("images", "heads/main"), signer("release_image", "heads/other")):
             assert not who.search(other)
-    assert runner.told("GITHUB_STEP_SUMMARY") == f"{RELEASE}: C1: First release.\n"
+    said = f"{RELEASE}: C1: First release. ({TODAY:%Y-%m-%d})\n"
+    assert runner.told("GITHUB_STEP_SUMMARY") == said
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"WRITTEN": (TODAY - timedelta(days=31)).isoformat()},
+            "is 31 days old, and counts for 30",
+        ),
+        ({"WITHDRAWN": f"r-20260101-00000000 {HELD}"}, f"{HELD} was withdrawn"),
+        ({"WITHDRAWN": RELEASE}, f"{RELEASE} was withdrawn"),
+    ],
+    ids=["an old one", "withdrawn by digest", "withdrawn by id"],
+)
+def test_deploy_refuses_a_permit_that_no_longer_stands(
+    runner: Runner, given: dict[str, str], told: str
+) -> None:
+    done = runner.step("deploy:deploy", "Only an image with a release", IMAGE=OURS, **given)
+    assert done.returncode != 0 and told in done.stderr
+
+
+@pytest.mark.parametrize("job", ["release_image:build", "deploy:deploy"])
+def test_both_read_what_was_withdrawn(job: str) -> None:
+    given = [one["env"] for one in dict(jobs())[job]["steps"] if "WITHDRAWN" in one.get("env", {})]
+    assert [one["WITHDRAWN"] for one in given] == ["${{ vars.MAMMO_WITHDRAWN }}"]
 
 
 @pytest.mark.parametrize("refused", ["verify", "verify-attestation"])
@@ -186,6 +218,16 @@ def test_a_release_that_the_house_did_not_sign_becomes_no_image(
     assert runner.step("release_image:build", "as the house wrote it", **given).returncode == 0
     done = runner.step("release_image:build", "Signed and permitted", **given)
     assert done.returncode != 0 and "SIGNATURE_INVALID" in done.stderr and told in done.stderr
+    assert not (runner.folder / "GITHUB_OUTPUT").exists()
+
+
+def test_a_release_that_was_withdrawn_becomes_no_image(
+    runner: Runner, house: tuple[str, Path]
+) -> None:
+    given = {"KEY": house[0], "TAR": str(house[1]), "RELEASE": "model-x", "WITHDRAWN": RELEASE}
+    assert runner.step("release_image:build", "as the house wrote it", **given).returncode == 0
+    done = runner.step("release_image:build", "Signed and permitted", **given)
+    assert done.returncode != 0 and f"{RELEASE} was withdrawn" in done.stderr
     assert not (runner.folder / "GITHUB_OUTPUT").exists()
 
 

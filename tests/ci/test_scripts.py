@@ -1,4 +1,4 @@
-"""Release notes, the benchmark's comment, and the token of a job that waits."""
+"""Release notes, the benchmark's comment, what a permit is worth, and the token of a job."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -80,6 +81,57 @@ def test_the_comment_marks_what_became_slower() -> None:
     assert lines[second["step"]].endswith(f"{second['ratio']:.2f} |  |")
     assert lines[gone["step"]].endswith("|  | not measured |")
     assert f"Committed: commit {run['commit']}" in told
+
+
+RELEASE, HELD = "r-20260301-aaaaaaaa", "cd" * 32
+
+
+def permit(days: float, **given: object) -> str:
+    """Return a permit that was written so many days ago, as JSON."""
+    told = {"release": RELEASE, "digest": HELD, "permit": {"text": "C1: First release."}}
+    at = datetime.now(UTC) - timedelta(days=days)
+    return json.dumps(told | {"written_at": at.isoformat()} | given)
+
+
+@pytest.mark.parametrize(
+    ("text", "withdrawn"),
+    [
+        (permit(0), ""),
+        (permit(29.9), "r-20260302-aaaaaaaa"),
+        (permit(-0.5), f"{'ab' * 32},\nr-20260302-aaaaaaaa"),
+        (permit(1) + "\n" + permit(90), ""),
+        (json.dumps(json.loads(permit(1)), indent=1), ""),
+    ],
+    ids=["of now", "of last month", "by a fast clock", "the newest of two", "indented"],
+)
+def test_a_permit_that_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, withdrawn: str
+) -> None:
+    (tmp_path / "permit.json").write_text(text)
+    words = [str(tmp_path / "permit.json"), "--withdrawn", withdrawn]
+    assert script("standing_permit").main(words) == 0
+    assert capsys.readouterr().out.startswith(f"{RELEASE}: C1: First release. (20")
+
+
+@pytest.mark.parametrize(
+    ("text", "withdrawn", "told"),
+    [
+        (permit(31.5), "", "is 31 days old, and counts for 30"),
+        (permit(-2), "", f"the permit of {RELEASE} is of 20"),
+        (permit(0), HELD, f"{HELD} was withdrawn"),
+        (permit(0), f"r-20260302-aaaaaaaa, {RELEASE}", f"{RELEASE} was withdrawn"),
+        (permit(0), HELD[:12], "'cdcdcdcdcdcd' is neither a release's id nor a digest"),
+        ("", "", "there is no permit"),
+        ("{", "", "cannot be read: JSONDecodeError"),
+        (permit(0, written_at=None), "", "cannot be read: TypeError"),
+        (permit(0, permit=[]), "", "cannot be read: TypeError"),
+        ("{}", "", "cannot be read: KeyError"),
+    ],
+)
+def test_a_permit_that_does_not_stand(tmp_path: Path, text: str, withdrawn: str, told: str) -> None:
+    (tmp_path / "permit.json").write_text(text)
+    with pytest.raises(SystemExit, match=told):
+        script("standing_permit").main([str(tmp_path / "permit.json"), "--withdrawn", withdrawn])
 
 
 class Tokens(BaseHTTPRequestHandler):
