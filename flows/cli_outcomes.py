@@ -81,7 +81,7 @@ def _write(settings: Settings, to: Path | None, exams: Path | None) -> dict[str,
 
 
 def _take_in(settings: Settings, table: Path, exams: Path | None) -> dict[str, Any]:
-    from mammo.data.outcome_table import find_exams, match_exams, read_outcomes
+    from mammo.data.outcome_table import find_exams, match_exams, read_outcomes, without_repeats
     from mammo.prediction_log import PredictionLog
 
     read, log = read_outcomes(table), PredictionLog(settings.log_url).create()
@@ -90,7 +90,7 @@ def _take_in(settings: Settings, table: Path, exams: Path | None) -> dict[str, A
         if exams is None
         else match_exams(read, exams, settings)
     )
-    new = log.add_outcomes(matched.outcomes)
+    new = log.add_outcomes(without_repeats(matched.outcomes, log.outcomes()))
     _note(settings, matched.outcomes)
     return {
         "received": len(read),

@@ -11,7 +11,7 @@ name; the folders of `mammo deidentify` (PATIENT/EXAM/IMAGE.dcm) say which is wh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +34,8 @@ EXAM = re.compile(r"E-[0-9a-f]{16}")
 SOURCE = "outcome log"
 """What a written table says of every source: the word of a caller might name somebody."""
 LINES_SHOWN = 10
+Word = tuple[str, str, bool, datetime]
+"""What is said, without who says it: exam, side ("" is the whole exam), cancer, known_at."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ def read_outcomes(path: Path) -> list[Outcome]:
     SourceNotFound
         The table is not there.
     TableInvalid
-        It is no such table, has a column of another name, or a row cannot be right: none is
-        taken. The message names columns and lines, never what they hold.
+        It is no such table, has a column of another name, or a row cannot be right by
+        itself or beside another: none is taken. The message names columns and lines, never
+        what they hold.
     """
     frame = _read_parquet(path) if path.suffix == ".parquet" else read_frame(path, COLUMNS)
     _require_known_columns(frame, path.name)
@@ -71,7 +74,24 @@ def read_outcomes(path: Path) -> list[Outcome]:
             f"{path.name}: {len(wrong)} of {len(frame)} rows cannot be right: {told}. cancer is 1 "
             "or 0, laterality L, R or nothing, known_at a day or an instant by ISO 8601"
         )
+    if denied := [int(frame.index[place]) for place in _denied([_word(one) for one in found])]:
+        told = ", ".join(f"line {line}" for line in denied[:LINES_SHOWN])
+        raise TableInvalid(
+            f"{path.name}: {len(denied)} of {len(frame)} rows say no cancer where another row says "
+            f"cancer, of the same exam and side at the same instant: {told}. Ask the source"
+        )
     return found
+
+
+def without_repeats(outcomes: Iterable[Outcome], known: pd.DataFrame) -> list[Outcome]:
+    """Leave out what comes from another log and is known here, from whatever source.
+
+    ``known`` is of `PredictionLog.outcomes`. A written table has lost who said so: taken in
+    again where it was written, its rows would be new words.
+    """
+    sides = known["laterality"].fillna("").astype(str)
+    told = set(zip(known["exam_id"], sides, known["cancer"], known["known_at"], strict=True))
+    return [one for one in outcomes if one.source != SOURCE or _word(one) not in told]
 
 
 def find_exams(outcomes: list[Outcome], known: Set[str], name: str) -> Matched:
@@ -129,9 +149,13 @@ def match_exams(outcomes: Iterable[Outcome], exams: Path, settings: Settings) ->
 def write_outcomes(path: Path, outcomes: pd.DataFrame) -> int:
     """Write the log's outcomes (`PredictionLog.outcomes`) as such a table; return the rows.
 
-    Without what callers wrote themselves: the source, and an exam that is no pseudonym.
+    Without what callers wrote themselves: the source, and an exam that is no pseudonym. Where
+    two words of one instant contradict each other, the cancer is written, which labels go by.
     """
     own = outcomes[outcomes["exam_id"].astype(str).str.fullmatch(EXAM)]
+    sides = own["laterality"].fillna("").astype(str)
+    words = zip(own["exam_id"], sides, own["cancer"], own["known_at"], strict=True)
+    own = own.drop(index=own.index[_denied(list(words))])
     table = pd.DataFrame(
         {
             "exam": own["exam_id"],
@@ -144,6 +168,27 @@ def write_outcomes(path: Path, outcomes: pd.DataFrame) -> int:
     text = table.to_csv(index=False).encode()
     write_file(path, lambda file: file.write(text), drafts=path.parent)
     return len(table)
+
+
+def _word(outcome: Outcome) -> Word:
+    side = "" if outcome.laterality is None else str(outcome.laterality)
+    return outcome.exam_id, side, outcome.cancer, outcome.known_at
+
+
+def _denied(words: Sequence[Word]) -> list[int]:
+    """Return where a word says no cancer and another of the same instant that there is one.
+
+    Of the same side; a whole exam without cancer denies that of either breast.
+    """
+    ill: dict[tuple[str, datetime], set[str]] = {}
+    for exam, side, cancer, at in words:
+        if cancer:
+            ill.setdefault((exam, at), set()).add(side)
+    return [
+        place
+        for place, (exam, side, cancer, at) in enumerate(words)
+        if not cancer and (sides := ill.get((exam, at))) and (side in sides or not side)
+    ]
 
 
 def _ids(wanted: set[str], exams: Path, settings: Settings) -> Iterator[tuple[str, str]]:

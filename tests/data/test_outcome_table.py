@@ -122,6 +122,8 @@ def test_cells_of_parquet_that_cannot_be_right(
         (f"{EXAM},L,1,2062-03-01,p", r"line 2 \(known_at\)"),
         (f"{EXAM},L,1,2026-03-01,", r"line 2 \(source\)"),
         (f"{EXAM},L,1,2026-03-01,p\n,L,1,2026-03-01,p", r"1 of 2 .* line 3 \(exam\)"),
+        (f"{EXAM},L,1,2026-03-01,p\n{EXAM},L,0,2026-03-01,q", r"1 of 2 rows say no .*: line 3\."),
+        (f"{EXAM},,0,2026-03-01,p\n{EXAM},R,1,2026-03-01T00:00Z,p", r"no cancer .*: line 2\."),
         ("", "no rows"),
     ],
 )
@@ -163,6 +165,32 @@ def test_taken_in_and_written_again(settings: Settings, tmp_path: Path) -> None:
     assert invoke("--to", to, "--all")[1]["written"] == 2
     known = {(one.exam_id, one.laterality, one.cancer) for one in read_outcomes(to)}
     assert known == {(EXAM, Laterality.LEFT, True), (OTHER, None, False)}
+    assert invoke(to) == (0, {"received": 2, "new": 0, "repeated": 2, "exams_unknown": 0})
+    to.write_text(to.read_text().replace("2026-03-01", "2026-03-02"))
+    assert (invoke(to)[1]["new"], invoke(to)[1]["new"]) == (1, 0), "another day is another word"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        f"{EXAM},R,0,2026-03-01,p\n{EXAM},L,1,2026-03-01,p\n",  # the other breast
+        f"{EXAM},L,0,2026-03-01,p\n{EXAM},L,1,2026-03-02,p\n",  # a later word
+        f"{EXAM},L,0,2026-03-01,p\n{EXAM},,1,2026-03-01,p\n",  # cancer, and not there
+        f"{EXAM},L,0,2026-03-01,p\n{OTHER},L,1,2026-03-01,p\n",  # another exam
+        f"{EXAM},L,1,2026-03-01,p\n{EXAM},L,1,2026-03-01,q\n",  # the same, twice
+    ],
+)
+def test_no_contradictions(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "in.csv").write_text(HEADER + rows)
+    assert len(read_outcomes(tmp_path / "in.csv")) == 2
+
+
+def test_a_contradiction_in_the_log_is_not_handed_on(settings: Settings, tmp_path: Path) -> None:
+    log = score(settings, EXAM)
+    left = [Outcome(EXAM, cancer, DAY, "p", Laterality.LEFT) for cancer in (False, True)]
+    log.add_outcomes([*left, Outcome(EXAM, False, DAY, "q", None)])
+    assert write_outcomes(tmp_path / "out.csv", log.outcomes()) == 1
+    assert [one.cancer for one in read_outcomes(tmp_path / "out.csv")] == [True]
 
 
 @pytest.mark.parametrize(
