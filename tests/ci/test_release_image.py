@@ -37,6 +37,12 @@ import base64, json, os, pathlib, subprocess, sys
 name, words = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
 with open("calls", "a") as calls:
     calls.write(json.dumps([name, *words]) + "\\n")
+if name == "gh" and words[0] == "api":
+    told = json.loads(os.environ["GITHUB"]).get(words[1], 404)
+    if isinstance(told, int):
+        sys.exit(f"gh: refused (HTTP {{told}})")
+    filtered = ["jq", "--raw-output", words[words.index("--jq") + 1]]
+    sys.exit(subprocess.run(filtered, input=json.dumps(told), text=True).returncode)
 if name == "gh":
     pathlib.Path("mammo-release.tar").write_bytes(pathlib.Path(os.environ["TAR"]).read_bytes())
 if name == "cosign" and words[0] in os.environ.get("REFUSED", "").split():
@@ -179,6 +185,50 @@ def test_deploy_ends_where_one_of_both_is_missing(runner: Runner, refused: str) 
     done = runner.step("deploy:deploy", "Only an image with a release", IMAGE=OURS, REFUSED=refused)
     assert done.returncode != 0
     assert "no matching signatures" in done.stderr
+
+
+REPOSITORY, PACKAGE = "repos/Some-Owner/mammo", "packages/container/mammo-service-release"
+PRIVATE = {"visibility": "private", "owner": {"type": "Organization"}}
+OWN = PRIVATE | {"owner": {"type": "User"}}
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {REPOSITORY: PRIVATE},
+        {REPOSITORY: PRIVATE, f"orgs/Some-Owner/{PACKAGE}": {"visibility": "private"}},
+        {REPOSITORY: OWN, f"users/Some-Owner/{PACKAGE}": {"visibility": "private"}},
+    ],
+    ids=["no package yet", "of an organization", "of a person"],
+)
+def test_a_private_repository_may_have_an_image(runner: Runner, known: dict[str, Any]) -> None:
+    done = runner.step("release_image:build", "Only where", GITHUB=json.dumps(known))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ({REPOSITORY: PRIVATE | {"visibility": "public"}}, "this repository is public, and must"),
+        ({REPOSITORY: PRIVATE | {"visibility": "internal"}}, "this repository is internal, and"),
+        ({}, "HTTP 404"),
+        ({REPOSITORY: PRIVATE, f"orgs/Some-Owner/{PACKAGE}": {"visibility": "public"}},
+         "mammo-service-release is public, and must be private"),
+        ({REPOSITORY: OWN, f"users/Some-Owner/{PACKAGE}": {"visibility": "internal"}},
+         "mammo-service-release is internal"),
+        ({REPOSITORY: PRIVATE, f"orgs/Some-Owner/{PACKAGE}": 502}, "HTTP 502"),
+    ],
+)  # fmt: skip
+def test_where_others_may_look_there_is_no_image(
+    runner: Runner, known: dict[str, Any], told: str
+) -> None:
+    done = runner.step("release_image:build", "Only where", GITHUB=json.dumps(known))
+    assert done.returncode != 0 and told in done.stderr
+
+
+def test_that_is_asked_before_anything_is_fetched() -> None:
+    first, *_ = dict(jobs())["release_image:build"]["steps"]
+    assert first["name"].startswith("Only where repository and package are private")
 
 
 def test_a_release_goes_through_the_workflow(runner: Runner, house: tuple[str, Path]) -> None:
