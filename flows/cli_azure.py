@@ -142,6 +142,9 @@ def scores(
     release: Annotated[
         str | None, typer.Option(help="Of this release; else of that in service.")
     ] = None,
+    outcomes: Annotated[
+        bool, typer.Option("--outcomes", help="Write those with known outcomes as a table, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write scores for Azure's monitor, as MLTable: no exam, patient, scanner or day is in them.
@@ -150,7 +153,8 @@ def scores(
     """
     from mammo.azure_scores import write_scores
 
-    written = write_scores(settings_from_environment(), to, days=days, release=release)
+    settings = settings_from_environment()
+    written = write_scores(settings, to, days=days, release=release, outcomes=outcomes)
     show(written.to_dict(), as_json=as_json, title="Scores")
 
 

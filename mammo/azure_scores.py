@@ -1,11 +1,13 @@
-"""Scores for Azure ML's model monitor: three tables (MLTable) without anybody in them.
+"""Scores for Azure ML's model monitor: tables (MLTable) in which nobody is named.
 
     written = write_scores(settings, Path("azure-scores"))
 
 ``scores`` are the last days' answers of the release in service, ``reference`` those of
-the exams that it was held against when it was made, ``outcomes`` the answers of which
-it is known what became. A row is a score, a decision and nothing else: no exam, patient,
-scanner, site or day. Rows are in order of score, so that their order tells nothing either.
+the exams that it was held against when it was made, ``outcomes``, where asked for, the
+answers of which it is known what became. A row is a score, a decision and nothing else: no
+exam, patient, scanner, site or day. Rows are in order of score, so that their order tells
+nothing either. Who knows an exam's score from elsewhere still finds its row where no other
+has the same: the tables are pseudonymous, not anonymous, and `Written.alone` counts such rows.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import pandas as pd
 import yaml
 
 from mammo.data.durable import write_file
-from mammo.errors import NotReady, PartUnknown
+from mammo.errors import NotReady, PartUnknown, SourceInvalid, TooFewScores
 from mammo.pointer import read_pointer
 from mammo.prediction_log import PredictionLog
 from mammo.prediction_log.frames import label_exams
@@ -30,8 +32,10 @@ from mammo.settings import Settings
 
 DAYS = 7.0
 """As long as `deploy/azure/monitor.yml` waits between two looks."""
-DECIMALS = 4
-"""Of a score: enough for a distribution, too few to find a row of the log again."""
+DECIMALS = 2
+"""Of a score: enough for a distribution, and most rows have others like them."""
+LEAST_ROWS = 50
+"""Of a table: in a shorter one most scores stand alone."""
 FILE = "scores.parquet"
 MLTABLE: dict[str, Any] = {
     "$schema": "https://azuremlschemas.azureedge.net/latest/MLTable.schema.json",
@@ -43,13 +47,17 @@ MLTABLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Written:
-    """What was written where: exams by table, of which release."""
+    """What was written where: exams by table, of which release.
+
+    ``alone`` counts, of all tables, the rows whose score no other row of their table has.
+    """
 
     folder: Path
     release: str
     scores: int
     reference: int
-    outcomes: int
+    outcomes: int | None
+    alone: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -57,16 +65,23 @@ class Written:
 
 
 def write_scores(
-    settings: Settings, folder: Path, *, days: float = DAYS, release: str | None = None
+    settings: Settings,
+    folder: Path,
+    *,
+    days: float = DAYS,
+    release: str | None = None,
+    outcomes: bool = False,
 ) -> Written:
-    """Write the tables ``scores``, ``reference`` and ``outcomes`` below a folder, over older ones.
+    """Write the tables ``scores`` and ``reference`` below a folder, over older ones.
 
     Parameters
     ----------
     days
-        Exams that were first scored so many days ago or less; ``outcomes`` are of all.
+        Exams that were first scored so many days ago or less.
     release
         Another release than that in service.
+    outcomes
+        Write a third table too: all its scores of which it is known what became.
 
     Raises
     ------
@@ -76,6 +91,10 @@ def write_scores(
         It is not here, or was changed.
     PartUnknown
         It scored nothing in these days.
+    TooFewScores
+        A table would have less than `LEAST_ROWS` rows.
+    SourceInvalid
+        The folder has ``outcomes`` that were not asked for, and would be uploaded with it.
     """
     name = release or _in_service(settings)
     directory = find_release(settings.releases_dir, name)
@@ -85,15 +104,39 @@ def write_scores(
     recent = scored[scored["scored_at"] >= datetime.now(UTC) - timedelta(days=days)]
     if recent.empty:
         raise PartUnknown(f"{name} scored no exam in the last {days:g} days")
-    known = scored.merge(label_exams(log.outcomes())[["exam_id", "cancer"]], on="exam_id")
     tables = {
-        "scores": _anonymous(recent),
-        "reference": _anonymous(_rescored(pd.read_parquet(directory / REFERENCE), own)),
-        "outcomes": _anonymous(known, "cancer"),
+        "scores": _bare(recent),
+        "reference": _bare(_rescored(pd.read_parquet(directory / REFERENCE), own)),
     }
+    if outcomes:
+        known = scored.merge(label_exams(log.outcomes())[["exam_id", "cancer"]], on="exam_id")
+        tables["outcomes"] = _bare(known, "cancer")
+    elif (folder / "outcomes").exists():
+        raise SourceInvalid("the folder holds outcomes of an earlier call: delete them, or ask too")
+    for table, frame in tables.items():
+        _require_many(table, frame)
     for table, frame in tables.items():
         _write(folder / table, frame)
-    return Written(folder, name, **{table: len(frame) for table, frame in tables.items()})
+    alone = sum(_count_alone(frame) for frame in tables.values())
+    rows = {table: len(frame) for table, frame in tables.items()}
+    return Written(folder, name, rows["scores"], rows["reference"], rows.get("outcomes"), alone)
+
+
+def _count_alone(frame: pd.DataFrame) -> int:
+    return int((~frame.duplicated(["score", "decision"], keep=False)).sum())
+
+
+def _require_many(table: str, frame: pd.DataFrame) -> None:
+    if len(frame) < LEAST_ROWS:
+        more = {
+            "scores": "take more days (--days)",
+            "reference": "a release that is held against more exams",
+            "outcomes": "leave out --outcomes until more are known",
+        }
+        raise TooFewScores(
+            f"the table {table} would have {len(frame)} rows, of which most would stand alone; "
+            f"{LEAST_ROWS} are the least: {more[table]}"
+        )
 
 
 def _in_service(settings: Settings) -> str:
@@ -114,7 +157,7 @@ def _rescored(exams: pd.DataFrame, release: Release) -> pd.DataFrame:
     return exams.assign(probability=scored, recall=recalled)
 
 
-def _anonymous(exams: pd.DataFrame, *more: str) -> pd.DataFrame:
+def _bare(exams: pd.DataFrame, *more: str) -> pd.DataFrame:
     """Return score (in [0, 1]), decision (recall, no recall) and ``more`` as 0 and 1, by score."""
     decisions = exams["recall"].astype(bool).map({True: "recall", False: "no recall"})
     columns = {"score": exams["probability"].astype(float).round(DECIMALS), "decision": decisions}

@@ -78,6 +78,7 @@
     │   ├── NoBoxes                 422  NO_BOXES
     │   ├── ScoresInvalid           422  SCORES_INVALID
     │   ├── PartUnknown             404  PART_UNKNOWN
+    │   ├── TooFewScores            422  TOO_FEW_SCORES
     │   ├── LevelUnknown            422  LEVEL_UNKNOWN
     │   ├── RunUnknown              404  RUN_UNKNOWN
     │   ├── NotComparable           422  NOT_COMPARABLE
@@ -693,6 +694,12 @@ class PartUnknown(DataError):
 
     code = "PART_UNKNOWN"
     http_status = 404
+
+
+class TooFewScores(DataError):
+    """A table of scores would be so short that its rows tell of single exams."""
+
+    code = "TOO_FEW_SCORES"
 
 
 class LevelUnknown(DataError):
