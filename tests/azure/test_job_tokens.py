@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -107,17 +108,17 @@ def test_a_server_that_gives_the_same_token_is_not_asked_at_each_request(
     monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     no_thread(monkeypatch)
-    one, asked = job(seconds), []
-    body = json.dumps({"token": one.token})
-    monkeypatch.setattr(tokens, "ask", lambda *told: asked.append(told) or Answer(body))
+    one, asked = job(seconds), Mock()
+    asked.return_value = Answer(json.dumps({"token": one.token}))
+    monkeypatch.setattr(tokens, "ask", asked)
     source = tokens.JobTokens(WORKSPACE, one)
     assert {source.token() for _ in range(20)} == {one.token}
-    assert len(asked) == 1
+    assert asked.call_count == 1
     monkeypatch.setattr(tokens, "AGAIN_SECONDS", 0.0)
     source = tokens.JobTokens(WORKSPACE, one)
     for _ in range(3):
         source.token()
-    assert len(asked) == 4
+    assert asked.call_count == 4
 
 
 def test_a_refused_token_that_ends_is_asked_for_at_once(
@@ -130,8 +131,8 @@ def test_a_refused_token_that_ends_is_asked_for_at_once(
     source = tokens.JobTokens(WORKSPACE, job(20))
     assert source.token() != "new"
     passed = time.monotonic() + 25
-    monkeypatch.setattr(tokens.time, "time", lambda: now + 25)
-    monkeypatch.setattr(tokens.time, "monotonic", lambda: passed)
+    monkeypatch.setattr(time, "time", lambda: now + 25)
+    monkeypatch.setattr(time, "monotonic", lambda: passed)
     assert source.token() == "new"
 
 

@@ -55,7 +55,7 @@ def below_a_file(folder: Path) -> Path:
     return folder / "file" / NAME
 
 
-PLACES = {
+PLACES: dict[Callable[[Path], Path], str] = {
     long_name: "path 1 of 1 given cannot be read: File name too long",
     loop: "path 1 of 1 given cannot be read: Too many levels of symbolic links",
     loop_in_a_folder: "something in path 1 of 1 given cannot be read: Too many levels of",
