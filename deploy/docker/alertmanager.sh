@@ -73,7 +73,10 @@ webhook() {
 webhook pager MAMMO_ONCALL_WEBHOOK "${MAMMO_ONCALL_WEBHOOK:-}"
 webhook readers MAMMO_READERS_WEBHOOK "${MAMMO_READERS_WEBHOOK:-}"
 webhook watchdog MAMMO_WATCHDOG_URL "${MAMMO_WATCHDOG_URL:-}"
-[ -n "${MAMMO_WATCHDOG_URL:-}" ] || echo "alertmanager: without MAMMO_WATCHDOG_URL nobody hears if this stack falls silent" >&2
+if [ -z "${MAMMO_WATCHDOG_URL:-}" ]; then
+    echo "alertmanager: without MAMMO_WATCHDOG_URL nobody hears if this stack falls silent" >&2
+    [ -n "${MAMMO_ONCALL_WEBHOOK:-}" ] || echo "alertmanager: with mail alone nobody hears if mail fails: set MAMMO_ONCALL_WEBHOOK or MAMMO_WATCHDOG_URL" >&2
+fi
 
 case "${MAMMO_SMTP_TLS:-on}" in
     on) ;;

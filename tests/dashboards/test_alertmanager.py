@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flows.alerts_config import alertmanager_config, write
 from flows.servers import HOST, free_port
 from flows.stack_services import answers
-from tests.dashboards.rules import ALERTS, ASKED_OF_ALERTMANAGER, DASHBOARDS, program
+from tests.dashboards.rules import ALERTS, ASKED_OF_ALERTMANAGER, DASHBOARDS, program, seconds
 
 CONFIG = DASHBOARDS / "alertmanager.yml"
 LABELS = {rule["alert"]: rule["labels"] for rule in ALERTS}
@@ -41,8 +42,18 @@ HUSHED = [
     (["MammoDiskFull"], ["MammoPredictionsWaitForLog", "MammoGatewayBacklog", "MammoDiskFilling"],
      ["MammoPredictionsSetAside", "MammoAuditUnreadable", "MammoGatewayDown", "MammoPrefectDown",
       "MammoLogUnreadable", "MammoServiceDown"]),
+    (["MammoNotificationsFail"], ["MammoWatchdog"], ["MammoServiceDown", "MammoDiskFilling"]),
+    (["MammoServiceDown", "MammoDiskFull"], [], ["MammoWatchdog"]),
     (["MammoDriftConfirmed"], [], ["MammoRecallRateOutOfRange", "MammoServiceDown"]),
 ]  # fmt: skip
+
+
+def test_the_watchdogs_word_comes_every_five_minutes() -> None:
+    """What is due is looked for at the group's interval: a word goes at the first look after."""
+    routes = yaml.safe_load(CONFIG.read_text())["route"]["routes"]
+    word = next(one for one in routes if one["receiver"] == "watchdog")
+    look, due = seconds(word["group_interval"]), seconds(word["repeat_interval"])
+    assert (due // look + 1) * look == 300
 
 
 def test_amtool_takes_the_configuration() -> None:

@@ -78,6 +78,23 @@ def test_webhooks_that_nobody_named_are_not_called(tmp_path: Path) -> None:
     assert "email_configs" in told["on-call"] and "email_configs" in told["readers"]
 
 
+@pytest.mark.parametrize(
+    ("called", "warned"),
+    [
+        ([], ["silent", "with mail alone nobody hears if mail fails"]),
+        (["MAMMO_READERS_WEBHOOK"], ["silent", "with mail alone nobody hears if mail fails"]),
+        (["MAMMO_ONCALL_WEBHOOK"], ["silent"]),
+        (["MAMMO_WATCHDOG_URL"], []),
+    ],
+)
+def test_it_warns_where_nobody_would_hear_of_a_failure(
+    tmp_path: Path, called: list[str], warned: list[str]
+) -> None:
+    said = started(tmp_path, **MAILS, **{one: CALLS[one] for one in called}).stderr.splitlines()
+    assert len(said) == len(warned)
+    assert all(part in line for part, line in zip(warned, said, strict=True))
+
+
 def test_a_user_has_a_password_from_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "smtp_password"
     given = MAILS | {
