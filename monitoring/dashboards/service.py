@@ -20,9 +20,11 @@ def _quantile(part: float, stage: str = "") -> str:
 NOW = (
     Panel(
         "Ready", (ask("max(mammo_service_ready)"),),
-        "1 when a release is in service. 0 refuses every exam with NOT_READY.",
+        "1 when every worker has a release in service. 0: one has none, and refuses what comes to "
+        "it with NOT_READY.",
         "runbooks/MammoServiceNotReady.md", kind="number", width=4, height=4,
-        steps=((None, RED), (1, GREEN)), words=(("0", "no release", RED), ("1", "ready", GREEN)),
+        steps=((None, RED), (1, GREEN)),
+        words=(("0", "one is not", RED), ("1", "ready", GREEN)),
     ),
     Panel(
         "Requests that failed", (
