@@ -89,6 +89,8 @@ esac
 if [ -n "${MAMMO_SMTP_USER:-}" ]; then
     password=${MAMMO_SMTP_PASSWORD_FILE:-/run/secrets/smtp_password}
     [ -s "$password" ] || refuse "MAMMO_SMTP_USER is set, and $password is empty: write the password into the secret smtp_password"
+    # an editor that replaces the file leaves it to its owner alone
+    [ -r "$password" ] || refuse "$password cannot be read by user $(id -u): chmod 0644 the secret smtp_password"
     given MAMMO_SMTP_USER "$MAMMO_SMTP_USER" '.+' 'no user'
     need MAMMO_SMTP_USER '^global:$'
     user=$(printf '%s' "$MAMMO_SMTP_USER" | sed 's/&/\\&/g')

@@ -3,7 +3,8 @@
 Random ones, each in a file of its own. What is there already stays: a database keeps the
 password that it was made with. The folder is for its owner alone (0700); its files can be
 read by whoever gets into it (0444), since Compose binds them into containers with the mode
-they have, and the containers run as users of their own.
+they have, and the containers run as users of their own. What others give you, a person writes
+(0644): those files are empty until then.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ SECRETS: dict[str, Callable[[], str]] = {
     "grafana_admin_password": _password,
     "grafana_reader_password": _password,
     "orthanc_users": _orthanc,
-    "smtp_password": str,  # empty: the mail server's is for you to write
+    "smtp_password": str,
 }
+WRITTEN_BY_YOU = {"smtp_password"}
 
 
 def make_secrets(folder: Path) -> list[str]:
@@ -49,10 +51,11 @@ def make_secrets(folder: Path) -> list[str]:
     (folder / ".gitignore").write_text("*\n")
     missing = [name for name in SECRETS if not (folder / name).exists()]
     for name in missing:
-        handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+        mode = 0o644 if name in WRITTEN_BY_YOU else 0o444
+        handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "w") as stream:
             stream.write(SECRETS[name]())
-        (folder / name).chmod(0o444)
+        (folder / name).chmod(mode)
     return missing
 
 

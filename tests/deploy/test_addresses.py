@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -26,6 +29,7 @@ CALLS = {
 }
 SHOW = ("sh", "-c", 'cat "${1#--config.file=}"', "show")
 """Stands for Alertmanager: prints the file that it was given."""
+NOBODY = 65534
 
 
 def started(tmp_path: Path, **given: str) -> subprocess.CompletedProcess[str]:
@@ -111,6 +115,27 @@ def test_a_user_has_a_password_from_a_file(tmp_path: Path) -> None:
     assert told["smtp_auth_password_file"] == str(secret)
     assert told["smtp_require_tls"] is False
     assert "open sesame" not in done.stdout + done.stderr
+
+
+def test_a_password_that_alertmanagers_user_cannot_read_is_told() -> None:
+    """Its container runs as nobody; root, who may run this test, reads whatever is there."""
+    user = NOBODY if os.geteuid() == 0 else None
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        for made_of in (DOCKER / "alertmanager.sh", DASHBOARDS / "alertmanager.yml"):
+            shutil.copyfile(made_of, folder / made_of.name)
+        secret = folder / "smtp_password"
+        secret.write_text("open sesame")
+        secret.chmod(0o600 if user else 0)
+        given = {"MAMMO_SMTP_USER": "mammo", "MAMMO_SMTP_PASSWORD_FILE": str(secret)}
+        done = subprocess.run(
+            ["sh", str(folder / "alertmanager.sh"), str(folder / "alertmanager.yml"), *SHOW],
+            env={"PATH": "/usr/bin:/bin", "TMPDIR": name, **MAILS, **given}, user=user,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "smtp_password cannot be read by user" in done.stderr and "chmod 0644" in done.stderr
 
 
 @pytest.mark.parametrize(

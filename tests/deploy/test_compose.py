@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.docker.make_secrets import SECRETS, make_secrets
+from deploy.docker.make_secrets import SECRETS, WRITTEN_BY_YOU, make_secrets
 from tests.deploy.compose import FILE, read_compose, waves
 from tests.deploy.images import DOCKER, ROOT
 
@@ -130,4 +130,7 @@ def test_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
     again = {one.name: one.read_text() for one in (tmp_path / "secrets").iterdir()}
     assert {n for n in first if first[n] != again[n]} == {"orthanc_users"}
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    modes = {name: (tmp_path / "secrets" / name).stat().st_mode & 0o777 for name in SECRETS}
+    assert modes == {name: 0o644 if name in WRITTEN_BY_YOU else 0o444 for name in SECRETS}
+    assert all((first[name] == "") == (name in WRITTEN_BY_YOU) for name in SECRETS)
     assert (tmp_path / "secrets" / ".gitignore").read_text() == "*\n"
