@@ -24,6 +24,9 @@ NEVER_NULL = {
     "received_at": "what was known when a decision was made must be told later",
 }
 
+PANDAS_FIRST, PANDAS_LAST = (datetime(year, 1, 1, tzinfo=UTC) for year in (1678, 2262))
+"""What a nanosecond frame holds; an instant beyond it is still before 1980, or in the future."""
+
 
 def outcomes_suite(*, now: datetime | None = None) -> Suite:
     """Return the suite of the table ``outcomes``."""
@@ -157,7 +160,14 @@ def _read(connection: sa.Connection, where: Any, limit: int | None) -> pd.DataFr
     found = connection.execute(
         sa.select(*columns).where(where).order_by(OUTCOMES.c.id).limit(limit)
     )
-    return pd.DataFrame(found.mappings().all(), columns=[one.name for one in OUTCOMES.columns])
+    frame = pd.DataFrame(found.mappings().all(), columns=[one.name for one in OUTCOMES.columns])
+    if frame["known_at"].dtype == object:  # one beyond pandas' bounds would end the validation
+        frame["known_at"] = frame["known_at"].map(_within_pandas, na_action="ignore")
+    return frame
+
+
+def _within_pandas(at: datetime) -> datetime:
+    return min(max(at, PANDAS_FIRST), PANDAS_LAST)
 
 
 def _exams(last: int, rows: int) -> Any:

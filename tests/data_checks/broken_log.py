@@ -154,6 +154,8 @@ OUTCOME_FAULTS: tuple[tuple[str, str, str], ...] = (
     ("cancer", "2", "cancer = 2 WHERE id = 2"),
     ("cancer", "the opposite", "cancer = 1 - cancer"),
     ("known_at", "in the future", f"known_at = {_FUTURE} WHERE id = 2"),
+    ("known_at", "in the year 9999", "known_at = '9999-12-31 00:00:00.000000' WHERE id = 2"),
+    ("known_at", "in the year 1", "known_at = '0001-01-01 00:00:00.000000' WHERE id = 2"),
     ("known_at", "before the image", "known_at = '2019-01-01 00:00:00.000000' WHERE id = 2"),
     ("known_at", "before the scoring", "known_at = '2026-02-20 00:00:00.000000' WHERE id = 2"),
     ("source", "with a blank before it", "source = ' biopsy' WHERE id = 2"),
