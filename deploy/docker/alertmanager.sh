@@ -61,6 +61,15 @@ recipients MAMMO_ONCALL_MAIL on-call "${MAMMO_ONCALL_MAIL:-}"
 recipients MAMMO_TEAM_MAIL team "${MAMMO_TEAM_MAIL:-}"
 recipients MAMMO_READERS_MAIL readers "${MAMMO_READERS_MAIL:-}"
 
+# secret NAME VALUE FILE: the address of a webhook lets its holder call it, so that it comes from a
+# file, as a password does; a variable goes before it
+secret() {
+    [ -z "$2" ] || { printf '%s' "$2"; return; }
+    [ -s "$3" ] || return 0
+    [ -r "$3" ] || refuse "$3 of $1 cannot be read by user $(id -u): chmod 0644 that secret"
+    cat "$3"
+}
+
 # a webhook that nobody named is taken out: its calls would fail, and that is an alert
 webhook() {
     if [ -n "$3" ]; then
@@ -70,12 +79,15 @@ webhook() {
         sed -i "/webhook_configs:/{N;N;/9095\/$1\n/d}" "$told"
     fi
 }
-webhook pager MAMMO_ONCALL_WEBHOOK "${MAMMO_ONCALL_WEBHOOK:-}"
-webhook readers MAMMO_READERS_WEBHOOK "${MAMMO_READERS_WEBHOOK:-}"
-webhook watchdog MAMMO_WATCHDOG_URL "${MAMMO_WATCHDOG_URL:-}"
-if [ -z "${MAMMO_WATCHDOG_URL:-}" ]; then
-    echo "alertmanager: without MAMMO_WATCHDOG_URL nobody hears if this stack falls silent" >&2
-    [ -n "${MAMMO_ONCALL_WEBHOOK:-}" ] || echo "alertmanager: with mail alone nobody hears if mail fails: set MAMMO_ONCALL_WEBHOOK or MAMMO_WATCHDOG_URL" >&2
+pager=$(secret MAMMO_ONCALL_WEBHOOK "${MAMMO_ONCALL_WEBHOOK:-}" "${MAMMO_ONCALL_WEBHOOK_FILE:-}")
+readers=$(secret MAMMO_READERS_WEBHOOK "${MAMMO_READERS_WEBHOOK:-}" "${MAMMO_READERS_WEBHOOK_FILE:-}")
+watchdog=$(secret MAMMO_WATCHDOG_URL "${MAMMO_WATCHDOG_URL:-}" "${MAMMO_WATCHDOG_URL_FILE:-}")
+webhook pager MAMMO_ONCALL_WEBHOOK "$pager"
+webhook readers MAMMO_READERS_WEBHOOK "$readers"
+webhook watchdog MAMMO_WATCHDOG_URL "$watchdog"
+if [ -z "$watchdog" ]; then
+    echo "alertmanager: without the secret watchdog_url nobody hears if this stack falls silent" >&2
+    [ -n "$pager" ] || echo "alertmanager: with mail alone nobody hears if mail fails: write the secret oncall_webhook or watchdog_url" >&2
 fi
 
 case "${MAMMO_SMTP_TLS:-on}" in

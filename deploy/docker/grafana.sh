@@ -11,6 +11,10 @@ export MAMMO_DATABASE_READER_PASSWORD
 MAMMO_READERS_MAIL=$(printf '%s' "${MAMMO_READERS_MAIL:-}" | tr ',' ';')
 export MAMMO_READERS_MAIL
 
+# a contact point needs an address: without the secret it calls one that nobody answers
+MAMMO_READERS_WEBHOOK=$(cat "${MAMMO_READERS_WEBHOOK_FILE:-/run/secrets/readers_webhook}")
+export MAMMO_READERS_WEBHOOK="${MAMMO_READERS_WEBHOOK:-http://localhost:9}"
+
 case "${GF_SMTP_HOST:-}" in
     '' | none) echo "grafana: no mail server is set; the readers' daily mail is not sent" >&2 ;;
     *) export GF_SMTP_ENABLED=true ;;

@@ -40,8 +40,11 @@ SECRETS: dict[str, Callable[[], str]] = {
     "grafana_reader_password": _password,
     "orthanc_users": _orthanc,
     "smtp_password": str,
+    "oncall_webhook": str,  # who has the address of a webhook may call it
+    "readers_webhook": str,
+    "watchdog_url": str,
 }
-WRITTEN_BY_YOU = {"smtp_password"}
+WRITTEN_BY_YOU = {"smtp_password", "oncall_webhook", "readers_webhook", "watchdog_url"}
 
 
 def make_secrets(folder: Path) -> list[str]:

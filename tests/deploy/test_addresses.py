@@ -75,7 +75,7 @@ def test_all_else_is_as_in_the_file(tmp_path: Path) -> None:
 
 def test_webhooks_that_nobody_named_are_not_called(tmp_path: Path) -> None:
     done = started(tmp_path, **MAILS)
-    assert done.returncode == 0 and "without MAMMO_WATCHDOG_URL nobody hears" in done.stderr
+    assert done.returncode == 0 and "without the secret watchdog_url nobody hears" in done.stderr
     told = receivers(yaml.safe_load(done.stdout))
     assert [name for name, one in told.items() if "webhook_configs" in one] == []
     assert told["watchdog"] == {"name": "watchdog"}
@@ -115,6 +115,19 @@ def test_a_user_has_a_password_from_a_file(tmp_path: Path) -> None:
     assert told["smtp_auth_password_file"] == str(secret)
     assert told["smtp_require_tls"] is False
     assert "open sesame" not in done.stdout + done.stderr
+
+
+def test_webhooks_come_from_secrets(tmp_path: Path) -> None:
+    files = {f"{name}_FILE": str(tmp_path / name) for name in CALLS}
+    for name, url in CALLS.items():
+        (tmp_path / name).write_text(f"{url}\n")
+    done = started(tmp_path, **MAILS, **files)
+    assert done.returncode == 0
+    assert done.stdout == started(tmp_path, **MAILS, **CALLS).stdout
+    (tmp_path / "MAMMO_WATCHDOG_URL").write_text("")
+    assert receivers(yaml.safe_load(started(tmp_path, **MAILS, **files).stdout))["watchdog"] == {
+        "name": "watchdog"
+    }
 
 
 def test_a_password_that_alertmanagers_user_cannot_read_is_told() -> None:

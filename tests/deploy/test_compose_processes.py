@@ -153,8 +153,8 @@ def containers(
         "MAMMO_ONCALL_MAIL": "on-call@hospital.example",
         "MAMMO_TEAM_MAIL": "team@hospital.example",
         "MAMMO_READERS_MAIL": "readers@hospital.example",
-        "MAMMO_WATCHDOG_URL": f"{receivers.webhook_url}/watchdog",
     }
+    (here.secrets / "watchdog_url").write_text(f"{receivers.webhook_url}/watchdog\n")
     found = Containers(here)
     with running_cluster() as plain:
         cluster = ScramCluster(plain, here)

@@ -14,13 +14,15 @@ MAIL = {"GF_SMTP_HOST": "mail.hospital.example:587"}
 TLS = {"GF_SMTP_STARTTLS_POLICY": "MandatoryStartTLS"}
 
 
-def started(tmp_path: Path, given: dict[str, str]) -> tuple[dict[str, str], str]:
+def started(tmp_path: Path, given: dict[str, str], webhook: str = "") -> tuple[dict[str, str], str]:
     """Return the variables that Grafana finds, `env` standing for it, and what was said."""
     secret = tmp_path / "grafana_reader_password"
     secret.write_text("open sesame")
+    (tmp_path / "readers_webhook").write_text(webhook)
     environment = {
         "PATH": "/usr/bin:/bin",
         "MAMMO_DATABASE_READER_PASSWORD_FILE": str(secret),
+        "MAMMO_READERS_WEBHOOK_FILE": str(tmp_path / "readers_webhook"),
         **given,
     }
     done = subprocess.run(
@@ -49,3 +51,15 @@ def test_grafana_finds(tmp_path: Path, given: dict[str, str], found: dict[str, s
     assert {name: environment.get(name) for name in found} == found
     assert ("no mail server is set" in said) == ("GF_SMTP_ENABLED" not in environment)
     assert "open sesame" not in said
+
+
+@pytest.mark.parametrize(
+    ("secret", "called"),
+    [
+        ("", "http://localhost:9"),
+        ("https://chat.example/hooks/7\n", "https://chat.example/hooks/7"),
+    ],
+)
+def test_readers_webhook_is_a_secret(tmp_path: Path, secret: str, called: str) -> None:
+    environment, said = started(tmp_path, {}, secret)
+    assert environment["MAMMO_READERS_WEBHOOK"] == called and called not in said
