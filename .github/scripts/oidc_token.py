@@ -3,8 +3,9 @@
 python .github/scripts/oidc_token.py FILE                once
 python .github/scripts/oidc_token.py FILE --every 120    again and again, until it is ended
 
-GitHub's tokens last some minutes. The SDK reads the file when it needs a new access token, which
-is once an hour: a job may so wait for hours. The file is whole at any time, and the owner's alone.
+GitHub's tokens last some minutes. azure-identity shows one when it asks for an access token, about
+once an hour, and takes it from the file unless it did so within the last ten minutes: a job may
+so wait for hours. The file is whole at any time, and the owner's alone.
 """
 
 from __future__ import annotations
@@ -15,19 +16,23 @@ import os
 import sys
 import time
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 AUDIENCE = "api://AzureADTokenExchange"
 SECONDS = 30.0
+NONE = (OSError, HTTPException, ValueError, KeyError)
+"""No answer, a cut one, one that holds no token; a step without the right to an identity."""
 
 
 def fetch() -> str:
-    """Return a new token; raises OSError or ValueError where there is none to be had."""
+    """Return a new token; raises one of `NONE` where there is none to be had."""
     address = f"{os.environ['ACTIONS_ID_TOKEN_REQUEST_URL']}&audience={AUDIENCE}"
     word = os.environ["ACTIONS_ID_TOKEN_REQUEST_TOKEN"]
     request = urllib.request.Request(address, headers={"Authorization": f"bearer {word}"})
     with urllib.request.urlopen(request, timeout=SECONDS) as response:
-        token = json.load(response).get("value")
+        answer = json.load(response)
+    token = answer.get("value") if isinstance(answer, dict) else None
     if not token:
         raise ValueError("the answer holds no token")
     return str(token)
@@ -50,7 +55,7 @@ def main(words: list[str]) -> int:
     while True:
         try:
             keep(arguments.file)
-        except (OSError, ValueError) as error:
+        except NONE as error:
             print(f"no new token: {type(error).__name__}: {error}", file=sys.stderr)
             if arguments.every is None:
                 return 1

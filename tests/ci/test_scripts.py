@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 import pytest
 
@@ -138,8 +139,17 @@ class Tokens(BaseHTTPRequestHandler):
     """GitHub's giver of tokens: a new one each time, to who knows the word."""
 
     given = 0
+    planted: ClassVar[list[bytes]] = []
+    """Bodies that go before, cut off where they end: their length is said to be more."""
 
     def do_GET(self) -> None:
+        if self.planted:
+            body = self.planted.pop(0)
+            self.send_response(200)
+            self.send_header("Content-Length", str(max(len(body), 20)))
+            self.end_headers()
+            self.wfile.write(body)
+            return
         known = self.headers["Authorization"] == "bearer word"
         asked = self.path == "/?api-version=2.0&audience=api://AzureADTokenExchange"
         type(self).given += 1
@@ -155,6 +165,7 @@ class Tokens(BaseHTTPRequestHandler):
 def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A job with the right to an identity."""
     Tokens.given = 0
+    Tokens.planted = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Tokens) as server:
         threading.Thread(target=server.serve_forever).start()
         address = f"http://127.0.0.1:{server.server_port}/?api-version=2.0"
@@ -178,6 +189,10 @@ def test_azure_reads_the_token_of_the_job(tmp_path: Path, monkeypatch: pytest.Mo
     ways = default_credential().credentials
     (own,) = (one for one in ways if isinstance(one, WorkloadIdentityCredential))
     assert own._get_service_account_token() == "token-1"
+    assert script("oidc_token").main([str(file)]) == 0
+    assert own._get_service_account_token() == "token-1", "what it read counts for ten minutes"
+    own._last_read_time -= 601
+    assert own._get_service_account_token() == "token-2"
 
 
 @pytest.mark.usefixtures("identity")
@@ -193,6 +208,36 @@ def test_the_token_is_fetched_anew_until_the_end(tmp_path: Path) -> None:
     finally:
         keeper.terminate()
         keeper.wait(10)
+
+
+CUT, LIST, PAGE = b'{"value": "tok', b'["token", "another"]', b"<html>try again</html>"
+
+
+@pytest.mark.usefixtures("identity")
+def test_the_keeper_outlives_answers_that_are_none(tmp_path: Path) -> None:
+    Tokens.planted = [CUT, LIST, PAGE, b""]
+    file, said = tmp_path / "oidc-token", tmp_path / "said"
+    words = [sys.executable, ROOT / ".github/scripts/oidc_token.py", file, "--every", "0.05"]
+    with said.open("wb") as out:
+        keeper = subprocess.Popen(words, stderr=out)
+    try:
+        deadline = time.monotonic() + 30
+        while not file.exists():
+            assert time.monotonic() < deadline and keeper.poll() is None, said.read_text()
+            time.sleep(0.05)
+    finally:
+        keeper.terminate()
+        keeper.wait(10)
+    kinds = [line.split(": ")[1] for line in said.read_text().splitlines()]
+    assert kinds == ["IncompleteRead", "ValueError", "JSONDecodeError", "IncompleteRead"]
+
+
+def test_a_step_without_the_right_to_an_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("ACTIONS_ID_TOKEN_REQUEST_URL", raising=False)
+    assert script("oidc_token").main([str(tmp_path / "oidc-token")]) == 1
+    assert "no new token: KeyError: 'ACTIONS_ID_TOKEN_REQUEST_URL'" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("identity")
