@@ -103,9 +103,10 @@ if [ -n "${MAMMO_SMTP_USER:-}" ]; then
     [ -s "$password" ] || refuse "MAMMO_SMTP_USER is set, and $password is empty: write the password into the secret smtp_password"
     # an editor that replaces the file leaves it to its owner alone
     [ -r "$password" ] || refuse "$password cannot be read by user $(id -u): chmod 0644 the secret smtp_password"
-    given MAMMO_SMTP_USER "$MAMMO_SMTP_USER" '.+' 'no user'
+    # Exchange's users are DOMAIN\user: a backslash is not for addresses, and means something to YAML and sed
+    given MAMMO_SMTP_USER "$(printf '%s' "$MAMMO_SMTP_USER" | tr '\134' /)" '.+' 'no user'
     need MAMMO_SMTP_USER '^global:$'
-    user=$(printf '%s' "$MAMMO_SMTP_USER" | sed 's/&/\\&/g')
+    user=$(printf '%s' "$MAMMO_SMTP_USER" | sed 's/\\/\\\\\\\\/g; s/&/\\&/g')
     sed -i "s|^global:\$|global:\n  smtp_auth_username: \"$user\"\n  smtp_auth_password_file: $password|" "$told"
 fi
 exec "$@" --config.file="$told"

@@ -117,6 +117,15 @@ def test_a_user_has_a_password_from_a_file(tmp_path: Path) -> None:
     assert "open sesame" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("user", ["mammo@hospital.example", "HOSPITAL\\new.mammo", "a&b"])
+def test_a_user_is_the_one_that_was_set(tmp_path: Path, user: str) -> None:
+    secret = tmp_path / "smtp_password"
+    secret.write_text("open sesame")
+    given = {"MAMMO_SMTP_USER": user, "MAMMO_SMTP_PASSWORD_FILE": str(secret)}
+    told = yaml.safe_load(started(tmp_path, **MAILS, **given).stdout)["global"]
+    assert told["smtp_auth_username"] == user
+
+
 def test_webhooks_come_from_secrets(tmp_path: Path) -> None:
     files = {f"{name}_FILE": str(tmp_path / name) for name in CALLS}
     for name, url in CALLS.items():
