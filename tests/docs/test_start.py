@@ -37,7 +37,7 @@ class Newcomer:
 
     def __init__(self, folder: Path) -> None:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        self.folder = folder
+        self.folder, self.told = folder, ""
         self.environment = os.environ | {"PATH": path, "MAMMO_HOME": str(folder / "runs/start")}
 
     def types(self, commands: str) -> subprocess.CompletedProcess[str]:
@@ -55,7 +55,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
     for title in ("Make exams and take them in (half a minute)", "Train (one minute)"):
         done = somebody.types(START[title])
         assert done.returncode == 0, f"{title}: {done.stdout[-3000:]}"
-        somebody.told = done.stdout  # type: ignore[attr-defined]
+        somebody.told = done.stdout
     yield somebody
 
 
@@ -75,8 +75,7 @@ def test_what_is_not_typed_here_is_the_set_up_and_the_demo() -> None:
 
 
 def test_a_release_is_named(newcomer: Newcomer) -> None:
-    told = newcomer.told  # type: ignore[attr-defined]
-    assert release_of(newcomer) in told and "auc" in told, told
+    assert release_of(newcomer) in newcomer.told and "auc" in newcomer.told, newcomer.told
 
 
 def test_it_is_looked_at_and_scores_an_exam(newcomer: Newcomer) -> None:
