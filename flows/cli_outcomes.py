@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_terminal import Json, reported, settings_from_environment, show
+from flows.cli_terminal import Json, reported, say, settings_from_environment, show
 
 if TYPE_CHECKING:
     from mammo.exam import Outcome
@@ -63,6 +63,9 @@ def outcomes(
     settings = settings_from_environment()
     told = _write(settings, to, exams) if table is None else _take_in(settings, table, exams)
     show(told, as_json=as_json, title="Outcomes")
+    if told.get("exams_unknown"):
+        what = "are not scored or taken in yet; kept" if exams is None else "are not in the folder"
+        say(f"warning: exams of {told['exams_unknown']} outcomes {what}")
 
 
 def _write(settings: Settings, to: Path | None, exams: Path | None) -> dict[str, Any]:

@@ -212,6 +212,16 @@ def test_exams_of_which_nothing_is_known(
     assert log.outcomes().empty and not settings.audit_path.exists()
 
 
+def test_exams_not_known_yet_are_warned_of(settings: Settings, tmp_path: Path) -> None:
+    score(settings, EXAM)
+    rows = "".join(f"{exam},L,1,2026-03-01,pathology\n" for exam in (EXAM, OTHER))
+    (tmp_path / "in.csv").write_text(HEADER + rows)
+    words = ["data", "outcomes", str(tmp_path / "in.csv"), "--json"]
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, words)
+    assert json.loads(result.stdout)["exams_unknown"] == 1
+    assert result.stderr == ("warning: exams of 1 outcomes are not scored or taken in yet; kept\n")
+
+
 def test_an_exam_of_the_index_is_known(
     settings: Settings, tmp_path: Path, make_index: Callable[..., pd.DataFrame]
 ) -> None:
