@@ -27,8 +27,10 @@ HUSHED = [
      ["MammoQueueFull", "MammoServiceNotReady", "MammoGatewayBacklog", "MammoDecodeFailures",
       "MammoDriftConfirmed"],
      ["MammoGatewayDown", "MammoPersonAsked", "MammoPredictionsSetAside", "MammoDiskFull"]),
-    (["MammoServiceNotReady"], ["MammoReleaseRefused"],  # of several workers the others score
-     ["MammoDriftConfirmed", "MammoRecallRateOutOfRange", "MammoGatewayBacklog", "MammoOutboxStuck", "MammoDecodeFailures", "MammoQuarantineGrows",
+    (["MammoServiceNotReady"], ["MammoReleaseRefused"],
+     # of several workers the others score
+     ["MammoDriftConfirmed", "MammoRecallRateOutOfRange", "MammoGatewayBacklog",
+      "MammoOutboxStuck", "MammoDecodeFailures", "MammoQuarantineGrows",
       "MammoGatewayDown"]),
     (["MammoErrorBudgetBurnsFast"], ["MammoErrorBudgetBurnsSlowly"],
      ["MammoLatencyBudgetBurnsSlowly", "MammoDecodeFailures"]),
