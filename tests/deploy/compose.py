@@ -38,9 +38,21 @@ machinery.PathFinder.find_spec = find_spec
 
 
 def read_compose() -> dict[str, Any]:
-    """Return the file as data, with merged anchors and defaults for variables."""
-    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", FILE.read_text()).replace("$$", "$")
-    return dict(yaml.safe_load(text))
+    """Return the file as data, with merged anchors and defaults for variables.
+
+    As Compose does it: what a variable gives is text, and no YAML any more.
+    """
+    return dict(_filled(yaml.safe_load(FILE.read_text())))
+
+
+def _filled(found: Any) -> Any:
+    if isinstance(found, dict):
+        return {name: _filled(value) for name, value in found.items()}
+    if isinstance(found, list):
+        return [_filled(one) for one in found]
+    if isinstance(found, str):
+        return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", found).replace("$$", "$")
+    return found
 
 
 @dataclass
