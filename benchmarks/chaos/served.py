@@ -194,5 +194,3 @@ def wait_until(
             raise TimeoutError(f"it did not happen within {seconds:g} s")
         time.sleep(every)
     return time.monotonic() - started
-
-
