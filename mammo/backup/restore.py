@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -214,6 +215,13 @@ def _mover(manifest: Manifest, progress: Progress | None) -> Callable[[int], Non
     return moved
 
 
+def _place_aside(home: Path) -> Path:
+    """Return a name beside the home that is free: a second try may come within the second."""
+    first = home.with_name(f"{home.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    tries = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
+    return next(one for one in itertools.chain([first], tries) if not one.exists())
+
+
 class _Restore:
     def __init__(self, home: Path, folder: Path, manifest: Manifest, urls: dict[str, str]) -> None:
         self.home, self.folder, self.manifest, self.urls = home, folder, manifest, urls
@@ -279,8 +287,7 @@ class _Restore:
 
     def commit(self) -> None:
         """Put everything in its place; killed in here, the same command is run again."""
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        aside = self.home.with_name(f"{self.home.name}.before-{stamp}")
+        aside = _place_aside(self.home)
         kept = self._keep_databases(aside)
         write_flushed(self.note, f"{self.manifest.digest}\n".encode())
         sync_folder(self.home.parent)

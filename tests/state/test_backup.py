@@ -13,7 +13,9 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -23,7 +25,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.stack import up
 from mammo.audit import AuditLog
-from mammo.backup import read_manifest, restore_backup, take_backup
+from mammo.backup import read_manifest, restore, restore_backup, take_backup
 from mammo.backup.postgres import count_database, dump_database, restore_database
 from mammo.backup.restore import pending
 from mammo.errors import (
@@ -168,6 +170,24 @@ def test_a_home_with_state_is_kept(filled: Settings, tmp_path: Path) -> None:
     assert restored.aside is not None and restored.aside.is_dir()
     dump = restored.aside / "databases" / "log.dump"
     assert dump.exists() if filled.database_url else (restored.aside / "log.db").exists()
+
+
+def test_restores_within_one_second_keep_each_what_was_before(
+    filled: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the first is killed when it has begun, and a script starts it anew at once."""
+
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(2026, 11, 29, 15, 11, 49, tzinfo=tz)
+
+    monkeypatch.setattr(restore, "datetime", Stopped)
+    take_backup(filled, tmp_path / "backup")
+    asides = [restore_backup(filled, tmp_path / "backup", replace=True).aside for _ in range(3)]
+    stamp = "home.before-20261129T151149Z"
+    assert [one and one.name for one in asides] == [stamp, f"{stamp}-2", f"{stamp}-3"]
+    assert all(one and any(one.iterdir()) for one in asides)
 
 
 def test_a_full_database_is_kept_even_when_the_home_is_gone(
