@@ -20,9 +20,11 @@ from mammo.settings import Settings
 
 CODE = {"sha256": "ab" * 32, "commit": "0123456789abcdef", "changed": False}
 TESTS = """
+import time
 import pytest
 @pytest.mark.parametrize("by", ["a", "b"], ids=["webgl", "processor"])
 def test_drawn(by, record_property):
+    time.sleep(0.06)  # seconds are told with one decimal
     record_property("most_levels_apart", 1 if by == "a" else 0)
 def test_left_out():
     pytest.skip("not here")
