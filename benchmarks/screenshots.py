@@ -1,14 +1,16 @@
-"""The pictures of the consoles and of the viewer, taken from a stack that runs.
+"""The pictures of the consoles and reports, taken from a stack that runs.
 
     make demo                          in a terminal: the stack stays up at its end
     python -m benchmarks.screenshots --home runs/demo/home     writes docs/pictures/*.png
 
 Each page is opened in the system's Chromium, at the size of a screen, when it has come to rest.
+Those of the viewer, of exams that everybody may see, are taken by `tests.viewer.pictures`.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,10 +29,9 @@ def pages_of(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "prefect", f"{settings.prefect_ui_url}/runs"
     yield "mlflow", f"{settings.mlflow_url}/#/models"
     yield "openapi", f"{settings.service_url}/docs"
-    yield "viewer_list", f"{settings.service_url}/"
     reports = f"http://{settings.host}:{settings.reports_port}"
     wanted = {"data_docs": "data_docs/**/index.html", "evidently": "drift/**/evidently*.html"}
-    wanted |= {"evidence": "drift/**/e-*.html", "changes_demo": "changes/index.html"}
+    wanted |= {"evidence": "drift/**/episode-*.html", "changes_demo": "changes/index.html"}
     for name, pattern in wanted.items():
         found = sorted(settings.reports_dir.glob(pattern), key=lambda one: one.stat().st_mtime)
         if found:
@@ -66,10 +67,19 @@ def _shoot(page: Any, url: str, to: Path) -> str:
     if answer is None or not answer.ok:
         return f"no picture of {url}: status {answer.status if answer else 'none'}"
     page.wait_for_timeout(REST_MS)
-    page.keyboard.press("Escape")  # MLflow greets with a dialog
-    page.wait_for_timeout(500)
+    _close_greetings(page)
     page.screenshot(path=str(to))
     return url
+
+
+def _close_greetings(page: Any) -> None:
+    """Close what a console opens by itself: MLflow greets with a dialog and with its assistant."""
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(500)
+    for one in page.get_by_role("button", name=re.compile("^close", re.IGNORECASE)).all():
+        if one.is_visible():
+            one.click()
+    page.wait_for_timeout(500)
 
 
 def main() -> int:
