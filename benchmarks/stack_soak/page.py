@@ -13,6 +13,13 @@ from matplotlib import pyplot as plt
 from benchmarks.written import markdown_table, write_between
 from mammo.evaluation.plots import GRID, SERIES
 
+NAMES = {
+    "memory_mib": "private memory, MiB",
+    "open_files": "open files",
+    "p50_s": "latency of an exam, median, s",
+    "p99_s": "latency of an exam, 99 %, s",
+    "disk_used_mib": "disk used",
+}
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, PICTURE = DOCS / "stack_soak.md", DOCS / "pictures" / "stack_soak.png"
 
@@ -20,14 +27,14 @@ PAGE, PICTURE = DOCS / "stack_soak.md", DOCS / "pictures" / "stack_soak.png"
 def write_page(record: dict[str, Any]) -> None:
     """Write the table between the page's comments, and the picture."""
     run = record["run"]
-    rows = [[name, *_cells(one)] for name, one in record["slopes"].items()]
+    rows = [[_told(name), *_cells(one)] for name, one in record["slopes"].items()]
     head = ["series", "level", "growth an hour (95 %)", "flat"]
-    disk = [[name, *_halves(one)] for name, one in record["disk"].items()]
+    disk = [[_told(name), *_halves(one)] for name, one in record["disk"].items()]
     disk_head = ["on disk", "first half, KiB an exam", "second half, KiB an exam", "even"]
     text = (
         f"{record['minutes']:g} minutes, {record['exams_a_second']:g} exams a second of "
         f"{record['megabytes_an_exam']} MB (phantoms, four views): {record['sent']:,} sent, "
-        f"answers {record['statuses']}. "
+        f"answers: {', '.join(f'{n:,} of {code}' for code, n in record['statuses'].items())}. "
         f"Commit {run['commit']}, {run['date']}, {run['machine']}. "
         f"Alerts that fired: {', '.join(record['alerts']) or 'none'}. "
         f"Services that ended: {', '.join(record['ended']) or 'none'}.\n\n"
@@ -37,14 +44,25 @@ def write_page(record: dict[str, Any]) -> None:
     draw(record)
 
 
+def _told(name: str) -> str:
+    """Return a series' name in words, with its service."""
+    series, _, service = name.partition(" ")
+    return f"{service}: {NAMES[series]}" if service else NAMES[series]
+
+
 def _cells(slope: dict[str, Any]) -> list[str]:
-    growth = f"{slope['an_hour']:+.3g} ({slope['low']:+.3g} to {slope['high']:+.3g})"
+    # what a fit leaves of a constant is no growth
+    an_hour, low, high = (
+        one if abs(one) > 1e-6 * slope["level"] else 0.0
+        for one in (slope["an_hour"], slope["low"], slope["high"])
+    )
+    growth = f"{an_hour:+.3g} ({low:+.3g} to {high:+.3g})" if an_hour or low or high else "0"
     return [f"{slope['level']:.4g}", growth, "yes" if slope["flat"] else "**no**"]
 
 
 def _halves(growth: dict[str, Any]) -> list[str]:
     first, second = growth["first_kib"], growth["second_kib"]
-    return [f"{first:.3g}", f"{second:.3g}", "yes" if growth["even"] else "**no**"]
+    return [f"{first:,.0f}", f"{second:,.0f}", "yes" if growth["even"] else "**no**"]
 
 
 def draw(record: dict[str, Any]) -> None:
