@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ pytest.importorskip("prefect_dask")
 
 from concurrent.futures import CancelledError
 
-from distributed import KilledWorker
+from distributed import Client, KilledWorker
 from typer.testing import CliRunner
 
 from flows import cluster, cluster_worker
@@ -84,7 +85,11 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def worker(
     scheduler: str, log: Path, preload: str = "", **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker with a nanny, as users start it; ``preload`` is code run in it first."""
+    """A worker with a nanny, as users start it; ``preload`` is code run in it first.
+
+    At the end the scheduler has forgotten it: the next test may ask for none.
+    """
+    before = len(workers_of(scheduler))
     options = ["--nworkers", "1", "--nthreads", "1", "--no-dashboard"]
     if preload:
         log.with_suffix(".py").write_text(preload)
@@ -92,6 +97,12 @@ def worker(
     with started(log, "worker", scheduler, *options, **environment) as process:
         wait(lambda: "Registered to" in log.read_text(), log)
         yield process
+    wait(lambda: len(workers_of(scheduler)) <= before, log)
+
+
+def workers_of(scheduler: str) -> dict[str, Any]:
+    with Client(scheduler, timeout=10) as client:
+        return dict(client.scheduler_info()["workers"])
 
 
 @pytest.fixture
