@@ -27,8 +27,8 @@ MATURE = ("auc", "sensitivity", "recall_rate", "ppv", "detection_rate")
 MOST_NODES = 100
 MOST_SECONDS = 15.0
 """How long one question to the database may take: the first counts the whole log."""
-JOINED_SECONDS = 60.0
-"""Outcomes come once a day; so old may the count of exams be that have one."""
+JOINED_SECONDS = 15.0
+"""A scrape's interval: so old may the count of exams be that have an outcome."""
 STATES = ("learning", "in_control", "alert", "confirmed")
 
 

@@ -13,13 +13,15 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from typer.testing import CliRunner, Result
 
+from benchmarks.dashboards.__main__ import ask_until_answered
 from flows.cli import app
 
 KNOWN = {"up": [{"metric": {"job": "a"}, "value": [0, "1"]}]}
+LATE: list[str] = []
 
 
 class _Prometheus(BaseHTTPRequestHandler):
-    """Knows one metric; NaN and what it does not know are no series."""
+    """Knows one metric, another from the second time; NaN and what it lacks are no series."""
 
     def do_GET(self) -> None:
         at = urlsplit(self.path)
@@ -27,6 +29,9 @@ class _Prometheus(BaseHTTPRequestHandler):
         result: Any = KNOWN.get(query, [])
         if query == "nan":
             result = [{"metric": {}, "value": [0, "NaN"]}]
+        if query == "late":
+            result = KNOWN["up"] if LATE else []
+            LATE.append(query)
         data = ["a"] if at.path.endswith("/values") else {"result": result}
         body = json.dumps({"status": "success", "data": data}).encode()
         self.send_response(200)
@@ -94,3 +99,26 @@ def test_sqlite_is_no_source_of_grafana(address: str, tmp_path: Path) -> None:
     result = invoke(tmp_path, "--prometheus", address)
     assert result.exit_code == 2
     assert "--no-database" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("queries", "patience_seconds", "empty"),
+    [
+        (("up", "late"), 30, []),
+        (("up", "late"), 0, ["late"]),
+        (("up", "renamed"), 0.1, ["renamed"]),
+    ],
+)
+def test_a_count_that_comes_late_is_asked_again(
+    address: str,
+    tmp_path: Path,
+    queries: tuple[str, ...],
+    patience_seconds: float,
+    empty: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("benchmarks.dashboards.__main__.ASK_AGAIN_SECONDS", 0.01)
+    LATE.clear()
+    boards = Path(_folder(tmp_path / "f", *queries))
+    found = ask_until_answered(boards, address, None, patience_seconds)
+    assert [one.asked.title for one in found if one.is_empty] == empty
