@@ -26,7 +26,12 @@ from mammo.prediction_log.durable import DurableLog
 from mammo.scoring import Scoring
 from mammo.screening import ExamReport
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+SECONDS = (
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0,
+    10.0, 30.0, 60.0,
+)  # fmt: skip
+"""Upper bounds of the buckets of times. Where exams usually lie a bound is at most half more than
+the one before: a percentile is interpolated between two, and may be off by as much."""
 SCORES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Upper bounds of the buckets of calibrated scores: a programme's scores crowd near zero."""
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
