@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli_files import read_files
-from flows.cli_joined import add_joined_commands, screen_with_release
+from flows.cli_joined import KeepBoxFrame, add_joined_commands, screen_with_release
 from flows.cli_terminal import (
     Json,
     reported,
@@ -26,12 +26,6 @@ commands = typer.Typer(
     help="Detectors of findings: train one, measure it, look for findings in files.",
     no_args_is_help=True,
 )
-KeepBoxFrame = Annotated[
-    bool,
-    typer.Option(
-        "--keep-box-frame", help="Take boxes that seem to be counted from the bottom edge, too."
-    ),
-]
 
 
 def add_detect_commands(app: typer.Typer) -> None:

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from mammo.appraisal.agreement import AgreementTable
     from mammo.settings import Settings
 
+KeepBoxFrame = Annotated[
+    bool,
+    typer.Option(
+        "--keep-box-frame", help="Take boxes that seem to be counted from the bottom edge, too."
+    ),
+]
+
 
 def add_joined_commands(commands: typer.Typer) -> None:
     """Add the two to `mammo detect`."""
@@ -47,6 +54,7 @@ def join(
         int,
         typer.Option(min=0, help="Fit on all training patients, marked out of that many folds."),
     ] = 0,
+    keep_box_frame: KeepBoxFrame = False,
     as_json: Json = False,
 ) -> None:
     """Make a child release that carries a detector, with a score that uses both.
@@ -62,8 +70,9 @@ def join(
     settings = settings_from_environment()
     with stage_bars(quiet=as_json) as bars:
         joined = join_detector(
-            settings, release, detector, findings_only=findings_only, folds=folds, progress=bars
-        )
+            settings, release, detector, findings_only=findings_only, folds=folds,
+            keep_box_frame=keep_box_frame, progress=bars,
+        )  # fmt: skip
     show(joined.to_dict(), as_json=as_json, title="Release")
 
 

@@ -21,10 +21,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammo.continual.detector_patients import learnt_patients, require_strangers
+from mammo.continual.box_frames import COLUMNS as BOX_COLUMNS
+from mammo.continual.box_frames import require_box_frames
+from mammo.continual.detector_patients import learnt_patients
 from mammo.continual.exported import child_draft, evaluate_child, parent_parts
 from mammo.continual.fold_marks import marks_out_of_fold
 from mammo.continual.golden import golden_tensor
+from mammo.continual.joinable import require_joinable
 from mammo.continual.joint_fit import fit_joint
 from mammo.continual.judge import read_run_config
 from mammo.continual.score import infer_rows
@@ -38,7 +41,6 @@ from mammo.data.index import read_index
 from mammo.detection.carried import GRAPH, CarriedDetector, Marks, best_scores
 from mammo.detection.detector import MANIFEST, WEIGHTS, DetectorManifest, NetworkDetector
 from mammo.detection.registry import load_detector
-from mammo.errors import SourceInvalid
 from mammo.export.detector import export_detector
 from mammo.models.config import TrainConfig
 from mammo.models.tracking import Registered, register_release
@@ -78,6 +80,7 @@ def join_detector(
     *,
     findings_only: bool = False,
     folds: int = 0,
+    keep_box_frame: bool = False,
     progress: Progress | None = None,
 ) -> JoinedRelease:
     """Make a child release that carries the detector in ``folder``.
@@ -85,7 +88,8 @@ def join_detector(
     With ``findings_only`` the scores stay the classifier's, to the last bit. With ``folds``,
     at least 2, the weights are fitted on all training patients, marked by detectors that
     are trained without their fold (`mammo.continual.fold_marks`); without, on those that
-    the detector held out.
+    the detector held out. Boxes tell which marks are false, and teach the detectors of the
+    folds: they are held to their frame as in `mammo.continual.fit_detector.fit_detector`.
 
     Raises
     ------
@@ -98,6 +102,8 @@ def join_detector(
         The detector was trained on patients or files of the holdout or the golden set.
     SettingsInvalid
         The detector has no graph for the service.
+    BoxFrameSuspect
+        Boxes seem to be counted from the bottom edge; not with ``keep_box_frame``.
     TooFewLabels
         Too few patients that neither has seen.
     """
@@ -106,11 +112,13 @@ def join_detector(
     parent = find_release(settings.releases_dir, release_id)
     manifest = Release.read(parent, verify=True)
     detector, facts = load_detector(folder)
-    index = read_index(settings.index_path, columns=["patient_id", "sha256"])
-    _require_fit(manifest, facts, parent, index)
+    index = read_index(settings.index_path, columns=["patient_id", "sha256", *BOX_COLUMNS])
+    require_joinable(manifest, facts, parent, index)
     config = replace(read_run_config(parent), preprocess=manifest.preprocess)
     parts = parent_parts(settings, parent, config)
     unseen = find_unseen(parent, parts, facts, folds)
+    if not keep_box_frame:
+        require_box_frames(settings, index[index["source"].isin(unseen.rows["source"])])
     child = replace(
         manifest,
         id=new_release_id(manifest.id, facts.weights_sha256, findings_only),
@@ -148,39 +156,6 @@ def _metrics_kept(manifest: Release, *, findings_only: bool) -> dict[str, Any]:
         for name, value in manifest.metrics.items()
         if findings_only or not name.startswith(OUT_OF_FOLD)
     }
-
-
-def _require_fit(
-    manifest: Release, facts: DetectorManifest, parent: Path, index: pd.DataFrame
-) -> None:
-    """Raise SourceInvalid or PatientLeak where the two cannot be joined."""
-    if manifest.detector is not None:
-        raise SourceInvalid(
-            f"{manifest.id} carries a detector ({manifest.detector}) already: join the new one to "
-            "the release of its line that this one was joined to, or to one trained from the start"
-        )
-    if manifest.kind == "recalibrated":
-        raise SourceInvalid(
-            f"{manifest.id} was recalibrated from scores in service, which say nothing of another "
-            f"score: join the detector to {manifest.parent}, and recalibrate the child"
-        )
-    if facts.config != manifest.preprocess:
-        raise SourceInvalid(
-            f"{facts.name} was trained on images of {_size(facts.preprocess)}, the release sees "
-            f"{_size(manifest.preprocess.to_dict())}, or prepares them otherwise: train the "
-            "detector on the store as the release was"
-        )
-    if not facts.files_sha256:
-        raise SourceInvalid(
-            f"{facts.name} does not say by SHA-256 on which files it was trained (an older mammo "
-            "kept it), so that nobody can tell whether golden images are among them: train it "
-            "anew with `mammo detect train --release`"
-        )
-    require_strangers(facts, parent, index)
-
-
-def _size(preprocess: dict[str, Any]) -> str:
-    return f"{preprocess['height']} x {preprocess['width']} pixels"
 
 
 def _write_detector(

@@ -102,6 +102,6 @@ def require_frame(check: FrameCheck, *, source: str = "this set") -> None:
             f"(p = {check.p_turned:.2g}); expected is y counted from the top, down: turn the table "
             "(y_min = rows - y_max, y_max = rows - y_min) and ingest it into a store without "
             "these images, which keep their boxes (`mammo data checkout` of the version before, "
-            "or another MAMMO_HOME); where the boxes were looked at and are right, train "
-            "and measure with --keep-box-frame"
+            "or another MAMMO_HOME); where the boxes were looked at and are right, train, "
+            "measure and join with --keep-box-frame"
         )

@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 from flows import ingest as flow
 from flows.cli import app
+from mammo.continual import join, unseen
 from mammo.continual.box_frames import check_box_frame, with_box_frame
+from mammo.continual.fit import TrainedRelease
 from mammo.continual.fit_detector import boxed_images, fit_detector, placed_index
 from mammo.data.index import read_index
 from mammo.data.ingest import IngestReport, ingest
@@ -109,6 +111,27 @@ def test_nothing_is_measured_on_turned_boxes(
     assert looked_at and int(looked_at[1]) > 0.9 * boxes
     kept = CliRunner().invoke(app, [*line, "--keep-box-frame"])
     assert kept.exit_code == 0 and json.loads(kept.stdout)["findings"] > 0
+
+
+@pytest.mark.parametrize("folds", [0, 2])
+def test_no_detector_is_joined_by_turned_boxes(
+    installation: Settings, folded: TrainedRelease, detector: Path, folds: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    index = read_index(installation.index_path)
+    monkeypatch.setattr(unseen, "LEAST_PATIENTS", 1)
+    monkeypatch.setattr(join, "read_index", lambda path, columns: from_the_bottom(index)[columns])
+    before = sorted(installation.releases_dir.iterdir())
+    monkeypatch.setenv("MAMMO_HOME", str(installation.home))
+    line = ["detect", "join", folded.release.id, "--detector", str(detector), "--folds", str(folds)]
+    refused = CliRunner().invoke(app, [*line, "--json"])
+    assert (refused.exit_code, refused.stdout) == (2, ""), refused.output
+    told = json.loads(refused.stderr)
+    assert told["code"] == "BOX_FRAME_SUSPECT" and "--keep-box-frame" in told["detail"]
+    assert sorted(installation.releases_dir.iterdir()) == before
+    if not folds:
+        kept = CliRunner().invoke(app, [*line, "--keep-box-frame", "--json"])
+        assert kept.exit_code == 0 and json.loads(kept.stdout)["kind"] == "joined", kept.output
 
 
 def test_the_ingest_flow_says_it_as_the_command_does(
