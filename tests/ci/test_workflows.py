@@ -209,7 +209,7 @@ def test_runners_are_known() -> None:
         runner = job.get("runs-on", "ubuntu-24.04")
         if runner == "${{ matrix.os }}":
             assert set(job["strategy"]["matrix"]["os"]) <= set(RUNNERS)
-        elif name != "retrain:stack":
+        elif name not in ("retrain:stack", "deploy:deploy"):  # of one's own
             assert runner in RUNNERS, name
 
 
