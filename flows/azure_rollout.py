@@ -2,7 +2,7 @@
 
 The colour that answers is left as it is until the other has answered its health
 route at every step. Whatever goes wrong on the way, all requests go to the old
-one again before the error is told.
+one again before the error is told; where even that fails, the error says so.
 """
 
 from __future__ import annotations
@@ -16,8 +16,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from flows.azure_specs import FOLDER, load_spec
-from flows.azure_workspace import told
-from mammo.errors import AzureError, AzureNotFound, AzureRolledBack, AzureSpecInvalid
+from flows.azure_workspace import may_pass, told
+from mammo.errors import (
+    AzureConflict,
+    AzureError,
+    AzureNotFound,
+    AzureRolledBack,
+    AzureSpecInvalid,
+)
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 COLOURS = ("blue", "green")
 HEALTH_PATH = "/readyz"
 PROBES, PROBE_SECONDS = 3, 5.0
+GIVE_BACK_TRIES, GIVE_BACK_SECONDS = 20, 15.0
+"""Azure refuses a second change (409) while the one that was given up still goes on."""
 SECRETS = ("MAMMO_CALLER_TOKEN", "MAMMO_PSEUDONYM_KEY")
 """Without the one nobody is let in, and health does not show it; without the other each node
 gives an exam another name."""
@@ -45,7 +53,8 @@ class Rollout:
     old: str | None = None
     new: str = "blue"
     steps: list[str] = field(default_factory=list)
-    traffic: dict[str, int] = field(default_factory=dict)
+    traffic: dict[str, int] | None = field(default_factory=dict)
+    """None while a change is under way that Azure has not confirmed: then nobody knows."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON takes it."""
@@ -106,7 +115,8 @@ def roll_out(
     AzureRolledBack
         The new colour was not made or not well; the old one has every request.
     AzureError
-        Or one of its children: nothing was changed yet.
+        Or one of its children: nothing was changed yet. Or giving the requests back
+        failed, too: it is unknown who has them, and the message says what to do.
     """
     steps = plan(percents)
     pause = PROBE_SECONDS if probe_seconds is None else probe_seconds
@@ -120,11 +130,15 @@ def roll_out(
             time.sleep(hold_seconds)
             moves.require_health()
     except (AzureError, KeyboardInterrupt) as error:
-        moves.give_back()
-        why = error.message if isinstance(error, AzureError) else "interrupted"
+        why = _why(error)
+        moves.give_back(why)
         left = f"{moves.done.old} has every request again" if moves.done.old else "no request goes"
         raise AzureRolledBack(f"{moves.done.new} of {image}: {why}. Now {left}.") from error
     return moves.done
+
+
+def _why(error: AzureError | KeyboardInterrupt) -> str:
+    return error.message.rstrip(".") if isinstance(error, AzureError) else "interrupted"
 
 
 class _Moves:
@@ -142,6 +156,7 @@ class _Moves:
         self._probe_seconds = probe_seconds
         self._endpoint = load_spec(FOLDER / "endpoint.yml")
         self._wanted = read_deployment(image)
+        self._led = False
         self.done = Rollout(self._endpoint.name, image)
 
     def begin(self) -> None:
@@ -190,17 +205,44 @@ class _Moves:
         shares = {self.done.new: percent}
         if self.done.old and percent < 100:
             shares[self.done.old] = 100 - percent
+        self._led = True
         self._share(shares)
 
-    def give_back(self) -> None:
-        """Let the old colour have every request."""
-        self._share({self.done.old: 100} if self.done.old else {})
+    def give_back(self, why: str) -> None:
+        """Let the old colour have every request, where the new one was offered any.
+
+        Raises
+        ------
+        AzureError
+            That failed: nobody knows who has them. It says ``why`` they were to be given back.
+        """
+        if not self._led:
+            return
+        try:
+            self._insist({self.done.old: 100} if self.done.old else {})
+        except (AzureError, KeyboardInterrupt) as error:
+            back = f"{self.done.old}=100" if self.done.old else f"{self.done.new}=0"
+            raise AzureError(
+                f"{self.done.new} of {self.done.image}: {why}. Giving its requests "
+                f"back failed: {_why(error)}. Who has them is unknown: look with "
+                "`mammo azure status`, then `az ml online-endpoint update "
+                f"--name {self.done.endpoint} --traffic {back}`"
+            ) from error
+
+    def _insist(self, traffic: dict[str, int]) -> None:
+        for left in reversed(range(GIVE_BACK_TRIES)):
+            try:
+                self._share(traffic)
+                return
+            except AzureError as error:
+                if not left or not (isinstance(error, AzureConflict) or may_pass(error)):
+                    raise
+            time.sleep(GIVE_BACK_SECONDS)
 
     def _share(self, traffic: dict[str, int]) -> None:
-        if traffic == self.done.traffic:
-            return
         self._note(f"requests: {', '.join(f'{k} {v}%' for k, v in traffic.items()) or 'none'}")
         self._endpoint.traffic = traffic
+        self.done.traffic = None
         with told(f"share the requests of {self.done.endpoint}"):
             made = self._client.online_endpoints.begin_create_or_update(self._endpoint)
             made.result()

@@ -133,6 +133,12 @@ def told(what: str) -> Iterator[None]:
         raise AzureSpecInvalid(f"{what}: {_complaints(str(error))}") from error
 
 
+def may_pass(error: AzureError) -> bool:
+    """Return whether the same may be answered later: nobody did, come again, a fault of Azure."""
+    status = getattr(error.__cause__, "status_code", None) or 0
+    return isinstance(error, AzureUnreachable | AzureThrottled) or status >= 500
+
+
 def _refused(what: str, error: Any, status: int) -> AzureError:
     told_code = getattr(getattr(error, "error", None), "code", None) or error.reason or "refused"
     text = f"{what}: {status} {told_code}"

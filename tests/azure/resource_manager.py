@@ -2,16 +2,18 @@
 
 What is put under a path is kept and given back with an id, a type and the state
 `Succeeded`, as Resource Manager does it; every request is kept for the test to
-look at. Answers that a test plants (401, 429 …) go before.
+look at. Answers that a test plants (401, 429 …) go before. Shares of requests
+that add up to neither 0 nor 100 are refused, as Azure's model of an endpoint says.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -57,6 +59,8 @@ class ResourceManager:
         default_factory=lambda: defaultdict(list)
     )
     health: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    changes: list[Callable[[], int]] = field(default_factory=list)
+    """The endpoint's next changes go on after their answer: each status is that of asking on."""
     job_states: list[str] = field(default_factory=list)
     port: int = 0
 
@@ -83,6 +87,9 @@ class ResourceManager:
             return (statuses.pop(0) if statuses else 200), {}, {"ready": True}
         if "authorization" not in request.headers:
             return 401, {}, {"error": {"code": "AuthenticationFailed", "message": "no token"}}
+        if request.path == "/changes/1":
+            status = self.changes.pop(0)()
+            return status, {}, {"status": "Succeeded", "error": {"code": "Planted"}}
         return self._resource(request)
 
     def _resource(self, request: Request) -> tuple[int, dict[str, str], Any]:
@@ -91,8 +98,7 @@ class ResourceManager:
         if request.method == "POST" and request.path.endswith("/listKeys"):
             return 200, {}, {"primaryKey": "key-one", "secondaryKey": "key-two"}
         if request.method == "PUT":
-            self.resources[request.path] = self._made(request)
-            return 200, {}, self.resources[request.path]
+            return self._put(request)
         if request.method == "GET" and request.path in self.resources:
             found = self.resources[request.path]
             if request.under.startswith("jobs/") and self.job_states:
@@ -109,6 +115,17 @@ class ResourceManager:
             return 200, {}, {"value": inside}
         missing = {"code": "ResourceNotFound", "message": f"{request.under} was not found."}
         return 404, {}, {"error": missing}
+
+    def _put(self, request: Request) -> tuple[int, dict[str, str], Any]:
+        of_endpoint = re.fullmatch("onlineEndpoints/[^/]+", request.under)
+        shares = request.body.get("properties", {}).get("traffic") or {}
+        if sum(shares.values()) not in (0, 100):
+            said = {"code": "InvalidTraffic", "message": "Traffic values need to sum to 100."}
+            return 400, {}, {"error": said}
+        made = self.resources[request.path] = self._made(request)
+        if of_endpoint and self.changes:
+            return 201, {"Azure-AsyncOperation": self._url() + "/changes/1"}, made
+        return 200, {}, made
 
     def _made(self, request: Request) -> dict[str, Any]:
         properties = dict(request.body.get("properties", {}))
