@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from tests.ci.runner import Runner
-from tests.ci.workflows import ROOT, jobs
+from tests.ci.workflows import FOLDER, ROOT, jobs, load
 
 ENDPOINT = ROOT / "deploy" / "azure" / "endpoint.yml"
 
@@ -48,3 +48,23 @@ def test_only_an_endpoint_that_is_public_is_asked_from_outside(runner: Runner, a
     copy.write_text(text.replace("access: disabled", f"access: {access}"))
     done = runner.step("deploy:reach", "reaches the endpoint", LABEL="")
     assert done.returncode == (access != "enabled")
+
+
+def test_what_may_be_deployed_to_is_named_and_two_never_meet() -> None:
+    """Both environments put colours on the one endpoint of `endpoint.yml`."""
+    workflow = load(FOLDER / "deploy.yml")
+    given = workflow["on"]["workflow_dispatch"]["inputs"]["environment"]
+    assert (given["type"], given["options"]) == ("choice", ["staging", "production"])
+    assert workflow["concurrency"] == {"group": "deploy", "cancel-in-progress": False}
+    assert dict(jobs())["deploy:deploy"]["environment"] == "${{ inputs.environment }}"
+
+
+def test_variables_are_of_an_environment_or_of_the_repository() -> None:
+    """What stands outside of a job that has an environment sees the repository's alone."""
+    told = (ROOT / "docs" / "ci.md").read_text().splitlines()
+    (own,) = [line for line in told if line.startswith("| Variables of each of `staging`")]
+    (shared,) = [line for line in told if line.startswith("| Variables of the repository")]
+    for name in ("MAMMO_WITHDRAWN", "MAMMO_RETRAIN", "MAMMO_DEPLOY_RUNNER"):
+        assert name in shared and name not in own
+    for name in ("AZURE_CLIENT_ID", "MAMMO_AZURE_SUBSCRIPTION"):
+        assert name in own and name not in shared
