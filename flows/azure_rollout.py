@@ -108,7 +108,8 @@ def roll_out(
 ) -> Rollout:
     """Put ``image`` into the colour that does not answer, and lead the requests over.
 
-    ``hold_seconds`` is how long each share is held before it is asked for its health.
+    Without one that answers, the new colour has every request at once. ``hold_seconds``
+    is how long each share is held before it is asked for its health.
 
     Raises
     ------
@@ -125,7 +126,8 @@ def roll_out(
     try:
         moves.make()
         moves.require_health()
-        for percent in steps:
+        # Azure takes shares that add up to 0 or 100: the first colour has nobody to share with
+        for percent in steps if moves.done.old else [100]:
             moves.lead(percent)
             time.sleep(hold_seconds)
             moves.require_health()

@@ -141,3 +141,10 @@ def test_giving_back_may_fail(
     problem = refused(f"azure deploy --image {NEXT} --steps 10,100 --hold 0")
     assert problem["code"] == code and told in problem["detail"]
     assert ("unknown" in problem["detail"]) == (code == "AZURE")
+
+
+def test_a_first_deployment_goes_to_the_whole_at_once(azure: ResourceManager) -> None:
+    """There is no other colour for the rest, and Azure takes shares of 0 or 100 only."""
+    told = ran(f"azure deploy --image {IMAGE} --hold 0")
+    assert (told["old"], told["traffic"]) == (None, {"blue": 100})
+    assert shares(azure) == [{"blue": 100}]
