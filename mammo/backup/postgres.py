@@ -1,29 +1,30 @@
 """PostgreSQL in a backup: `pg_dump` of one snapshot, restored in one transaction.
 
 The programs are PostgreSQL's own: they know every type, sequence, index and extension,
-which a copy of rows does not. The password goes to them in the environment, never on the
-command line, which every user of the machine may read.
+which a copy of rows does not.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import sqlalchemy as sa
 
-from mammo.errors import DiskFull, DumpFailed
+from mammo.backup.postgres_programs import (
+    TOO_NEW,
+    find_programs,
+    libpq,
+    refusal,
+    run_program,
+)
+from mammo.errors import DumpFailed
 from mammo.prediction_log.engine import log_url
-
-LOCK_SECONDS = 20
-"""How long a restore waits for a table that somebody still uses."""
-DEBIAN = Path("/usr/lib/postgresql")
 
 
 def is_postgres(url: str | None) -> bool:
@@ -50,7 +51,8 @@ def dump_database(url: str, target: Path) -> tuple[dict[str, int], str]:
             version = str(_scalar(connection, "SHOW server_version")).split()[0]
             rows = _count_rows(connection)
             options = ("--format=custom", "--no-owner", "--no-privileges")
-            _run("pg_dump", url, *options, f"--snapshot={snapshot}", f"--file={target}")
+            program = find_programs("pg_dump", _major(connection))[0]
+            run_program(program, url, *options, f"--snapshot={snapshot}", f"--file={target}")
     except sa.exc.DBAPIError as error:
         raise DumpFailed(f"the database does not answer: {_first_line(error.orig)}") from error
     finally:
@@ -73,13 +75,29 @@ def restore_database(url: str, source: Path) -> dict[str, int]:
     DumpFailed
     """
     options = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction")
+    server, extensions = _ask_server(url)
+    program, listed = _read_list(url, server, source)
     with tempfile.NamedTemporaryFile("w", prefix="mammo-restore-", suffix=".list") as wanted:
-        wanted.write(
-            _list_without(_extensions(url), _run("pg_restore", url, "--list", str(source)))
-        )
+        wanted.write(_list_without(extensions, listed))
         wanted.flush()
-        _replace(url, [*options, f"--use-list={wanted.name}", "--file=-", str(source)])
+        restore = [str(program), *options, f"--use-list={wanted.name}", "--file=-", str(source)]
+        _replace(url, server, program.with_name("psql"), restore)
     return count_database(url)
+
+
+def _read_list(url: str, server: int, source: Path) -> tuple[Path, str]:
+    """Return the `pg_restore` that reads the dump, and what it lists.
+
+    The dump may be by a newer `pg_dump` than the server, where no other was installed.
+    """
+    *nearer, newest = find_programs("pg_restore", server)
+    for program in nearer:
+        try:
+            return program, run_program(program, url, "--list", str(source))
+        except DumpFailed as error:
+            if TOO_NEW not in str(error):
+                raise
+    return newest, run_program(newest, url, "--list", str(source))
 
 
 EMPTIED = """
@@ -113,41 +131,58 @@ All names are told before the first goes: a routine cannot be named when its typ
 """
 
 
-def _replace(url: str, restore: list[str]) -> None:
+def _replace(url: str, server: int, psql: Path, restore: list[str]) -> None:
     """Let psql read what `pg_restore` writes, in one transaction that emptied the database before.
 
     pg_restore writes the COMMIT, last of all: a dump that breaks off has none, and large
-    objects get no transaction of their own.
+    objects get no transaction of their own. The two are of one version: what a later one
+    writes, an earlier one may not understand.
     """
     with tempfile.TemporaryFile() as refused, tempfile.TemporaryFile() as broken:
         reader = subprocess.Popen(
-            [find_program("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"],
-            env=_libpq(url), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=refused,
+            [psql, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"],
+            env=libpq(url), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=refused,
         )  # fmt: skip
-        assert reader.stdin is not None
-        with suppress(BrokenPipeError):  # its own word says why it went
+        writer = subprocess.Popen(restore, stdout=subprocess.PIPE, stderr=broken)
+        assert reader.stdin is not None and writer.stdout is not None
+        with writer.stdout, suppress(BrokenPipeError):  # its own word says why it went
             reader.stdin.write(f"BEGIN;\n{EMPTIED}".encode())
-            reader.stdin.flush()
-        writer = subprocess.run(
-            [find_program("pg_restore"), *restore], stdout=reader.stdin, stderr=broken, check=False
-        )
+            _hand_over(writer.stdout, reader.stdin, server)
         reader.communicate()
+        writer.wait()
         for program, code, told in (
             ("psql", reader.returncode, refused),
             ("pg_restore", writer.returncode, broken),
         ):
             if code:
                 told.seek(0)
-                _refuse(program, told.read().decode(errors="replace"), _name(url))
+                raise refusal(program, told.read().decode(errors="replace"), url)
 
 
-def _extensions(url: str) -> set[str]:
-    """Return the names of the extensions that the database has."""
+UNKNOWN_BEFORE = {17: b"SET transaction_timeout = 0;\n"}
+"""What `pg_restore` sets from this version on, whatever the server: an older one refuses it."""
+LAST_SET = b"SET client_encoding"
+"""Behind the settings that might be unknown, and before any row."""
+
+
+def _hand_over(script: IO[bytes], reader: IO[bytes], server: int) -> None:
+    """Copy the script, without settings that the server does not know yet."""
+    unknown = {line for since, line in UNKNOWN_BEFORE.items() if server < since}
+    for line in script:
+        if line not in unknown:
+            reader.write(line)
+        if line.startswith(LAST_SET):
+            break
+    shutil.copyfileobj(script, reader)
+
+
+def _ask_server(url: str) -> tuple[int, set[str]]:
+    """Return the server's major version, and the names of the database's extensions."""
     engine = _engine(url)
     try:
         with engine.connect() as connection:
             names = connection.execute(sa.text("SELECT extname FROM pg_extension"))
-            return {str(name) for name in names.scalars()}
+            return _major(connection), {str(name) for name in names.scalars()}
     except sa.exc.DBAPIError as error:
         raise DumpFailed(f"the database does not answer: {_first_line(error.orig)}") from error
     finally:
@@ -190,71 +225,14 @@ def _scalar(connection: sa.Connection, query: str) -> Any:
     return connection.execute(sa.text(query)).scalar_one()
 
 
+def _major(connection: sa.Connection) -> int:
+    return int(_scalar(connection, "SHOW server_version_num")) // 10_000
+
+
 def _count_rows(connection: sa.Connection) -> dict[str, int]:
     quote = connection.dialect.identifier_preparer.quote
     names = sorted(sa.inspect(connection).get_table_names())
     return {name: int(_scalar(connection, f"SELECT count(*) FROM {quote(name)}")) for name in names}
-
-
-def _run(program: str, url: str, *arguments: str) -> str:
-    """Run a program of PostgreSQL against the database; return what it printed."""
-    command = [find_program(program), *arguments]
-    done = subprocess.run(command, env=_libpq(url), capture_output=True, text=True, check=False)
-    if done.returncode:
-        _refuse(program, done.stderr, _name(url))
-    return done.stdout
-
-
-def _name(url: str) -> str:
-    return sa.make_url(url).database or ""
-
-
-def _libpq(url: str) -> dict[str, str]:
-    given = sa.make_url(url)
-    # libpq's own variables: no name of a server or user shows in the list of processes either
-    named = {
-        "PGHOST": given.host or given.query.get("host"),
-        "PGPORT": given.port,
-        "PGUSER": given.username,
-        "PGPASSWORD": given.password,
-        "PGDATABASE": given.database,
-        "PGOPTIONS": f"-c lock_timeout={LOCK_SECONDS}s",
-        "PGCONNECT_TIMEOUT": "10",
-    }
-    return {
-        **os.environ,
-        **{name: str(value) for name, value in named.items() if value is not None},
-    }
-
-
-def _refuse(program: str, told: str, database: str) -> None:
-    line = next((one for one in told.splitlines() if "error:" in one.lower()), told.strip())
-    if "No space left" in told:
-        raise DiskFull(f"{program}: no room for the dump: make room, then run it again")
-    hint = ""
-    if "server version mismatch" in told:
-        hint = f"; {told.strip().splitlines()[-1].strip()}: install the client of that version"
-    elif "lock timeout" in told:
-        hint = ": end what uses the database (`mammo down`), then again"
-    raise DumpFailed(f"{program} of database {database} failed: {line}{hint}")
-
-
-def find_program(name: str) -> str:
-    """Return the newest `pg_dump`, `pg_restore` or `psql`: the newest reads every older server.
-
-    Raises
-    ------
-    DumpFailed
-        None is installed.
-    """
-    newest = sorted(DEBIAN.glob(f"*/bin/{name}"), key=lambda one: int(one.parts[-3]))
-    found = str(newest[-1]) if newest else shutil.which(name)
-    if found is None:
-        raise DumpFailed(
-            f"the state lies in PostgreSQL, and {name} is not installed: install PostgreSQL's "
-            "client programs (Debian: postgresql-client), at least as new as the server"
-        )
-    return found
 
 
 def _first_line(error: object) -> str:
