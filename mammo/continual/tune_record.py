@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from mammo.continual.tune_states import DIVERGED, ERROR
+from mammo.continual.tune_states import AGAIN, DIVERGED, ERROR
 from mammo.continual.tune_study import WORKER, Job, quiet_optuna
 from mammo.models.tracking import experiment_id, flatten, mlflow_client
 from mammo.settings import Settings
@@ -108,7 +108,7 @@ def _row(trial: Any) -> dict[str, Any]:
         "state": trial.state.name,
         "auc": trial.value if trial.state.name == "COMPLETE" else None,
         "seconds": seconds,
-        "retry_of": trial.system_attrs.get("failed_trial"),
+        "retry_of": trial.system_attrs.get("failed_trial", trial.user_attrs.get(AGAIN)),
         "diverged": DIVERGED in trial.user_attrs,
         "error": trial.user_attrs.get(ERROR),
         "worker": trial.user_attrs.get(WORKER),

@@ -2,7 +2,9 @@
 
 Optuna fails a trial whose heartbeat is stale. One whose process died before its first
 heartbeat has none, is never stale, and a study that waits for it waits for ever: so it
-is given one here, and is stale like any other when no second follows.
+is given one here, and is stale like any other when no second follows. One that a person
+interrupted is asked again by the next run: of a grid nothing else would measure its
+combination, which counts as visited.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any
 RETRIES = 2
 """How often a trial whose worker died is run again."""
 DIVERGED, ERROR, PULSE = "diverged", "error", "pulse"
+INTERRUPTED, AGAIN, GRID_SEED = "interrupted", "again", "grid_seed"
 
 
 def count_trials(study: Any, *, running: bool = False) -> int:
@@ -25,12 +28,54 @@ def has_ended(trial: Any) -> bool:
     """Return whether a trial is done with: whole, pruned, diverged, or failed for good.
 
     For good is by an error of its own, or with its worker as often as it may be run
-    again. One that a person interrupted has not ended: another takes its place.
+    again. One that a person interrupted has not ended, however often: it is asked again.
     """
     if trial.state.name != "FAIL":
         return bool(trial.state.name in ("COMPLETE", "PRUNED"))
+    if trial.user_attrs.get(INTERRUPTED) == trial.number:  # not inherited from an earlier run
+        return False
     own = DIVERGED in trial.user_attrs or ERROR in trial.user_attrs
     return own or len(trial.system_attrs.get("retry_history", ())) >= RETRIES
+
+
+def ask_again(study: Any) -> None:
+    """Queue each failed trial that has not ended, and that nobody queued, with its settings.
+
+    Its place in a grid goes with it. To be called under the lock by which trials are
+    taken: between a stale trial's failure and its retry it looks like one of these.
+    """
+    from optuna.trial import TrialState, create_trial
+
+    every = study.get_trials(deepcopy=False)
+    queued = {one.user_attrs.get(AGAIN) for one in every}
+    queued |= {number for one in every for number in one.system_attrs.get("retry_history", ())}
+    for one in every:
+        if one.state.name == "FAIL" and not has_ended(one) and one.number not in queued:
+            again = create_trial(
+                state=TrialState.WAITING, params=one.params, distributions=one.distributions,
+                user_attrs=one.user_attrs | {AGAIN: one.number}, system_attrs=one.system_attrs,
+            )  # fmt: skip
+            study.add_trial(again)
+
+
+def tell_other_grid(study: Any, sampler: str, seed: int) -> str:
+    """Return in what a study's trials are not of this search, empty where they go together.
+
+    Optuna's grid counts trials as visits of its combinations, in the order of its seed:
+    it would never measure some where those before were none, or had another order. A
+    study that says nothing of its seed, or already has both, was kept by an older mammo.
+    """
+    gridded = sampler == "grid"
+    tried = [one for one in study.get_trials(deepcopy=False) if one.params]
+    if tried and all(("grid_id" in one.system_attrs) != gridded for one in tried):
+        return f"sampler is {'not grid' if gridded else 'grid'}, asked {sampler}"
+    if not gridded:
+        return ""
+    known = study.user_attrs.get(GRID_SEED)
+    if known is None or not tried:
+        study.set_user_attr(GRID_SEED, seed)
+        return ""
+    return "" if known == seed else f"seed of the grid is {known}, asked {seed}"
 
 
 def start_pulse(study: Any, trial: Any) -> None:

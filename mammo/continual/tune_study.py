@@ -20,16 +20,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from mammo.continual.tune_space import Space, grid, suggest
 from mammo.continual.tune_states import (
     DIVERGED,
     ERROR,
+    INTERRUPTED,
+    ask_again,
     count_trials,
     is_over,
     start_missing_pulses,
     start_pulse,
+    tell_other_grid,
 )
 from mammo.continual.tune_storage import open_storage
 from mammo.errors import SourceInvalid, StudyConflict, TrainingDiverged
@@ -126,7 +129,8 @@ def open_study(job: Job) -> Any:
     Raises
     ------
     StudyConflict
-        The name exists with another space, configuration or set of patients.
+        The name exists with another space, configuration or set of patients, or with
+        trials that are none of this grid, or of a grid and the search is none.
     SourceInvalid
         Optuna or the storage's driver is not installed, or it cannot be opened.
     """
@@ -146,13 +150,18 @@ def open_study(job: Job) -> Any:
     if have is None:
         study.set_user_attr(FACTS, wanted)
     elif have != wanted:
-        _refuse(job.study, have, wanted)
+        _refuse(job.study, _differences(have, wanted))
+    if told := tell_other_grid(study, job.search.sampler, job.search.seed):
+        _refuse(job.study, told)
     return study
 
 
-def _refuse(name: str, have: dict[str, Any], wanted: dict[str, Any]) -> None:
+def _differences(have: dict[str, Any], wanted: dict[str, Any]) -> str:
     keys = sorted(key for key in have.keys() | wanted.keys() if have.get(key) != wanted.get(key))
-    told = "; ".join(f"{key} is {have.get(key)!r}, asked {wanted.get(key)!r}" for key in keys)
+    return "; ".join(f"{key} is {have.get(key)!r}, asked {wanted.get(key)!r}" for key in keys)
+
+
+def _refuse(name: str, told: str) -> NoReturn:
     raise StudyConflict(f"the study {name!r} exists with another {told}. Choose another name")
 
 
@@ -162,14 +171,11 @@ def run_study(study: Any, job: Job, progress: Progress | None = None) -> None:
     Where the last ones are with other workers it waits: should one die, its
     trial is failed and taken up here.
     """
-    from optuna.storages import fail_stale_trials
-
     tell = progress or (lambda done, total: None)
     while (ended := count_trials(study)) < job.trials:
         tell(ended, job.trials)
         with quiet_optuna():
             start_missing_pulses(study)
-            fail_stale_trials(study)
             if not _run_next(study, job):
                 time.sleep(min(1.0, job.heartbeat_s / 2))
     tell(ended, job.trials)
@@ -185,7 +191,11 @@ class _Turn:
 
 def _run_next(study: Any, job: Job) -> bool:
     """Run a trial; False where all that the study still needs are running elsewhere."""
+    from optuna.storages import fail_stale_trials
+
     with _hold(job.lock) as held:
+        fail_stale_trials(study)
+        ask_again(study)
         if count_trials(study, running=True) >= job.trials:
             return False
         turn, place = _Turn(held), len(study.get_trials(deepcopy=False))
@@ -223,6 +233,9 @@ def _run_trial(trial: Any, job: Job, turn: _Turn) -> float:
         trial.set_user_attr(DIVERGED, error.message)
         raise
     except TrialPruned:
+        raise
+    except KeyboardInterrupt:
+        trial.set_user_attr(INTERRUPTED, trial.number)
         raise
     except Exception as error:
         trial.set_user_attr(ERROR, type(error).__name__)

@@ -112,6 +112,72 @@ def test_a_study_goes_on_to_its_total(tmp_path: Path) -> None:
     assert [trial.state.name for trial in study.trials].count("COMPLETE") == 4
 
 
+@pytest.mark.parametrize("stops", [(2,), (2, 3, 4, 5), (4, 5)], ids=str)
+def test_an_interrupted_grid_tries_every_combination(
+    tmp_path: Path, stops: tuple[int, ...]
+) -> None:
+    """Also where a combination is interrupted more often than a killed one is run again."""
+    asked = []
+
+    def objective(params: dict[str, Any], tell: Tell) -> float:
+        asked.append(params)
+        if len(asked) in stops:
+            raise KeyboardInterrupt
+        return float(params["learning_rate"])
+
+    space = {"learning_rate": {"low": 0.1, "high": 0.4, "points": 4}}
+    one = job(tmp_path, objective, 4, space=space, search=Search("grid"))
+    for _ in stops:
+        with pytest.raises(KeyboardInterrupt):
+            run_study(open_study(one), one)
+    study = open_study(one)
+    run_study(study, one)
+    whole = [trial.params["learning_rate"] for trial in study.trials if trial.state.name != "FAIL"]
+    assert sorted(whole) == pytest.approx(grid(space)["learning_rate"])
+    assert len(asked) == 4 + len(stops)
+
+
+def test_a_trial_killed_twice_and_then_interrupted_is_run_again(tmp_path: Path) -> None:
+    def objective(params: dict[str, Any], tell: Tell) -> float:
+        raise KeyboardInterrupt
+
+    one = job(tmp_path, objective, 1)
+    study = open_study(one)
+    for _ in range(RETRIES):
+        study.tell(trial := study.ask(), state=TrialState.FAIL)
+        with quiet_optuna():
+            RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)(study, study.trials[trial.number])
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, one)
+    assert count_trials(study) == 0
+    run_study(study, job(tmp_path, rate, 1))
+    assert [trial.state.name for trial in study.trials] == ["FAIL"] * 3 + ["COMPLETE"]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        (Search("random"), Search("grid"), "sampler is not grid, asked grid"),
+        (Search("grid"), Search("tpe"), "sampler is grid, asked tpe"),
+        (Search("grid", seed=1), Search("grid", seed=2), "seed of the grid is 1, asked 2"),
+    ],
+    ids=["to a grid", "from a grid", "another order"],
+)
+def test_a_grid_and_another_search_are_not_one_study(
+    tmp_path: Path, first: Search, then: Search, told: str
+) -> None:
+    run_study(open_study(one := job(tmp_path, rate, 1, search=first)), one)
+    with pytest.raises(StudyConflict, match=told):
+        open_study(job(tmp_path, rate, search=then))
+    open_study(job(tmp_path, rate, search=first))
+
+
+def test_what_is_not_of_a_grid_may_change(tmp_path: Path) -> None:
+    for total, search in enumerate((Search("random", seed=1), Search("tpe", seed=2)), start=1):
+        run_study(open_study(one := job(tmp_path, rate, total, search=search)), one)
+    assert count_trials(open_study(one)) == 2
+
+
 def test_a_diverged_trial_is_one_of_the_total(tmp_path: Path) -> None:
     def objective(params: dict[str, Any], tell: Tell) -> float:
         raise TrainingDiverged("the loss is nan")
