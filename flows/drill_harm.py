@@ -16,11 +16,12 @@ from flows.drill_records import records_hold
 from flows.drill_report import Finding
 from flows.drill_scenarios import CONFIG, Scenario
 from mammo.continual.approval import approve
+from mammo.continual.derive import derive_release
 from mammo.continual.judge import judge_release
 from mammo.continual.planted import plant_failing
 from mammo.exam import OperatingPoint
 from mammo.models.config import read_config
-from mammo.release import Release, derive_release, find_release
+from mammo.release import Release, find_release
 
 if TYPE_CHECKING:
     from flows.drill_stage import Stage

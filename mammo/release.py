@@ -28,7 +28,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +50,8 @@ DETECTOR_FILES = ("detector.onnx", "detector.json")
 """What serves of a detector that a release carries; see `mammo.detection.carried`."""
 DETECTOR_TRAINING = ("detector.safetensors", "detector_training.json")
 DEFAULT_SCANNER = "*"
+RECALIBRATED = "recalibrated"
+"""The kind of a child with another operating point; see `mammo.continual.derive`."""
 JOINED = "joined"
 """The kind of a child that a detector was joined to, and where its metrics tell of that."""
 FITTED_WITH = "fitted_with"
@@ -237,41 +238,6 @@ def new_release_id(*facts: object) -> str:
     now = datetime.now(UTC)
     text = "|".join(str(fact) for fact in (*facts, now.isoformat()))
     return f"r-{now:%Y%m%d}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def derive_release(
-    parent_dir: Path,
-    releases_dir: Path,
-    *,
-    operating_points: dict[str, OperatingPoint],
-    metrics: dict[str, Any],
-    reference: bytes | None = None,
-    keys_dir: Path | None = None,
-) -> tuple[Release, Path]:
-    """Make a recalibrated child: the parent's network under new operating points.
-
-    ``reference`` replaces reference.parquet where the child's reference has grown;
-    ``keys_dir`` is as in `Release.seal`.
-    The folder appears under its final name only when complete.
-    """
-    parent = Release.read(parent_dir, verify=True)
-    release_id = new_release_id(parent.id, sorted(operating_points))
-    draft = releases_dir / f".{release_id}"
-    shutil.copytree(parent_dir, draft, ignore=shutil.ignore_patterns(*OWN_FILES))
-    if reference is not None:
-        (draft / "reference.parquet").write_bytes(reference)
-    child = replace(
-        parent,
-        id=release_id,
-        parent=parent.id,
-        kind="recalibrated",
-        created_at=datetime.now(UTC).isoformat(),
-        operating_points=operating_points,
-        metrics=metrics,
-    ).seal(draft, keys_dir)
-    final = releases_dir / release_id
-    draft.replace(final)
-    return child, final
 
 
 def find_release(releases_dir: Path, release_id: str) -> Path:

@@ -22,11 +22,12 @@ from mammo.appraisal.scores import OUT_OF_FOLD, UNTOUCHED, pick_part, read_score
 from mammo.changes.record import CHANGE_RECORD
 from mammo.continual import card_words as say
 from mammo.continual.card import told_number
+from mammo.continual.point_origins import point_origins, told_measures, told_points
 from mammo.data.sources.terms import names_phantoms
 from mammo.evaluation.subgroups import MIN_PATIENTS, SubgroupResult
 from mammo.explore.section import Section, Table
 from mammo.explore.sentences import count, listed
-from mammo.release import Release
+from mammo.release import DEFAULT_SCANNER, RECALIBRATED, Release
 
 SUBJECT = "model card"
 LEADS = ("use", "data", "discrimination", "gate")
@@ -35,6 +36,10 @@ JUDGED = ("discrimination", "calibration", "subgroups")
 """Chapters of `mammo evaluate` that belong on the card."""
 
 RESAMPLES = 1000
+SCORED_BEFORE = (
+    "The chapters on telling positives from negatives, calibration and subgroups are of the exams "
+    "scored at the training, decided by the operating points of now."
+)
 
 
 def model_card(directory: Path, *, resamples: int = RESAMPLES) -> list[Section]:
@@ -90,8 +95,9 @@ def _data(release: Release) -> Section:
     rows = tuple((name, str(n)) for name, n in sorted(parts.items()))
     told = (
         f"Trained on {release.trained_on}. Data version {release.data_version}.",
-        "Patients are in one part alone. The golden set and the holdout were not trained on; the "
-        "operating points and the calibration were set on the holdout, so its numbers are kind.",
+        "Patients are in one part alone. The golden set and the holdout were not trained on.",
+        *told_points(release),
+        *((SCORED_BEFORE,) if release.kind == RECALIBRATED else ()),
     )
     table = (Table(("part", "patients"), rows, "Patients by part"),) if rows else ()
     return Section("data", "Training and judging data", told, (), table)
@@ -140,19 +146,24 @@ def _measured(release: Release) -> Section:
         if (isinstance(value, dict) and "low" in value) or name.endswith(("_ece", "_brier"))
     )
     table = Table(("measure", "value"), rows, "Exams; patient-bootstrap 95% intervals")
-    told = "As sealed in the manifest when the release was made."
-    return Section("measured", "Measured when it was made", (told,), (), (table,))
+    moment = "before it was recalibrated" if release.kind == RECALIBRATED else "when it was made"
+    return Section("measured", f"Measured {moment}", (told_measures(release),), (), (table,))
 
 
 def _points(release: Release) -> Section:
+    origins = point_origins(release)
     rows = tuple(
-        ("any other" if name == "*" else name, f"{p.threshold:.3f}", f"{p.target_recall_rate:.2f}")
+        ("any other" if name == DEFAULT_SCANNER else name, f"{p.threshold:.3f}",
+         f"{p.target_recall_rate:.2f}", origins[name])
         for name, p in sorted(release.operating_points.items())
-    )
+    )  # fmt: skip
     told = "A scanner that is not listed is decided by the default and marked UNKNOWN_SCANNER."
     choice = release.metrics.get("calibration") or {}
-    method = f"Calibrated by {choice['method']}: {choice['reason']}." if choice else ""
-    table = Table(("scanner", "threshold", "target recall rate"), rows, "Operating points")
+    method = (
+        f"Calibrated on the holdout by {choice['method']}: {choice['reason']}." if choice else ""
+    )
+    columns = ("scanner", "threshold", "target recall rate", "set from")
+    table = Table(columns, rows, "Operating points")
     return Section("points", "Operating points", tuple(filter(None, (told, method))), (), (table,))
 
 
@@ -203,6 +214,9 @@ def _unknown(directory: Path, release: Release, judged: list[Section]) -> Sectio
         "measures it, the release does not keep it": True,
         "how it does at another site than those it was trained on": True,
         "how readers do with it, beside without it": True,
+        "how sensitive and how well calibrated it is at the operating points set in service": (
+            release.kind == RECALIBRATED
+        ),
     }
     told = tuple(f"Not known: {name}." for name, true in lacking.items() if true)
     return Section("unknown", "What is not known", told)

@@ -7,8 +7,11 @@ from typing import Any
 
 from mammo import INTENDED_USE
 from mammo.continual import card_words as say
+from mammo.continual.point_origins import point_origins, told_measures, told_points
 from mammo.data.sources.terms import names_phantoms
 from mammo.release import Release
+
+CARD = "card.md"
 
 LIMITS = (
     "Scores of scanners that are not listed use the default operating point and carry the "
@@ -29,8 +32,9 @@ def card_text(release: Release) -> str:
         for name, value in sorted(release.metrics.items())
         if name.endswith(("_auc", "_rate", "_sensitivity", "_specificity", "_ece"))
     ]
+    origins = point_origins(release)
     points = [
-        f"| {name} | {p.threshold:.3f} | {p.target_recall_rate:.2f} |"
+        f"| {name} | {p.threshold:.3f} | {p.target_recall_rate:.2f} | {origins[name]} |"
         for name, p in sorted(release.operating_points.items())
     ]
     return "\n".join(
@@ -47,14 +51,18 @@ def card_text(release: Release) -> str:
             "",
             "## Exams that were not trained on (patient-bootstrap 95% intervals)",
             "",
+            told_measures(release),
+            "",
             "| measure | value |",
             "|---|---|",
             *rows,
             "",
             "## Operating points",
             "",
-            "| scanner | threshold | target recall rate |",
-            "|---|---|---|",
+            " ".join(told_points(release)),
+            "",
+            "| scanner | threshold | target recall rate | set from |",
+            "|---|---|---|---|",
             *points,
             "",
             *_exports(release.metrics.get("exports")),

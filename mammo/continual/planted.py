@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mammo.continual.card import CARD, write_card
 from mammo.release import OWN_FILES, Release, new_release_id
 from mammo.settings import Settings
 
@@ -34,7 +35,7 @@ def plant_failing(settings: Settings, parent_dir: Path) -> tuple[Release, Path]:
     parent = Release.read(parent_dir, verify=True)
     release_id = new_release_id(parent.id, ["planted failing"])
     draft = settings.releases_dir / f".{release_id}"
-    shutil.copytree(parent_dir, draft, ignore=shutil.ignore_patterns(*OWN_FILES))
+    shutil.copytree(parent_dir, draft, ignore=shutil.ignore_patterns(*OWN_FILES, CARD))
     (draft / MODEL).write_bytes(failing_graph((parent_dir / MODEL).read_bytes()))
     child = replace(
         parent,
@@ -43,10 +44,12 @@ def plant_failing(settings: Settings, parent_dir: Path) -> tuple[Release, Path]:
         kind="fine_tuned",
         created_at=datetime.now(UTC).isoformat(),
         metrics=parent.metrics | {"planted": "fails on bright images"},
-    ).seal(draft, settings.keys_dir)
+    )
+    write_card(draft / CARD, child)
+    sealed = child.seal(draft, settings.keys_dir)
     final = settings.releases_dir / release_id
     draft.replace(final)
-    return child, final
+    return sealed, final
 
 
 def failing_graph(graph: bytes) -> bytes:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pandas as pd
 
+from mammo.continual.derive import derive_release
+from mammo.continual.point_origins import ALIGNED, BY_OUTCOMES, NEWEST_BY_OUTCOMES
 from mammo.continual.quarantine import quarantined_exams
 from mammo.errors import TooFewLabels
 from mammo.evaluation.alignment import recall_error
@@ -33,7 +35,7 @@ from mammo.exam import OperatingPoint
 from mammo.models.tracking import register_release
 from mammo.prediction_log import PredictionLog
 from mammo.prediction_log.tables import to_utc
-from mammo.release import DEFAULT_SCANNER, DETECTOR_FILES, HEAD, MANIFEST, Release, derive_release
+from mammo.release import DEFAULT_SCANNER, DETECTOR_FILES, HEAD, MANIFEST, Release
 from mammo.settings import Settings
 
 RECENT_EXAMS = 60
@@ -44,8 +46,6 @@ MIN_EXAMS_TO_RECALIBRATE = 40
 """With 20 exams the recall rate that follows lies 0.1 off its target as often as not."""
 SETTLED_ERROR = 0.05
 """Relative error of the recall rate (`recall_error`) from which on no more is refined."""
-ALIGNED = "aligned"
-"""The part of a release's metrics that says which points were set without outcomes."""
 MIN_EXAMS_OF_TARGET = 30
 """Cancers (or healthy women) with an outcome from which on a target of theirs is met anew."""
 Network = tuple[str | None, ...]
@@ -81,6 +81,7 @@ def recalibrate_release(
     notes = {
         "recalibrated": {"scanner": scanner, **facts},
         ALIGNED: parent.metrics.get(ALIGNED, {}) | {scanner: {**facts, "since": began}},
+        BY_OUTCOMES: _without(parent, BY_OUTCOMES, scanner),
     }
     return _derive(settings, parent_dir, parent, point, notes)
 
@@ -115,11 +116,20 @@ def calibrate_on_outcomes(
         threshold=float(raised.apply(cut)),
     )
     point = _meet_target(point, raised, exams)
-    kept = {name: one for name, one in aligned.metrics.get(ALIGNED, {}).items() if name != scanner}
-    facts = {"scanner": scanner, "exams": len(exams), "cancers": int(exams["cancer"].sum())}
-    return _derive(
-        settings, aligned_dir, aligned, point, {"calibrated_on_outcomes": facts, ALIGNED: kept}
-    )
+    facts = {"exams": len(exams), "cancers": int(exams["cancer"].sum())}
+    by_scores = aligned.metrics.get(ALIGNED, {}).get(scanner)
+    own = facts if by_scores is None else {**facts, "before": by_scores}
+    notes = {
+        NEWEST_BY_OUTCOMES: {"scanner": scanner, **facts},
+        ALIGNED: _without(aligned, ALIGNED, scanner),
+        BY_OUTCOMES: _without(aligned, BY_OUTCOMES, scanner) | {scanner: own},
+    }
+    return _derive(settings, aligned_dir, aligned, point, notes)
+
+
+def _without(release: Release, part: str, scanner: str) -> dict[str, Any]:
+    """Return what a part of the metrics says of every other scanner."""
+    return {name: one for name, one in release.metrics.get(part, {}).items() if name != scanner}
 
 
 def _meet_target(point: OperatingPoint, line: Calibration, exams: pd.DataFrame) -> OperatingPoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,12 +13,14 @@ import pytest
 from mammo.appraisal.card import model_card
 from mammo.appraisal.card_files import write_dataset_card, write_model_card
 from mammo.continual.card import card_text
+from mammo.continual.derive import derive_release
 from mammo.continual.scores import write_scores
 from mammo.data.index import index_from_rows, write_index
 from mammo.data.query import query_frame
 from mammo.data.sources.registry import SOURCES
 from mammo.data.sources.terms import NOT_KNOWN, terms_of
 from mammo.errors import DigestMismatch, IndexMissing, ReleaseNotFound
+from mammo.exam import OperatingPoint
 from mammo.explore.dataset_card import build_dataset_card
 from mammo.explore.markdown import render_markdown
 from mammo.explore.section import ExploreContext, Section, Table
@@ -152,3 +155,71 @@ def test_both_files_are_written_and_ask_nothing_of_the_network(
         assert "http://" not in page.replace("http://www.w3.org", "")
         assert all(one.title in text for one in card.sections)
         assert set(card.to_dict()["sections"]) == {one.key for one in card.sections}
+
+
+def derived(parent: Path, metrics: dict[str, Any]) -> Path:
+    """A recalibrated child with a point of its own for Maker/A, set by ``metrics``."""
+    release = Release.read(parent)
+    points = release.operating_points | {"Maker/A": OperatingPoint("Maker/A", 1.0, 0.1, 0.625, 0.1)}
+    _, child = derive_release(
+        parent, parent.parent, operating_points=points, metrics=release.metrics | metrics
+    )
+    return child
+
+
+SCORES = {"exams": 45, "threshold": 0.625, "since": "2026-02-03T10:00:00+00:00"}
+FROM_SCORES = "scores of 45 exams in service since 2026-02-03, without outcomes"
+OUTCOMES = {"scanner": "Maker/A", "exams": 60, "cancers": 7}
+FROM_OUTCOMES = "outcomes of 60 exams in service, 7 with cancer"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        ({"aligned": {"Maker/A": SCORES}}, FROM_SCORES),
+        ({"calibrated_on_outcomes": OUTCOMES, "aligned": {}}, FROM_OUTCOMES),
+        (
+            {"points_by_outcomes": {"Maker/A": {"exams": 60, "cancers": 7, "before": SCORES}}},
+            f"{FROM_OUTCOMES}; before that from {FROM_SCORES}",
+        ),
+        ({"calibrated_on_outcomes": OUTCOMES, "aligned": {"Maker/A": SCORES}}, FROM_SCORES),
+        (
+            {"recalibrated": {"scanner": "Maker/A", "exams": 45, "threshold": 0.625}},
+            "scores of 45 exams in service, its latest, without outcomes",
+        ),
+    ],
+    ids=["scores", "outcomes-of-an-older-mammo", "outcomes", "scores-again", "before-aligned"],
+)
+def test_a_recalibrated_release_tells_from_what_its_points_were_set(
+    release: Path, metrics: dict[str, Any], told: str
+) -> None:
+    child = derived(release, metrics)
+    sealed = (child / "card.md").read_text()
+    assert sealed.startswith(f"# Release {child.name}\n")
+    assert f"| Maker/A | 0.625 | 0.10 | {told} |" in sealed
+    assert "| * | 0.500 | 0.10 | the holdout |" in sealed
+    assert f"Of release {release.name}, which has the same network" in sealed
+    card = by_key(model_card(child))
+    rows = {row[0]: row[3] for row in card["points"].tables[0].rows}
+    assert rows == {"any other": "the holdout", "Maker/A": told}
+    assert f"The operating point of Maker/A was set from {told}." in card["data"].sentences
+    assert card["measured"].title == "Measured before it was recalibrated"
+    assert f"Of release {release.name}" in card["measured"].sentences[0]
+    assert "how well calibrated" in " ".join(card["unknown"].sentences)
+
+
+def test_a_child_of_a_recalibrated_release_names_who_was_measured(release: Path) -> None:
+    child = derived(release, {"aligned": {"Maker/A": SCORES}})
+    grandchild = derived(child, {"planted": "over-confident"})
+    assert f"Of release {release.name}" in (grandchild / "card.md").read_text()
+    unsaid = derived(release, {"planted": "over-confident"})
+    card = by_key(model_card(unsaid))
+    assert {row[3] for row in card["points"].tables[0].rows} == {"not kept"}
+    assert "set on the holdout" not in " ".join(card["data"].sentences)
+
+
+def test_a_trained_release_has_its_points_from_the_holdout(release: Path) -> None:
+    card = by_key(model_card(release))
+    assert {row[3] for row in card["points"].tables[0].rows} == {"the holdout"}
+    assert "set on the holdout" in card["data"].sentences[-1]
+    assert card["measured"].title == "Measured when it was made"

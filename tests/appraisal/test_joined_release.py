@@ -15,12 +15,13 @@ from mammo.appraisal.compare_runs import ComparedRun
 from mammo.appraisal.compare_words import cost_sentences
 from mammo.appraisal.explain import Explainer, explain_files, heat_row
 from mammo.appraisal.shortcut_release import release_score
+from mammo.continual.derive import derive_release
 from mammo.continual.spent import Spent, read_spent, write_spent
 from mammo.detection.carried import GRAPH
 from mammo.detection.detector import NetworkDetector
 from mammo.heat_map import Grid
 from mammo.preprocess import to_tensor
-from mammo.release import DETECTOR_TRAINING, Release, derive_release
+from mammo.release import DETECTOR_TRAINING, Release
 from mammo.screening import Screener
 from mammo.settings import Settings
 

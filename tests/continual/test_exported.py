@@ -12,13 +12,14 @@ from safetensors.numpy import load_file
 
 from bentos.screening.loading import require_signed
 from mammo.continual.carry import carried_graph
+from mammo.continual.derive import derive_release
 from mammo.continual.exported import ExportedRelease, export_release
 from mammo.continual.fit import TrainedRelease, settle_config
 from mammo.continual.judge import judge_candidates
 from mammo.errors import ParityError, ReleaseNotFound, SourceInvalid
 from mammo.export.settings import FP32, ExportConfig, QuantizeConfig
 from mammo.models.config import read_config
-from mammo.release import Release, derive_release
+from mammo.release import Release
 from mammo.screening import LOGIT_TOLERANCE, Screener
 from mammo.settings import Settings
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mammo.breast_logits import aggregate_logits, head_feed, pad_views
+from mammo.continual.derive import derive_release
 from mammo.continual.fit import TrainedRelease, train_release
 from mammo.continual.score import score_exams, score_views
 from mammo.continual.scores import SCORES
@@ -17,7 +18,7 @@ from mammo.data.index import read_index
 from mammo.errors import DigestMismatch
 from mammo.export.head import export_head
 from mammo.models.exam_head import ExamHead
-from mammo.release import HEAD, Release, derive_release
+from mammo.release import HEAD, Release
 from mammo.screening import Screener
 from mammo.settings import Settings
 

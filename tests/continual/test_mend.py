@@ -27,6 +27,7 @@ from mammo.continual.mend import (
     require_labelled,
     scanners_to_refine,
 )
+from mammo.continual.point_origins import set_in_service
 from mammo.continual.quarantine import changed_at, exams_since_change, quarantined_exams
 from mammo.continual.recalibrate import (
     calibrate_on_outcomes,
@@ -333,6 +334,12 @@ def test_outcomes_move_the_probability_and_nobody_who_is_recalled(
     assert all(lower), "nobody had cancer: the risk is less than was said"
     assert release.metrics["calibrated_on_outcomes"]["exams"] == 60
     assert release.metrics["aligned"] == {}, "it is refined from scores no more"
+    assert release.metrics["points_by_outcomes"][NEW]["before"]["exams"] == 60
+    card = (directory / "card.md").read_text()
+    assert card.startswith(f"# Release {release.id}\n") and "outcomes of 60 exams" in card
+    assert f"Of release {trained.release.id}, which has the same network" in card
+    _, again = recalibrate_release(quick, directory, NEW, since=BEGAN)
+    assert set_in_service(Release.read(again))[NEW].startswith("scores of 60 exams")
 
 
 def test_an_episode_of_all_scanners_has_no_point_to_set(

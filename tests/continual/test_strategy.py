@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mammo.continual.again import train_again
+from mammo.continual.derive import derive_release
 from mammo.continual.fit import TrainedRelease, train_release
 from mammo.continual.lesson import plan_lesson
 from mammo.continual.network import fit_network, view_logits
@@ -18,7 +19,6 @@ from mammo.continual.selection import SELECTION, read_selection
 from mammo.continual.start import start_network
 from mammo.continual.strategy import hold_elastic
 from mammo.data.dataset import ViewDataset
-from mammo.release import derive_release
 from mammo.settings import Settings
 from tests.continual.synthetic import config, write_store
 
