@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.azure_specs import FOLDER, kind_of, load_spec
+from flows.azure_specs import FOLDER, kind_of, load_spec, require_filled_in
 from flows.azure_workspace import told
 from mammo.errors import AzureJobFailed, AzureNotFound, AzureSpecInvalid
 
@@ -32,13 +32,15 @@ def submit(
     AzureError
         Or one of its children: Azure refused, or could not be asked.
     AzureSpecInvalid
-        The file is an endpoint or a deployment, which `mammo azure deploy` is for.
+        The file is an endpoint or a deployment, which `mammo azure deploy` is for; or it
+        still names nobody (OWNER, EXAMPLE.ORG). Nothing was handed over.
     """
     kind = kind_of(path)
     if kind in ("endpoint", "deployment"):
         raise AzureSpecInvalid(f"{path.name} is of a service: use `mammo azure deploy`")
     if kind == "environment":
         return _register(client, path, image)
+    require_filled_in(path)
     entity = load_spec(path)
     # a monitor runs Azure's own code, and needs none of ours
     ours = FOLDER / "environment.yml"
@@ -55,7 +57,9 @@ def submit(
 
 def _register(client: MLClient, path: Path, image: str | None) -> dict[str, Any]:
     """Register the environment, unless this version is there with the same image."""
-    wanted = load_spec(path, **({"image": image} if image else {}))
+    changes = {"image": image} if image else {}
+    require_filled_in(path, **changes)
+    wanted = load_spec(path, **changes)
     name = f"{wanted.name}:{wanted.version}"
     try:
         with told(f"look for environment {name}"):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from flows.azure_specs import FOLDER, load_spec
+from flows.azure_specs import FOLDER, load_spec, require_filled_in
 from flows.azure_workspace import may_pass, told
 from mammo.errors import (
     AzureConflict,
@@ -82,9 +82,12 @@ def read_deployment(image: str) -> Any:
     Raises
     ------
     AzureSpecInvalid
-        Azure's schema refuses the file, or a secret is not handed over by reference.
+        Azure's schema refuses the file, a secret is not handed over by reference, or the
+        image is that of nobody (OWNER).
     """
-    wanted = load_spec(FOLDER / "deployment.yml")
+    path = FOLDER / "deployment.yml"
+    require_filled_in(path, environment=image)
+    wanted = load_spec(path)
     given = wanted.environment_variables or {}
     if wrong := [one for one in SECRETS if not REFERENCE.fullmatch(str(given.get(one, "")))]:
         raise AzureSpecInvalid(

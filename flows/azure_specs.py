@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import yaml
 
 from flows.azure_workspace import told
 from mammo.errors import AzureSpecInvalid
+from mammo.project_files import project_folder
 
-FOLDER = Path(__file__).parents[1] / "deploy" / "azure"
+FOLDER = project_folder("deploy/azure")
 KINDS = {
     "environment.schema.json": "environment",
     "commandJob.schema.json": "job",
@@ -20,6 +23,13 @@ KINDS = {
     "monitorSchedule.schema.json": "monitor",
     "managedOnlineEndpoint.schema.json": "endpoint",
     "managedOnlineDeployment.schema.json": "deployment",
+}
+
+PLACEHOLDERS = {
+    re.compile("ghcr\\.io/owner/", re.I): (
+        "give --image, or write in place of OWNER who has the images, in small letters"
+    ),
+    re.compile("@example\\.(org|com|net)$", re.I): "write the address of whoever is to be told",
 }
 
 
@@ -50,6 +60,32 @@ def kind_of(path: Path) -> str:
             f"{path.name} has $schema {schema or 'none'}; known: {', '.join(KINDS)}"
         )
     return KINDS[schema]
+
+
+def require_filled_in(path: Path, **changes: str) -> None:
+    """Refuse a file that still has the names of nobody it is shipped with; ``changes`` go over it.
+
+    Raises
+    ------
+    AzureSpecInvalid
+        It has one; the message says where, and what belongs there.
+    """
+    for place, text in _texts({**yaml.safe_load(path.read_text()), **changes}):
+        for placeholder, advice in PLACEHOLDERS.items():
+            if placeholder.search(text):
+                raise AzureSpecInvalid(f"{path.name}: {place} is {text}: {advice}")
+
+
+def _texts(document: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each text of a document, with the names that lead to it."""
+    if isinstance(document, dict):
+        for name, value in document.items():
+            yield from _texts(value, f"{place}.{name}" if place else str(name))
+    elif isinstance(document, list):
+        for value in document:
+            yield from _texts(value, place)
+    elif isinstance(document, str):
+        yield place, document
 
 
 def load_spec(path: Path, **changes: str) -> Any:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
+from flows.azure_specs import FOLDER
 from mammo import errors
 from tests.azure.commands import ran, refused
 from tests.azure.conftest import make_token
 from tests.azure.resource_manager import GROUP, SUBSCRIPTION, WORKSPACE, ResourceManager
 
 pytestmark = pytest.mark.slow
-IMAGE = "registry.test/mammo-service@sha256:" + "1" * 64
+IMAGE = "registry.test/mammo-worker:v0.1.0"
+OURS = f"--image {IMAGE}"
 
 
 def test_a_training_is_submitted_as_it_is_written(azure: ResourceManager) -> None:
-    told = ran("azure submit train --tag reason=drift")
+    told = ran(f"azure submit train --tag reason=drift {OURS}")
     sent = azure.sent("PUT", "jobs/")
     assert [one.under for one in sent] == [f"jobs/{told['job']}"]
     asked = sent[0].body["properties"]
@@ -30,7 +34,7 @@ def test_a_training_is_submitted_as_it_is_written(azure: ResourceManager) -> Non
 
 
 def test_every_request_names_its_version_and_shows_the_token(azure: ResourceManager) -> None:
-    ran("azure submit train")
+    ran(f"azure submit train {OURS}")
     sent = [one for one in azure.requests if one.path.startswith("/subscriptions")]
     assert sent
     for one in sent:
@@ -41,18 +45,18 @@ def test_every_request_names_its_version_and_shows_the_token(azure: ResourceMana
 
 
 def test_the_environment_is_registered_once(azure: ResourceManager) -> None:
-    ran("azure submit train")
-    ran("azure submit train")
+    ran(f"azure submit train {OURS}")
+    ran(f"azure submit train {OURS}")
     made = azure.sent("PUT", "environments/")
     assert [one.under for one in made] == ["environments/mammo/versions/0.1.0"]
-    assert made[0].body["properties"]["image"].endswith("mammo-worker:v0.1.0")
-    problem = refused(f"azure submit train --image {IMAGE}")
+    assert made[0].body["properties"]["image"] == IMAGE
+    problem = refused("azure submit train --image registry.test/another:v0.1.0")
     assert problem["code"] == "AZURE_SPEC_INVALID"
     assert "a version never changes" in problem["detail"]
 
 
 def test_the_pipeline_goes_out_with_its_four_components(azure: ResourceManager) -> None:
-    told = ran("azure submit pipeline")
+    told = ran(f"azure submit pipeline {OURS}")
     assert len(azure.sent("PUT", "components/azureml_anonymous/")) == 4
     job = azure.sent("PUT", f"jobs/{told['job']}")[0].body["properties"]
     assert job["jobType"] == "Pipeline" and list(job["jobs"]) == [
@@ -68,21 +72,47 @@ def test_a_job_is_followed_to_its_end(
 ) -> None:
     monkeypatch.setattr("flows.azure_jobs.POLL_SECONDS", 0.0)
     azure.job_states = ["Queued", "Running", "Completed"]
-    assert ran("azure submit train --wait")["status"] == "Completed"
+    assert ran(f"azure submit train --wait {OURS}")["status"] == "Completed"
     azure.job_states = ["Running", "Failed"]
-    problem = refused("azure submit train --wait")
+    problem = refused(f"azure submit train --wait {OURS}")
     assert problem["code"] == "AZURE_JOB_FAILED" and "ended as Failed" in problem["detail"]
 
 
-@pytest.mark.parametrize(("name", "action"), [("schedule", "CreateJob"), ("monitor", "Create")])
-def test_schedules(azure: ResourceManager, name: str, action: str) -> None:
-    told = ran(f"azure submit {name}")
+def test_schedules(azure: ResourceManager) -> None:
+    told = ran(f"azure submit schedule {OURS}")
     sent = azure.sent("PUT", f"schedules/{told['schedule']}")[0].body["properties"]
-    assert sent["action"]["actionType"].startswith(action)
-    if name == "schedule":
-        assert sent["trigger"]["expression"] == "17 3 1 * *"
-    else:
-        assert azure.sent("PUT", "environments/") == []
+    assert sent["action"]["actionType"] == "CreateJob"
+    assert sent["trigger"]["expression"] == "17 3 1 * *"
+
+
+def test_a_monitor_tells_whom_you_name(azure: ResourceManager, tmp_path: Path) -> None:
+    own = tmp_path / "monitor.yml"
+    shipped = (FOLDER / "monitor.yml").read_text()
+    own.write_text(shipped.replace("ALERTS@EXAMPLE.ORG", "physics@hospital.test"))
+    told = ran(f"azure submit {own}")
+    sent = azure.sent("PUT", f"schedules/{told['schedule']}")[0].body["properties"]
+    assert sent["action"]["actionType"] == "CreateMonitor"
+    assert "physics@hospital.test" in json.dumps(sent["action"])
+    assert azure.sent("PUT", "environments/") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("environment", "environment.yml: image is ghcr.io/OWNER/mammo-worker:v0.1.0"),
+        ("pipeline", "--image"),
+        ("schedule", "--image"),
+        ("train --image ghcr.io/owner/mammo-worker:v0.1.0", "image is ghcr.io/owner/"),
+        ("monitor", "monitor.yml: create_monitor.alert_notification.emails is ALERTS@EXAMPLE.ORG"),
+    ],
+)
+def test_nothing_goes_out_with_a_name_of_nobody(
+    azure: ResourceManager, line: str, told: str
+) -> None:
+    """An environment's version never changes: one with an image of nobody is lost."""
+    problem = refused(f"azure submit {line}")
+    assert problem["code"] == "AZURE_SPEC_INVALID" and told in problem["detail"]
+    assert azure.sent("PUT", "") == []
 
 
 @pytest.mark.parametrize(

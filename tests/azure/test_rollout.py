@@ -148,3 +148,9 @@ def test_a_first_deployment_goes_to_the_whole_at_once(azure: ResourceManager) ->
     told = ran(f"azure deploy --image {IMAGE} --hold 0")
     assert (told["old"], told["traffic"]) == (None, {"blue": 100})
     assert shares(azure) == [{"blue": 100}]
+
+
+def test_an_image_of_nobody_is_not_deployed(azure: ResourceManager) -> None:
+    problem = refused("azure deploy --image ghcr.io/OWNER/mammo-service-release:1 --hold 0")
+    assert problem["code"] == "AZURE_SPEC_INVALID" and "in place of OWNER" in problem["detail"]
+    assert azure.sent("PUT", "") == []
