@@ -94,7 +94,9 @@ def open_workspace(settings: AzureSettings, credential: Any = None) -> MLClient:
     try:
         from azure.ai.ml import MLClient
     except ImportError as error:
-        raise AzureUnset("azure-ai-ml is missing: pip install 'mammo[azure]'") from error
+        raise AzureUnset(
+            "azure-ai-ml is missing: pip install -e '.[azure]' in the checkout"
+        ) from error
     return MLClient(
         credential or default_credential(),
         subscription,

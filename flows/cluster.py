@@ -59,7 +59,9 @@ def open_cluster(where: str) -> Iterator[str]:
 
 def _require_dask() -> None:
     if find_spec("distributed") is None or find_spec("prefect_dask") is None:
-        raise SettingsInvalid("--dask needs the extra `dask`: pip install 'mammo[flows,dask]'")
+        raise SettingsInvalid(
+            "--dask needs the extra `dask`: pip install -e '.[flows,dask]' in the checkout"
+        )
 
 
 def require_fit_workers(address: str, settings: Settings, source: Path, api: str = "") -> Facts:

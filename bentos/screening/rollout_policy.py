@@ -17,11 +17,12 @@ import yaml
 
 from mammo.errors import SourceInvalid
 from mammo.models.config_checks import require_known
+from mammo.project_files import project_folder
 from mammo.settings import Settings
 
 POLICY_FILE = "rollout.yaml"
 """Name of the file in the home."""
-DEFAULT = Path(__file__).parents[2] / "configs" / "rollout" / "default.yaml"
+DEFAULT = project_folder("configs") / "rollout" / "default.yaml"
 TRIALS = ("shadow", "canary")
 
 

@@ -135,7 +135,8 @@ def entra_credential() -> Any:
         from azure.identity import DefaultAzureCredential
     except ImportError as error:
         raise AzureUnset(
-            "azure-identity is missing and this is no job of Azure ML: pip install 'mammo[azure]'"
+            "azure-identity is missing and this is no job of Azure ML: "
+            "pip install -e '.[azure]' in the checkout"
         ) from error
     return DefaultAzureCredential(exclude_interactive_browser_credential=True)
 

@@ -30,11 +30,12 @@ from mammo.changes.plan import (
 )
 from mammo.errors import PlanInvalid, SourceInvalid
 from mammo.models.config_checks import require_known
+from mammo.project_files import project_folder
 from mammo.settings import Settings
 
 PLAN_FILE = "change_control_plan.yaml"
 """Name of the file in `configs/` and in a home."""
-PLAN_PATH = Path(__file__).parents[2] / "configs" / PLAN_FILE
+PLAN_PATH = project_folder("configs") / PLAN_FILE
 PLAN_KEYS = ("version", "intended_use", "clauses")
 NEEDED = ("title", "move", "kinds", "triggers")
 _WORDS = {"kinds": KINDS, "triggers": TRIGGERS, "unchanged": UNCHANGED, "gate": GATE_CLAUSES}

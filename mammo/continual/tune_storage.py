@@ -36,7 +36,7 @@ def open_storage(storage: str, heartbeat_s: int) -> Any:
         raise SourceInvalid(
             f"the storage {url.render_as_string()} cannot be opened ({type(told).__name__}: "
             f"{' '.join(str(told).split())}). Allowed are sqlite:///FILE and postgresql://… "
-            "(pip install 'mammo[postgres]')"
+            "(pip install -e '.[postgres]' in the checkout)"
         ) from error
 
 

@@ -138,7 +138,9 @@ def open_study(job: Job) -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise SourceInvalid("tuning needs Optuna: pip install 'mammo[tune]'") from error
+        raise SourceInvalid(
+            "tuning needs Optuna: pip install -e '.[tune]' in the checkout"
+        ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with quiet_optuna():
         study = optuna.create_study(

@@ -204,7 +204,7 @@ def _named(url: str) -> Iterator[None]:
         extra = KINDS.get(url.partition("://")[0], "")
         raise SettingsInvalid(
             f"the client for {url.partition('://')[0]}:// is not installed: "
-            f"`pip install 'mammo[{extra}]'`"
+            f"`pip install -e '.[{extra}]'` in the checkout"
         ) from error
     except ConfigError as error:
         raise SettingsInvalid(f"MAMMO_DATA_REMOTE={url} is no address that DVC knows") from error

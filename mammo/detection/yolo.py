@@ -247,8 +247,9 @@ def _quiet_ultralytics() -> Iterator[None]:
             import ultralytics  # noqa: F401
         except ImportError as error:
             raise SettingsInvalid(
-                f"ultralytics is not installed ({error}): `pip install 'mammo[yolo]'` brings "
-                "YOLOv8 and YOLOv5, under the AGPL-3.0; the other detectors need no extra"
+                f"ultralytics is not installed ({error}): `pip install -e '.[yolo]'` in the "
+                "checkout brings YOLOv8 and YOLOv5, under the AGPL-3.0; the other detectors need "
+                "no extra"
             ) from error
         yield
 

@@ -24,8 +24,9 @@ from mammo.models.config_checks import (
     require_ranges,
 )
 from mammo.preprocess import PreprocessConfig
+from mammo.project_files import project_folder
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = project_folder("configs")
 NOT_OF_TRAINING = frozenset(("change_control_plan",))
 """Files in `CONFIGS` that configure something else."""
 OWN_RULES = ("augment", "auxiliary", "preprocess", "gate", "export")

@@ -36,7 +36,8 @@ def open_engine(url: sa.URL, *, pooled: bool, busy_seconds: float) -> sa.Engine:
     except (ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
         raise SettingsInvalid(
             f"MAMMO_DATABASE_URL asks for {url.drivername}, and its driver is not installed. "
-            "Tried is postgresql+pg8000 (`pip install 'mammo[postgres]'`), or SQLite without it."
+            "Tried is postgresql+pg8000 (`pip install -e '.[postgres]'` in the checkout), "
+            "or SQLite without it."
         ) from error
 
 

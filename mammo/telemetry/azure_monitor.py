@@ -118,7 +118,9 @@ def _providers(role: str, connection: str, leaving: Leaving) -> tuple[Any, Any, 
             AzureMonitorTraceExporter,
         )
     except ImportError as error:
-        raise AzureUnset("MAMMO_AZURE_MONITOR is set: pip install 'mammo[azure]'") from error
+        raise AzureUnset(
+            "MAMMO_AZURE_MONITOR is set: pip install -e '.[azure]' in the checkout"
+        ) from error
     from opentelemetry.sdk._logs import LoggerProvider
     from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
     from opentelemetry.sdk.metrics import MeterProvider

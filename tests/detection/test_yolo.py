@@ -136,7 +136,7 @@ def test_what_is_no_number_is_not_taken_for_no_mark(untrained, value):
 
 def test_without_ultralytics_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ultralytics", None)
-    with pytest.raises(SettingsInvalid, match=r"pip install 'mammo\[yolo\]'"):
+    with pytest.raises(SettingsInvalid, match=r"pip install -e '\.\[yolo\]'"):
         build_yolo("yolov8n", SIZE)
 
 

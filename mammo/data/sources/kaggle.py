@@ -153,7 +153,7 @@ def _sign_in() -> tuple[Any, requests.Session]:
         from kagglesdk import KaggleClient
     except ImportError:
         raise DownloadRefused(
-            "Kaggle's client is not installed: run `pip install 'mammo[kaggle]'`"
+            "Kaggle's client is not installed: run `pip install -e '.[kaggle]'` in the checkout"
         ) from None
 
     import mammo
