@@ -1,13 +1,15 @@
 """Several workers of one study: processes that each take its next trial.
 
 A worker that dies leaves its trial to the others, who fail it when its heartbeat
-is stale and run it again.
+is stale and run it again. None outlives the process that started it: they all end
+with it, also where it is killed.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
@@ -57,7 +59,16 @@ def _wait(study: Any, job: Job, started: Sequence[BaseProcess], tell: Progress) 
 
 def _work(job: Job, workers: int) -> None:
     """Be a worker: the machine's cores are shared among them."""
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     import torch
 
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
     run_study(open_study(job), job)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent has ended, by whatever signal; its trial is run again."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # a worker is started by one
+    parent.join()
+    os._exit(1)

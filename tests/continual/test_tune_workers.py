@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +74,55 @@ def test_when_all_workers_die_it_says_so_and_goes_on_later(tmp_path: Path, stora
     assert count_trials(study) == 0
     run_workers(open_study(job), job, 2)  # the deaths are used up
     assert count_trials(study) == 4
+
+
+RUN = """
+import sys
+from pathlib import Path
+from mammo.continual.tune_study import open_study
+from mammo.continual.tune_workers import run_workers
+from tests.continual.tuning import slow_job
+job = slow_job(Path(sys.argv[1]), sys.argv[2], 4, seconds=600)
+run_workers(open_study(job), job, 2)
+"""
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process is there and no zombie."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def await_no(what: Callable[[], Any], seconds: float) -> None:
+    """Wait until something is no more; fail after so long."""
+    late = time.monotonic() + seconds
+    while what():
+        assert time.monotonic() < late
+        time.sleep(0.1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc who runs")
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_the_command(tmp_path: Path, by: signal.Signals) -> None:
+    folder, storage = tmp_path / "w", f"sqlite:///{tmp_path / 's.db'}"
+    study = open_study(slow_job(folder, storage, 4))
+    command = subprocess.Popen([sys.executable, "-c", RUN, str(folder), storage])
+    pids: set[int] = set()
+
+    def missing() -> bool:
+        assert command.poll() is None
+        pids.update(one.user_attrs["worker"] for one in study.trials if "worker" in one.user_attrs)
+        return len(pids) < 2
+
+    try:
+        await_no(missing, 120)
+        command.send_signal(by)
+        command.wait(30)
+        await_no(lambda: [pid for pid in pids if is_running(pid)], 10)
+    finally:
+        command.kill()
+        for pid in filter(is_running, pids):
+            os.kill(pid, signal.SIGKILL)
+    assert {trial.state.name for trial in study.trials} == {"RUNNING"}  # to be run again

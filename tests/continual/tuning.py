@@ -39,10 +39,10 @@ class Slow:
         return float(params["learning_rate"])
 
 
-def slow_job(folder: Path, storage: str, trials: int, deaths: int = 0) -> Job:
+def slow_job(folder: Path, storage: str, trials: int, deaths: int = 0, seconds: float = 0.3) -> Job:
     """Return a job of `Slow` whose dead workers are noticed within 3 s."""
     folder.mkdir(parents=True, exist_ok=True)
     return Job(
-        storage, "slow", SPACE, trials, Slow(folder, deaths), folder / "slow.lock",
+        storage, "slow", SPACE, trials, Slow(folder, deaths, seconds), folder / "slow.lock",
         Search(pruner="none"), heartbeat_s=1,
     )  # fmt: skip
