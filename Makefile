@@ -14,7 +14,7 @@ DEV    := azure,docs,tune,yolo,dask,kaggle,postgres,sheets,s3,blob,dev
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: alerts docs help setup demo test test-quick bench bench-models bench-service bench-drift bench-gateway chaos soak dashboards viewer compose-check fuzz check format lock clean
+.PHONY: alerts docs help setup demo test test-quick bench bench-models bench-service bench-drift bench-gateway chaos soak dashboards viewer compose-check fuzz check format lock version clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -118,10 +118,15 @@ format: $(VENV)/.dev  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: | $(BIN)/uv  ## resolve every extra again into requirements.lock
+# uv keeps every pin that still fits: one moves where it is named
+lock: | $(BIN)/uv  ## resolve every extra into requirements.lock; UPGRADE="pillow urllib3" moves these pins
 	$(BIN)/uv pip compile pyproject.toml --all-extras --python $(BIN)/python --no-annotate \
+		$(foreach one,$(UPGRADE),--upgrade-package $(one)) \
 		--custom-compile-command "make lock" --quiet -o requirements.lock
 	$(BIN)/python deploy/setup/third_party_notices.py
+
+version:  ## write VERSION=0.2.0 wherever the version stands
+	$(PYTHON) deploy/setup/set_version.py $(VERSION)
 
 clean:  ## remove the virtual environments and the demo's runs
 	rm -rf $(VENV) $(BENCH) runs
