@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import mammo
 from flows.azure_specs import FOLDER
 from mammo import errors
 from tests.azure.commands import ran, refused
@@ -15,8 +16,9 @@ from tests.azure.conftest import make_token
 from tests.azure.resource_manager import GROUP, SUBSCRIPTION, WORKSPACE, ResourceManager
 
 pytestmark = pytest.mark.slow
-IMAGE = "registry.test/mammo-worker:v0.1.0"
+IMAGE = f"registry.test/mammo-worker:v{mammo.__version__}"
 OURS = f"--image {IMAGE}"
+VERSION = f"mammo/versions/{mammo.__version__}"
 
 
 def test_a_training_is_submitted_as_it_is_written(azure: ResourceManager) -> None:
@@ -26,7 +28,7 @@ def test_a_training_is_submitted_as_it_is_written(azure: ResourceManager) -> Non
     asked = sent[0].body["properties"]
     assert asked["jobType"] == "Command" and asked["experimentName"] == "mammo"
     assert "mammo train --config ${{inputs.config}}" in asked["command"]
-    assert asked["environmentId"].endswith("/environments/mammo/versions/0.1.0")
+    assert asked["environmentId"].endswith(f"/environments/{VERSION}")
     assert asked["computeId"].endswith("/computes/mammo-gpu")
     assert asked["inputs"]["prepared"]["jobInputType"] == "uri_folder"
     assert asked["tags"]["reason"] == "drift"
@@ -48,7 +50,7 @@ def test_the_environment_is_registered_once(azure: ResourceManager) -> None:
     ran(f"azure submit train {OURS}")
     ran(f"azure submit train {OURS}")
     made = azure.sent("PUT", "environments/")
-    assert [one.under for one in made] == ["environments/mammo/versions/0.1.0"]
+    assert [one.under for one in made] == [f"environments/{VERSION}"]
     assert made[0].body["properties"]["image"] == IMAGE
     problem = refused("azure submit train --image registry.test/another:v0.1.0")
     assert problem["code"] == "AZURE_SPEC_INVALID"
@@ -99,7 +101,7 @@ def test_a_monitor_tells_whom_you_name(azure: ResourceManager, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("environment", "environment.yml: image is ghcr.io/OWNER/mammo-worker:v0.1.0"),
+        ("environment", f"image is ghcr.io/OWNER/mammo-worker:v{mammo.__version__}"),
         ("pipeline", "--image"),
         ("schedule", "--image"),
         ("train --image ghcr.io/owner/mammo-worker:v0.1.0", "image is ghcr.io/owner/"),

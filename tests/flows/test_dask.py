@@ -22,6 +22,7 @@ from concurrent.futures import CancelledError
 from distributed import Client, KilledWorker
 from typer.testing import CliRunner
 
+import mammo
 from flows import cluster, cluster_worker
 from flows.cli import app
 from flows.ingest_shards import losses_told
@@ -182,7 +183,7 @@ def test_a_fit_worker_is_taken_and_no_worker_is_refused(
         cluster.require_fit_workers(scheduler, settings, tmp_path)
     with worker(scheduler, tmp_path / "worker.log"):
         found = cluster.require_fit_workers(scheduler, settings, tmp_path)
-        assert found["mammo"].startswith("0.1.0 (code ")
+        assert found["mammo"].startswith(f"{mammo.__version__} (code ")
         with pytest.raises(errors.ClusterUnfit, match="does not reach Prefect at http:"):
             cluster.require_fit_workers(scheduler, settings, tmp_path, "http://127.0.0.1:9/api")
     assert not list(settings.data_dir.glob(".cluster.*"))
