@@ -31,19 +31,25 @@ def open_storage(storage: str, heartbeat_s: int) -> Any:
             grace_period=3 * heartbeat_s,
             heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=RETRIES),
         )
-    except (ImportError, sa.exc.SQLAlchemyError) as error:
-        told = getattr(error, "orig", None) or error
+    except (ImportError, TypeError, sa.exc.SQLAlchemyError) as error:  # TypeError: by the driver
+        cause, place = getattr(error, "orig", None) or error, _place(url)
+        said = " ".join(str(cause).split()).replace(url.render_as_string(), place)
         raise SourceInvalid(
-            f"the storage {url.render_as_string()} cannot be opened ({type(told).__name__}: "
-            f"{' '.join(str(told).split())}). Allowed are sqlite:///FILE and postgresql://… "
-            "(pip install -e '.[postgres]' in the checkout)"
+            f"the storage {place} cannot be opened ({type(cause).__name__}: {said}). Allowed are "
+            "sqlite:///FILE and postgresql://… (pip install -e '.[postgres]' in the checkout)"
         ) from error
+
+
+def _place(url: sa.URL) -> str:
+    """Return driver, host and database: user, password or both may stand in the query as well."""
+    bare = sa.URL.create(url.drivername, host=url.host, port=url.port, database=url.database)
+    return bare.render_as_string()
 
 
 def _read_url(storage: str) -> sa.URL:
     try:
         return log_url(storage)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError) as error:  # ValueError: a port that is no number
         raise SourceInvalid(
             "the storage is no SQLAlchemy URL; allowed are sqlite:///FILE and postgresql://…"
         ) from error

@@ -313,6 +313,11 @@ def test_another_space_under_the_same_name_is_refused(tmp_path: Path) -> None:
         ("sqlite:////no/such/folder/s.db", "cannot be opened"),
         ("postgresql://mammo:secret@127.0.0.1:9/none", "cannot be opened"),
         ("nodb://somewhere/x", "cannot be opened"),
+        ("postgresql://127.0.0.1:9/none?user=mammo&password=secret", "//127.0.0.1:9/none cannot"),
+        ("postgresql://127.0.0.1:9/none?pasword=secret", "//127.0.0.1:9/none cannot"),
+        ("nodb://somewhere/x?password=secret", "nodb://somewhere/x cannot be opened"),
+        ("sqlite://mammo@/x?password=secret", "cannot be opened"),
+        ("postgresql://mammo:secret@127.0.0.1:secret/none", "no SQLAlchemy URL"),
     ],
 )
 def test_a_storage_that_is_none_is_refused_without_its_password(
