@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
+import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +25,12 @@ AZURE = f"{SCHEME}://"
 EXPERIMENT = "mammo"
 MODEL_NAME = "mammo-screening"
 REGISTRY = "registry.json"
+TOLD_OF_ALL = ("target", "architecture")
+"""Parameters of every run, of whatever a release was made."""
+KIND = "kind"
+NOT_IN_A_NAME = re.compile(r"[^\w.\- /]")
+NAME_LENGTH = 250
+"""What MLflow takes as a name of a metric, on every system that it runs on."""
 
 
 class Registrable(Protocol):
@@ -105,8 +113,9 @@ def register_release(
 ) -> Registered:
     """Log a run with its metrics and files, and make a model version of it.
 
-    Writes ``registry.json`` into the release's folder, outside its digest. The
-    same release registered again returns what that file says.
+    ``params`` are what it was made with; target and architecture are logged beside them.
+    Writes ``registry.json`` into the release's folder, outside its digest. The same release
+    registered again returns what that file says.
     """
     place = directory / REGISTRY
     if place.is_file():
@@ -175,13 +184,15 @@ def _log(
     from mlflow.entities import Metric, Param, RunTag
 
     now = int(time.time() * 1000)
-    flat = flatten(params)
-    final = [Metric(k, v, now, 0) for k, v in flatten(release.metrics).items() if _is_number(v)]
+    manifest = release.to_dict()
+    flat = {name: manifest[name] for name in TOLD_OF_ALL if name in manifest} | flatten(params)
+    numbers = {metric_name(k): v for k, v in flatten(release.metrics).items() if _is_number(v)}
+    tags = {"release": release.id} | ({KIND: manifest[KIND]} if KIND in manifest else {})
     client.log_batch(
         run_id,
-        metrics=final,
+        metrics=[Metric(k, v, now, 0) for k, v in numbers.items()],
         params=[Param(k, str(v)[:500]) for k, v in flat.items()],
-        tags=[RunTag("release", release.id)],
+        tags=[RunTag(k, v) for k, v in tags.items()],
     )
     for epoch, metrics in enumerate(history):
         client.log_batch(run_id, metrics=[Metric(k, v, now, epoch) for k, v in metrics.items()])
@@ -211,6 +222,13 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = value
     return flat
+
+
+def metric_name(name: str) -> str:
+    """Return a name as MLflow takes it: a scanner's has commas, brackets and more in it."""
+    told = NOT_IN_A_NAME.sub("_", name)[:NAME_LENGTH]
+    as_path = posixpath.normpath(told)
+    return told if as_path == told and not told.startswith(("/", "..")) else told.replace("/", "_")
 
 
 def _is_number(value: Any) -> bool:
