@@ -15,8 +15,8 @@ from mammo.appraisal.release_scores import read_release_scores
 from mammo.continual.fit import RUN_CONFIG
 from mammo.continual.split import trained_patients
 from mammo.errors import IndexMissing, NotComparable, RunUnknown
-from mammo.models.tracking import EXPERIMENT, REGISTRY, mlflow_client
-from mammo.release import MANIFEST, Release
+from mammo.models.tracking import EXPERIMENT, KIND, REGISTRY, TOLD_OF_ALL, mlflow_client
+from mammo.release import MANIFEST, RECALIBRATED, Release
 from mammo.settings import Settings
 
 Progress = Callable[[str, int, int], None]
@@ -77,28 +77,50 @@ def read_runs(
 
 
 def list_runs(settings: Settings) -> pd.DataFrame:
-    """Return the runs of `mammo train` that MLflow knows, newest first, one row a run.
+    """Return the runs that MLflow knows of a network of their own, newest first, one row a run.
 
-    Columns: run_id, release, started_at, target, architecture, golden_auc.
+    Columns: run_id, release, started_at, target, architecture, golden_auc. Recalibrations are
+    left out, for they score as their parents do; and runs of an older mammo that do not tell
+    their target, where their release is not here either. Raises RunUnknown where none is left.
     """
-    client = mlflow_client(settings)
+    rows = [
+        _told(settings, one) for one in _runs(mlflow_client(settings)) if not _is_recalibrated(one)
+    ]
+    known = [row for row in rows if row["target"] is not None]
+    if not known:
+        raise RunUnknown(
+            "MLflow knows no run of `mammo train` here yet: train two releases to compare them"
+        )
+    return pd.DataFrame(known).sort_values("started_at", ascending=False, ignore_index=True)
+
+
+def _runs(client: Any) -> list[Any]:
+    """Return MLflow's runs that hold a release."""
     experiment = client.get_experiment_by_name(EXPERIMENT)
     found = [] if experiment is None else client.search_runs([experiment.experiment_id])
-    rows = [
-        {
-            "run_id": one.info.run_id,
-            "release": one.data.tags.get("release"),
-            "started_at": pd.Timestamp(one.info.start_time, unit="ms", tz="UTC"),
-            "target": one.data.params.get("target"),
-            "architecture": one.data.params.get("architecture"),
-            "golden_auc": one.data.metrics.get("golden_auc.value"),
-        }
-        for one in found
-        if "release" in one.data.tags
-    ]
-    columns = ["run_id", "release", "started_at", "target", "architecture", "golden_auc"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table.sort_values("started_at", ascending=False, ignore_index=True)
+    return [one for one in found if "release" in one.data.tags]
+
+
+def _is_recalibrated(run: Any) -> bool:
+    # runs of an older mammo have no kind, and a parameter that says it
+    return run.data.tags.get(KIND) == RECALIBRATED or RECALIBRATED in run.data.params
+
+
+def _told(settings: Settings, run: Any) -> dict[str, Any]:
+    place = settings.releases_dir / str(run.data.tags["release"])
+    facts = dict.fromkeys(TOLD_OF_ALL) | {
+        name: run.data.params[name] for name in TOLD_OF_ALL if name in run.data.params
+    }
+    if None in facts.values() and (place / MANIFEST).is_file():
+        manifest = Release.read(place)
+        facts = {"target": manifest.target, "architecture": manifest.architecture}
+    return {
+        "run_id": run.info.run_id,
+        "release": run.data.tags["release"],
+        "started_at": pd.Timestamp(run.info.start_time, unit="ms", tz="UTC"),
+        **facts,
+        "golden_auc": run.data.metrics.get("golden_auc.value"),
+    }
 
 
 def find_run(settings: Settings, name: str) -> Path:
@@ -124,8 +146,8 @@ def _from_mlflow(settings: Settings, run_id: str) -> Path:
 
     client = mlflow_client(settings)
     if len(run_id) < RUN_DIGITS:
-        ids = list_runs(settings)["run_id"].astype(str)
-        same = sorted(ids[ids.str.startswith(run_id)])
+        ids = [str(one.info.run_id) for one in _runs(client)]
+        same = sorted(one for one in ids if one.startswith(run_id))
         if len(same) != 1:
             raise RunUnknown(
                 f"{len(same)} of MLflow's runs begin with {run_id}: give more of its digits"

@@ -353,3 +353,26 @@ def test_runs_of_mlflow_are_found_and_fetched(settings: Settings, tmp_path: Path
         assert here.directory == settings.releases_dir / "r-logged" and here.run_id == run_id
     finally:
         shutil.rmtree(settings.releases_dir / "r-logged")
+
+
+@pytest.mark.slow
+def test_runs_that_tell_no_target_have_it_from_their_release(tmp_path: Path) -> None:
+    """As an older mammo logged joins, exports and recalibrations: with one parameter each."""
+    from mammo.models.tracking import experiment_id, mlflow_client
+
+    settings = Settings(home=tmp_path / "home", mlflow_port=9, service_port=9, _env_file=None)
+    with pytest.raises(RunUnknown, match="MLflow knows no run of `mammo train` here yet"):
+        list_runs(settings)
+    write_run(settings.releases_dir, "r-here", None)
+    client = mlflow_client(settings)
+    experiment = experiment_id(client, settings)
+    for release, param in (
+        ("r-here", "detector"),
+        ("r-here", "recalibrated"),
+        ("r-gone", "export"),
+    ):
+        run = client.create_run(experiment, tags={"release": release})
+        client.log_param(run.info.run_id, param, "GE/X")
+    listed = list_runs(settings)
+    told = listed[["release", "target", "architecture"]].to_numpy().tolist()
+    assert told == [["r-here", "cancer", "brightness"]]

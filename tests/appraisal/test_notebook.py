@@ -54,6 +54,7 @@ def test_it_is_committed_with_its_outputs_and_without_the_machine() -> None:
 
 @pytest.mark.slow
 def test_it_runs_on_two_tiny_releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mammo.continual.derive import derive_release
     from mammo.models.tracking import register_release
     from mammo.release import Release
 
@@ -62,6 +63,11 @@ def test_it_runs_on_two_tiny_releases(tmp_path: Path, monkeypatch: pytest.Monkey
         place = write_run(settings.releases_dir, name, scores_table(90, seed=2, shift=shift))
         facts = {"target": "cancer", "architecture": "brightness"}
         register_release(settings, Release.read(place), place, facts, [])
+    strong = Release.read(place)
+    newest, child = derive_release(
+        place, settings.releases_dir, operating_points=strong.operating_points, metrics={}
+    )
+    register_release(settings, newest, child, {"recalibrated": "GE/X"}, [])
     monkeypatch.setenv("MAMMO_HOME", str(settings.home))
     monkeypatch.setenv("MAMMO_MLFLOW_PORT", "9")
     notebook = _execute_module().execute(NOTEBOOK)
@@ -69,5 +75,6 @@ def test_it_runs_on_two_tiny_releases(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "r-strong is better than r-weak by" in told and "same 90 exams" in told
     tables = [one for one in outputs(notebook, "text/html") if "r-strong" in one]
     assert len(tables) >= 3
+    assert newest.id not in " ".join(outputs(notebook, "text/html"))
     pictures = outputs(notebook, "image/png")
     assert len(pictures) == 4 and min(map(len, pictures)) > 5_000
