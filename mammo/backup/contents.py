@@ -34,7 +34,17 @@ STAGES = (BEFORE, GATEWAY, (*POINTERS, *DATABASES), ("",))
 """Copied in this order, and in the order within each; the last is all the rest."""
 
 TRANSIENT = (
-    *("logs", "locks", "workers", "stack.json", "*.lock", "*.draft-*", ".draft-*", "*.pyc"),
+    *(
+        "logs",
+        "locks",
+        "workers",
+        "arriving",
+        "stack.json",
+        "*.lock",
+        "*.draft-*",
+        ".draft-*",
+        "*.pyc",
+    ),
     *("*-wal", "*-shm", "*-journal", "gateway/alive", "gateway/drafts", "data/staging"),
     *("data/.dvc/tmp", "data/.dvc/site", "bentoml/tmp", "bentoml/prometheus_multiproc_dir"),
 )

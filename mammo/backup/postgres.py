@@ -26,6 +26,13 @@ from mammo.backup.postgres_programs import (
 from mammo.errors import DumpFailed
 from mammo.prediction_log.engine import log_url
 
+LOST = "connection to server was lost"
+"""What `psql` says when it cannot know what became of the transaction."""
+
+
+class ConnectionLost(DumpFailed):
+    """The server was lost while a database was replaced: it may be as it was or as in the dump."""
+
 
 def is_postgres(url: str | None) -> bool:
     """True for the URL of a PostgreSQL database."""
@@ -72,7 +79,10 @@ def restore_database(url: str, source: Path) -> dict[str, int]:
 
     Raises
     ------
-    DumpFailed
+    DumpFailed, DiskFull
+        The database is as it was.
+    ConnectionLost
+        It may be replaced.
     """
     options = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction")
     server, extensions = _ask_server(url)
@@ -82,7 +92,10 @@ def restore_database(url: str, source: Path) -> dict[str, int]:
         wanted.flush()
         restore = [str(program), *options, f"--use-list={wanted.name}", "--file=-", str(source)]
         _replace(url, server, program.with_name("psql"), restore)
-    return count_database(url)
+    try:
+        return count_database(url)
+    except DumpFailed as error:
+        raise ConnectionLost(str(error)) from error
 
 
 def _read_list(url: str, server: int, source: Path) -> tuple[Path, str]:
@@ -156,7 +169,9 @@ def _replace(url: str, server: int, psql: Path, restore: list[str]) -> None:
         ):
             if code:
                 told.seek(0)
-                raise refusal(program, told.read().decode(errors="replace"), url)
+                said = told.read().decode(errors="replace")
+                failure = refusal(program, said, url)
+                raise ConnectionLost(str(failure)) if code < 0 or LOST in said else failure
 
 
 UNKNOWN_BEFORE = {17: b"SET transaction_timeout = 0;\n"}

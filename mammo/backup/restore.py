@@ -8,16 +8,15 @@ The order makes a restore that is killed repeatable:
 4. the home is moved aside and the new one to its place;
 5. the note is removed.
 
-Killed during 1, nothing has changed. Killed later, the note stands, which `pending` finds,
-and the same command does everything again.
+Killed or refused during 1, nothing has changed. Killed later, or refused when a database was
+replaced, the note stands, which `pending` finds, and the same command does everything again.
+Refused at the first database, the note goes: all is as it was, and may start.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import itertools
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,25 +25,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mammo.backup.contents import find_contents
-from mammo.backup.copying import BLOCK_BYTES
 from mammo.backup.databases import database_urls
 from mammo.backup.manifest import (
     DATABASES,
     HOME,
-    MANIFEST,
-    SEAL,
-    Entry,
     Manifest,
     read_manifest,
     write_flushed,
 )
-from mammo.backup.postgres import count_database, dump_database, restore_database
+from mammo.backup.postgres import (
+    ConnectionLost,
+    count_database,
+    dump_database,
+    restore_database,
+)
+from mammo.backup.staging import Staging
 from mammo.data.durable import storing
 from mammo.durable_lines import locked
 from mammo.errors import (
     BackupForeign,
     BackupInvalid,
     DiskFull,
+    DumpFailed,
     HomeNotEmpty,
     SettingsInvalid,
     StackRunning,
@@ -54,7 +56,6 @@ from mammo.folder_entries import sync_folder
 from mammo.settings import Settings
 
 STAGED, NOTE = ".mammo-restore-", ".pending"
-SPARE_BYTES = 64 * 2**20
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage, and how much of its total is done (megabytes)."""
@@ -91,7 +92,8 @@ def restore_backup(
     SettingsInvalid
         The home is a mount point, which cannot be replaced in one step.
     DiskFull, StoreReadOnly, DumpFailed
-        The home is as it was; run the same command again.
+        The home is as it was. So are the databases, unless the message names some: then run
+        the same command again.
     """
     home = settings.home.resolve()
     manifest = read_manifest(folder)
@@ -103,18 +105,18 @@ def restore_backup(
         if not replace and not restore.was_begun():
             _require_empty(home, urls)
         with storing(home.parent):
-            restore.stage(_mover(manifest, progress))
+            restore.staging.lay(_mover(manifest, progress))
             restore.commit()
     return Restored(manifest, home, restore.aside)
 
 
 def pending(home: Path) -> bool:
-    """True when a restore of this home was begun, killed, and must be run again."""
+    """True when a restore of this home began to replace, did not end, and must be run again."""
     return _staged(home.resolve()).with_suffix(NOTE).exists()
 
 
 def require_settled(home: Path) -> None:
-    """Refuse to start on a home whose restore was killed while it replaced things.
+    """Refuse to start on a home whose restore was killed or refused while it replaced things.
 
     Raises
     ------
@@ -122,8 +124,8 @@ def require_settled(home: Path) -> None:
     """
     if pending(home):
         raise StackUnhealthy(
-            "a `mammo restore` of this MAMMO_HOME was killed when it had begun to replace "
-            "databases: run the same command again, then start"
+            "a `mammo restore` of this MAMMO_HOME had begun to replace databases and did not end: "
+            "run the same command again, then start"
         )
 
 
@@ -226,6 +228,7 @@ class _Restore:
     def __init__(self, home: Path, folder: Path, manifest: Manifest, urls: dict[str, str]) -> None:
         self.home, self.folder, self.manifest, self.urls = home, folder, manifest, urls
         self.staged = _staged(home)
+        self.staging = Staging(self.staged, folder, manifest)
         self.note = self.staged.with_suffix(NOTE)
         self.aside: Path | None = None
 
@@ -233,74 +236,46 @@ class _Restore:
         """True when this very restore was killed after it had begun to replace."""
         return self.note.is_file() and self.note.read_text().strip() == self.manifest.digest
 
-    def stage(self, moved: Callable[[int], None]) -> None:
-        """Lay the new home beside the old one, every byte of it checked."""
-        shutil.rmtree(self.staged, ignore_errors=True)
-        self._require_room()
-        self._require_nothing_else()
-        (self.staged / DATABASES).mkdir(parents=True, mode=0o700)
-        (self.staged / HOME).mkdir(mode=0o700)
-        try:
-            for entry in self.manifest.entries:
-                self._lay(entry, moved)
-            self._set_modes()
-        except BaseException:
-            shutil.rmtree(self.staged, ignore_errors=True)
-            raise
-
-    def _require_room(self) -> None:
-        free = shutil.disk_usage(self.home.parent).free
-        if self.manifest.total_bytes + SPARE_BYTES > free:
-            raise DiskFull(
-                f"the backup takes {self.manifest.total_bytes / 2**20:,.0f} MB, and "
-                f"{free / 2**20:,.0f} MB are free beside MAMMO_HOME: make room, then again; "
-                "nothing was changed"
-            )
-
-    def _require_nothing_else(self) -> None:
-        known = {one.path for one in self.manifest.entries} | {HOME, DATABASES, MANIFEST, SEAL}
-        for below, folders, files in os.walk(self.folder):
-            for name in (*folders, *files):
-                path = str((Path(below) / name).relative_to(self.folder))
-                if path not in known:
-                    raise BackupInvalid(f"{path} is in the backup's folder and not in its manifest")
-
-    def _lay(self, entry: Entry, moved: Callable[[int], None]) -> None:
-        target = self.staged / entry.path
-        if entry.kind == "folder":
-            target.mkdir(mode=0o700)
-        elif entry.kind == "link":
-            target.symlink_to(entry.target)
-        elif entry.kind == "hardlink":
-            target.hardlink_to(self.staged / entry.target)
-        else:
-            _copy_checked(self.folder / entry.path, target, entry, moved)
-            if entry.mtime_ns:
-                os.utime(target, ns=(entry.mtime_ns, entry.mtime_ns))
-
-    def _set_modes(self) -> None:
-        # inner folders first: one may be read-only in the end
-        for entry in sorted(self.manifest.entries, key=lambda one: one.path, reverse=True):
-            if entry.kind != "link":
-                (self.staged / entry.path).chmod(entry.mode)
-        os.sync()  # once: to flush each of thousands of files takes minutes
-
     def commit(self) -> None:
         """Put everything in its place; killed in here, the same command is run again."""
         aside = _place_aside(self.home)
-        kept = self._keep_databases(aside)
-        write_flushed(self.note, f"{self.manifest.digest}\n".encode())
-        sync_folder(self.home.parent)
-        for name, url in self.urls.items():
-            rows = restore_database(url, self.staged / DATABASES / f"{name}.dump")
-            _require_rows(name, rows, self.manifest.rows[name])
+        try:
+            kept = self._keep_databases(aside)
+        except BaseException:
+            self.staging.remove()
+            raise
+        self._replace_databases()
         if self.home.exists() and any(self.home.iterdir()):
             self.home.rename(aside / HOME if kept else aside)
             self.aside = aside
         (self.staged / HOME).rename(self.home)
         sync_folder(self.home.parent)
+        shutil.rmtree(self.staged)  # before the note: killed in here, the next run removes it
         self.note.unlink()
-        shutil.rmtree(self.staged)
+
+    def _replace_databases(self) -> None:
+        before = self.note.read_bytes() if self.note.exists() else None
+        write_flushed(self.note, f"{self.manifest.digest}\n".encode())
+        sync_folder(self.home.parent)
+        replaced: list[str] = []
+        for name, url in self.urls.items():
+            try:
+                rows = restore_database(url, self.staged / DATABASES / f"{name}.dump")
+            except (DumpFailed, DiskFull) as error:
+                if not replaced and not isinstance(error, ConnectionLost):
+                    self._withdraw(before)
+                    raise
+                raise _half_way(error, replaced) from error
+            replaced.append(name)
+            _require_rows(name, rows, self.manifest.rows[name])
+
+    def _withdraw(self, before: bytes | None) -> None:
+        """Leave all as it was, with the note of an earlier run that was killed, if there is one."""
+        if before is None:
+            self.note.unlink()
+        else:
+            write_flushed(self.note, before)
+        self.staging.remove()
 
     def _keep_databases(self, aside: Path) -> bool:
         """Dump what the databases hold now, unless they are empty; True when one was dumped."""
@@ -313,25 +288,6 @@ class _Restore:
         return bool(full)
 
 
-def _copy_checked(source: Path, target: Path, entry: Entry, moved: Callable[[int], None]) -> None:
-    digest = hashlib.sha256()
-    if source.is_symlink() or not source.is_file():
-        raise BackupInvalid(f"{entry.path} is in the manifest and not in the backup; nothing was "
-                            "changed: take another backup")  # fmt: skip
-    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with source.open("rb") as stream, os.fdopen(handle, "wb") as out:
-        while block := stream.read(BLOCK_BYTES):
-            digest.update(block)
-            out.write(block)
-            moved(len(block))
-    if digest.hexdigest() != entry.sha256:
-        raise BackupInvalid(
-            f"{entry.path} is not as it was written ({source.stat().st_size:,} bytes, "
-            f"{entry.size_bytes:,} were; its SHA-256 is another one); nothing was changed: take "
-            "another backup"
-        )
-
-
 def _require_rows(name: str, found: dict[str, int], wanted: dict[str, int]) -> None:
     wrong = sorted(table for table, rows in wanted.items() if found.get(table) != rows)
     if wrong:
@@ -339,3 +295,9 @@ def _require_rows(name: str, found: dict[str, int], wanted: dict[str, int]) -> N
             f"the database {name} has other rows than its backup, in {', '.join(wrong)}: end "
             "what writes to it, then run the same command again"
         )
+
+
+def _half_way(error: DumpFailed | DiskFull, replaced: list[str]) -> DumpFailed | DiskFull:
+    """Return the error with what is replaced already, and the way on."""
+    done = f"replaced by now: {', '.join(replaced)}" if replaced else "whether it was is not known"
+    return type(error)(f"{error}; {done}. Run the same command again; nothing starts before")

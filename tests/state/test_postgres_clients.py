@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from mammo.backup import postgres_programs
-from mammo.backup.postgres import count_database, dump_database, restore_database
+from mammo.backup.postgres import (
+    ConnectionLost,
+    count_database,
+    dump_database,
+    restore_database,
+)
 from mammo.backup.postgres_programs import find_programs
 from mammo.errors import DumpFailed
 from mammo.prediction_log import PredictionLog
@@ -102,3 +107,17 @@ def test_a_dump_that_no_client_reads(
     with pytest.raises(DumpFailed, match=says):
         restore_database(database, tmp_path / "old.dump")
     assert count_database(database) == rows
+
+
+LOST = (
+    '{ cat; echo \'SELECT pg_terminate_backend(pg_backend_pid());\'; echo COMMIT; } | "$REAL" "$@"'
+)
+
+
+def test_a_server_that_goes_away_leaves_it_open(
+    debian: Path, database: str, tmp_path: Path
+) -> None:
+    install(debian, 15, {"psql": LOST})
+    dump_database(database, tmp_path / "old.dump")
+    with pytest.raises(ConnectionLost):
+        restore_database(database, tmp_path / "old.dump")
