@@ -22,7 +22,7 @@ from mammo.continual.fit import labelled_index, settle_config
 from mammo.continual.judge import in_service
 from mammo.continual.split import Parts, known_parts, split_index
 from mammo.continual.tune_gain import Gain, gain_sentences, measure_gain
-from mammo.continual.tune_looks import Look, look_once, patients_digest
+from mammo.continual.tune_looks import BOOK, Look, look_once, patients_digest
 from mammo.continual.tune_record import record_study
 from mammo.continual.tune_space import Space, check_over, grid_size
 from mammo.continual.tune_states import count_trials
@@ -38,7 +38,11 @@ Stages = Callable[[str, int, int], None]
 FOLDS = 3
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DEFAULT = "default"
-KEPT = "scores"
+KEPT, DATABASE = "scores", "studies.db"
+OWN = re.compile(
+    rf"{KEPT}|{re.escape(DATABASE)}.*|{re.escape(Path(BOOK).stem)}(\..*)?|.*\.lock", re.IGNORECASE
+)
+"""What tuning itself keeps beside the studies' folders."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class StudyResult:
 
 def default_storage(settings: Settings) -> str:
     """Return the URL of the studies' SQLite file under the home folder."""
-    return f"sqlite:///{_folder(settings) / 'studies.db'}"
+    return f"sqlite:///{_folder(settings) / DATABASE}"
 
 
 def _folder(settings: Settings) -> Path:
@@ -111,10 +115,7 @@ def tune(
     AzureError
         Runs go to an Azure ML workspace, which refuses; said before any trial.
     """
-    if not NAME.fullmatch(name):
-        raise SourceInvalid(
-            f"a study cannot be called {name!r}; allowed are letters, digits, . _ - (64 at most)"
-        )
+    _check_name(settings, name)
     require_tracking(settings)
     tell = progress or (lambda stage, done, total: None)
     job, parts = prepare_job(settings, name, config, space, trials, storage, search)
@@ -131,6 +132,19 @@ def tune(
     folder = _folder(settings) / name
     run_id = record_study(settings, study, job, found.to_dict(), folder)
     return replace(found, mlflow_run_id=run_id, folder=folder)
+
+
+def _check_name(settings: Settings, name: str) -> None:
+    """Refuse a name that no folder beside what tuning keeps can have."""
+    why = ""
+    if not NAME.fullmatch(name):
+        why = "allowed are letters, digits, . _ - (64 at most)"
+    elif OWN.fullmatch(name):
+        why = "tuning keeps a file or folder of that name"
+    elif (place := _folder(settings) / name).exists() and not place.is_dir():
+        why = "what is there under that name is a file"
+    if why:
+        raise SourceInvalid(f"a study cannot be called {name!r}: {why}")
 
 
 def prepare_job(

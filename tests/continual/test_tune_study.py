@@ -207,10 +207,36 @@ def test_another_configuration_under_the_same_name_is_refused(
         tune(installation, "first", "demo", SPACE, 4)
 
 
-@pytest.mark.parametrize("name", ["../up", "", "a b", "x" * 65])
-def test_a_name_that_cannot_be_a_folder_is_refused(installation: Settings, name: str) -> None:
-    with pytest.raises(SourceInvalid, match="64 at most"):
+OWN = "keeps a file or folder of that name"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        *((name, "64 at most") for name in ("../up", "", "a b", "x" * 65)),
+        *((name, OWN) for name in ("studies.db", "Studies.DB-wal", "studies.db-journal")),
+        *(
+            (name, OWN)
+            for name in (BOOK, "holdout_looks", "holdout_looks.lock", "scores", "SCORES")
+        ),
+        ("first.lock", OWN),
+    ],
+)
+def test_a_name_that_cannot_be_a_folder_is_refused(
+    installation: Settings, name: str, told: str
+) -> None:
+    with pytest.raises(SourceInvalid, match=told):
         tune(installation, name, "smoke", SPACE, 1)
+
+
+def test_a_study_over_a_file_is_refused_before_a_trial(
+    installation: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (installation.home / "tuning").mkdir(exist_ok=True)
+    (installation.home / "tuning" / "other.db").touch()
+    monkeypatch.setattr(tuning, "prepare_job", lambda *args: pytest.fail("it began"))
+    with pytest.raises(SourceInvalid, match=r"other\.db.*is a file"):
+        tune(installation, "other.db", "smoke", SPACE, 1)
 
 
 def test_drawing_leaves_pyplot_as_it_was(installation: Settings, tmp_path: Path) -> None:
