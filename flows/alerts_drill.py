@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from flows.alerts_config import alertmanager_config, prometheus_config, write
+from flows.alerts_config import alertmanager_config, prometheus_config, write, write_rules
 from flows.alerts_receivers import Receivers, body_of
 from flows.servers import HOST, free_port, running
 from flows.stack_services import answers
@@ -126,6 +126,8 @@ def _running(
     ports = {name: free_port() for name in programs}
     urls = {name: f"http://{HOST}:{port}" for name, port in ports.items()}
     folders = {name: directory.resolve() / name for name in programs}
+    for folder in folders.values():
+        folder.mkdir()
     links = {"reports_url": settings.reports_url, "prefect_url": settings.prefect_ui_url}
     files = {
         "alertmanager": alertmanager_config(receivers.smtp_address, receivers.webhook_url),
@@ -133,7 +135,8 @@ def _running(
             {"mammo-loop": f"{HOST}:{settings.reports_port}"},
             f"{HOST}:{ports['alertmanager']}",
             links | {"site": settings.site},
-        ),
+        )
+        | {"rule_files": write_rules(folders["prometheus"])},
     }
     commands = {
         "metrics": [sys.executable, "-m", "monitoring.metrics"],
@@ -148,7 +151,6 @@ def _running(
     with ExitStack() as stack:
         for name, command in commands.items():
             if name in files:
-                folders[name].mkdir()
                 write(folders[name] / "config.yml", files[name])
             say(f"starting {name}")
             log = directory / f"{name}.log"

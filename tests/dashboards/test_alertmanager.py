@@ -20,13 +20,17 @@ from tests.dashboards.rules import ALERTS, ASKED_OF_ALERTMANAGER, DASHBOARDS, pr
 
 CONFIG = DASHBOARDS / "alertmanager.yml"
 LABELS = {rule["alert"]: rule["labels"] for rule in ALERTS}
-GE = {"site": "s", "scanner": "GE", "cause": "acquisition", "episode": "e-1", "stratum": "s · GE"}
+GE = {
+    "site": "s", "scanner": "GE", "cause": "acquisition", "episode": "e-1", "stratum": "s · GE",
+    "instance": "a",
+}  # fmt: skip
 HUSHED = [
-    # what is firing; what is hushed by it; what is not, one after the other
+    # what is firing; what is hushed by it; what is not, one after the other; labels beside GE's
     (["MammoServiceDown"],
      ["MammoQueueFull", "MammoServiceNotReady", "MammoGatewayBacklog", "MammoDecodeFailures",
-      "MammoDriftConfirmed"],
-     ["MammoGatewayDown", "MammoPersonAsked", "MammoPredictionsSetAside", "MammoDiskFull"]),
+      "MammoDriftConfirmed", "MammoGatewayDown", "MammoPredictionsSetAside"],
+     ["MammoPersonAsked", "MammoDiskFull", "MammoGatewayDown instance=b",
+      "MammoPredictionsSetAside instance=b"]),
     (["MammoServiceNotReady"], ["MammoReleaseRefused"],
      # of several workers the others score
      ["MammoDriftConfirmed", "MammoRecallRateOutOfRange", "MammoGatewayBacklog",
@@ -37,8 +41,12 @@ HUSHED = [
     (["MammoPersonAsked"], ["MammoDriftConfirmed"], ["MammoRecallRateOutOfRange"]),
     (["MammoLogUnreadable"],
      ["MammoMonitorBehind", "MammoDriftConfirmed", "MammoGateRefusesInARow",
-      "MammoPredictionsWaitForLog"],
-     ["MammoPredictionsSetAside", "MammoServiceDown", "MammoDiskFilling"]),
+      "MammoPredictionsWaitForLog", "MammoNoOutcomes"],
+     ["MammoPredictionsSetAside", "MammoServiceDown", "MammoDiskFilling", "MammoLoopDown"]),
+    (["MammoLoopDown"],
+     ["MammoMonitorBehind", "MammoDriftConfirmed", "MammoEpisodeFailed", "MammoPersonAsked",
+      "MammoNoExams", "MammoLogUnreadable", "MammoDiskFull", "MammoFlowFails"],
+     ["MammoDecodeFailures", "MammoGatewayDown", "MammoServiceDown"]),
     (["MammoPrefectDown"], ["MammoMonitorBehind", "MammoFlowFails", "MammoEpisodeNotTakenUp"],
      ["MammoEpisodeFailed", "MammoServiceDown"]),
     (["MammoDiskFull"], ["MammoPredictionsWaitForLog", "MammoGatewayBacklog", "MammoDiskFilling"],
@@ -114,14 +122,15 @@ def alertmanager(tmp_path: Path) -> Iterator[str]:
         process.wait()
 
 
+def labels_of(fired_as: str) -> dict[str, str]:
+    """Return the labels of an alert, by its name and what it has instead of `GE`'s."""
+    name, *others = fired_as.split()
+    own = dict(one.split("=") for one in others)
+    return {"alertname": name, "fired_as": fired_as, **GE, **LABELS[name], **own}
+
+
 def fire(url: str, names: list[str]) -> None:
-    told = [
-        {
-            "labels": {"alertname": one, **GE, **LABELS[one]},
-            "startsAt": datetime.now(UTC).isoformat(),
-        }
-        for one in names
-    ]
+    told = [{"labels": labels_of(one), "startsAt": datetime.now(UTC).isoformat()} for one in names]
     request = urllib.request.Request(
         f"{url}/api/v2/alerts", json.dumps(told).encode(), {"Content-Type": "application/json"}
     )
@@ -131,7 +140,7 @@ def fire(url: str, names: list[str]) -> None:
 def hushed(url: str) -> dict[str, bool]:
     with urllib.request.urlopen(f"{url}/api/v2/alerts", timeout=10) as response:
         alerts = json.load(response)
-    return {one["labels"]["alertname"]: bool(one["status"]["inhibitedBy"]) for one in alerts}
+    return {one["labels"]["fired_as"]: bool(one["status"]["inhibitedBy"]) for one in alerts}
 
 
 @pytest.mark.slow

@@ -34,6 +34,16 @@ KNOWN = {
 RECORDED = {rule["record"] for rule in RECORDS}
 ALWAYS = "MammoWatchdog"
 """Fires whatever is the matter: it asks for nothing and is never over."""
+GONE = ("MammoServiceDown", "MammoLoopDown", "MammoLogUnreadable")
+"""What says that a page or the log cannot be read, and hushes what was read from it."""
+ENDS_AT_ONCE = {
+    ALWAYS,
+    "MammoServiceDown", "MammoLoopDown",  # Prometheus itself says whether a page can be read
+    # rates over windows outlast a page by minutes, and `MammoServiceDown` waits for two
+    "MammoErrorBudgetBurnsFast", "MammoErrorBudgetBurnsSlowly",
+    "MammoLatencyBudgetBurnsFast", "MammoLatencyBudgetBurnsSlowly", "MammoQueueFull",
+    "MammoNotificationsFail",  # an Alertmanager that is gone tells no end either
+}  # fmt: skip
 EXTERNAL = yaml.safe_load((DASHBOARDS / "prometheus.yml").read_text())["global"]["external_labels"]
 PLANNED = [
     (path, yaml.safe_load(path.read_text())["evaluation_interval"], test)
@@ -80,6 +90,14 @@ def test_an_alert_tells_all_and_has_a_page(rule: dict[str, Any]) -> None:
     assert (RUNBOOKS / f"{name}.md").is_file()
     asked = re.findall(r"\$externalLabels\.(\w+)", " ".join(told.values()))
     assert set(asked) <= set(EXTERNAL)
+
+
+@pytest.mark.parametrize("rule", by_name(ALERTS))
+def test_an_alert_outlasts_the_page_that_it_is_read_from(rule: dict[str, Any]) -> None:
+    """A number that cannot be read any more is no end of what it told: OVER would be false."""
+    longest = max(seconds(one["for"]) for one in ALERTS if one["alert"] in GONE)
+    kept = seconds(rule.get("keep_firing_for", "0s"))
+    assert kept == (0 if rule["alert"] in ENDS_AT_ONCE else 3 * longest)
 
 
 @pytest.mark.parametrize("rule", by_name(ALERTS))

@@ -13,7 +13,13 @@ import yaml
 from typer.testing import CliRunner
 
 from flows import alerts_config, alerts_drill
-from flows.alerts_config import DASHBOARDS, alertmanager_config, prometheus_config
+from flows.alerts_config import (
+    DASHBOARDS,
+    KEEP_FIRING,
+    alertmanager_config,
+    prometheus_config,
+    write_rules,
+)
 from flows.alerts_drill import find_programs, run_alerts_drill
 from flows.alerts_receivers import Receivers, body_of
 from flows.cli import app
@@ -36,6 +42,19 @@ def test_rules_routes_and_inhibitions_are_those_of_the_installation() -> None:
         assert (now["matchers"], now["receiver"]) == (then["matchers"], then["receiver"])
     urls = [one["url"] for each in made["receivers"] for one in each.get("webhook_configs", ())]
     assert urls == [f"http://h:4/{name}" for name in ("on-call", "readers", "watchdog")]
+
+
+def test_rules_differ_in_how_long_an_alert_outlasts_its_end(tmp_path: Path) -> None:
+    kept = yaml.safe_load((DASHBOARDS / "prometheus-rules.yml").read_text())
+    made = {Path(one).name: yaml.safe_load(Path(one).read_text()) for one in write_rules(tmp_path)}
+    assert set(made) == {"recording-rules.yml", "prometheus-rules.yml"}
+    shortened = 0
+    for now, then in zip(made["prometheus-rules.yml"]["groups"], kept["groups"], strict=True):
+        for rule, own in zip(now["rules"], then["rules"], strict=True):
+            shortened += rule.pop("keep_firing_for", None) == KEEP_FIRING
+            own.pop("keep_firing_for", None)
+            assert rule == own
+    assert shortened
 
 
 def test_a_drill_calls_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
