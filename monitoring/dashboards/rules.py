@@ -1,7 +1,7 @@
 """Grafana's alert rules on drift and outcomes, as its provisioning takes them.
 
 Prometheus and Alertmanager page; see docs/grafana.md. These rules are Prometheus' own (name,
-query, duration and severity are read from them), go once a day to the programme's quality
+query, duration and severity are read from them), go in working hours to the programme's quality
 assurance, and each is linked to a panel and a runbook.
 """
 

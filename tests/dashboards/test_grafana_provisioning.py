@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from jsonschema import Draft202012Validator
 from monitoring.dashboards.provisioned import SCHEMAS
 from monitoring.dashboards.rules import paging_rules
 from monitoring.dashboards.write import FOLDER
+from tests.dashboards.rules import seconds
 
 ROOT = Path(__file__).parents[2]
 PLACE = FOLDER / "provisioning"
@@ -98,6 +100,53 @@ def test_names_that_files_use_of_each_other_are_there() -> None:
     defined = re.findall(r'define "([^"]+)"', (PLACE / "alerting/templates.yaml").read_text())
     used = re.findall(r'template "([^"]+)"', (PLACE / "alerting/contact-points.yaml").read_text())
     assert set(used) == set(defined)
+
+
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+DAY = 24 * 60
+
+
+def _muted(times: Any) -> Iterator[int]:
+    """Yield the minutes of a week, from Monday's first on, in which a mute holds."""
+    for interval in times["time_intervals"]:
+        for day in (DAYS.index(one) for one in interval.get("weekdays", DAYS)):
+            for span in interval.get("times", [{"start_time": "00:00", "end_time": "24:00"}]):
+                start, end = (_minutes(span[name]) for name in ("start_time", "end_time"))
+                yield from range(day * DAY + start, day * DAY + end)
+
+
+def _minutes(clock: str) -> int:
+    hours, _, minutes = clock.partition(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def _open_spans(names: list[str]) -> list[int]:
+    """Return how many minutes long each span of a week is in which none of these mutes holds."""
+    times = FILES["alerting/mute-timings.yaml"]["muteTimes"]
+    shut = {minute for one in times if one["name"] in names for minute in _muted(one)}
+    marks = "".join("#" if minute in shut else "." for minute in range(7 * DAY))
+    turned = marks[marks.index("#") :] + marks[: marks.index("#")]  # no span goes over the end
+    return [len(one) for one in turned.split("#") if one]
+
+
+def _muted_routes() -> list[Any]:
+    (tree,) = FILES["alerting/policies.yaml"]["policies"]
+    return [one for one in tree["routes"] if one.get("mute_time_intervals")]
+
+
+def test_working_hours_are_five_days_of_eleven() -> None:
+    for route in _muted_routes():
+        assert _open_spans(route["mute_time_intervals"]) == [11 * 60] * 5
+
+
+def test_whatever_the_hour_a_group_is_born_it_is_looked_at_while_nobody_is_muted() -> None:
+    """A group is looked at each `group_interval` from its birth on, and says nothing when muted."""
+    assert _muted_routes()
+    for route in _muted_routes():
+        look = seconds(route["group_interval"])
+        assert look < 60 * min(_open_spans(route["mute_time_intervals"]))
+        due = seconds(route["repeat_interval"])
+        assert (due // look + 1) * look == 86400, "again at the same hour of the next day"
 
 
 def test_grafana_pages_nobody() -> None:
