@@ -270,6 +270,11 @@ class Settings(BaseSettings):
         )
 
     @property
+    def arriving_dir(self) -> Path:
+        """What memory does not hold of requests while they come: unnamed files."""
+        return self.home / "arriving"
+
+    @property
     def jobs_dir(self) -> Path:
         """Exams that were accepted to be scored later."""
         return self.home / "jobs"

@@ -104,7 +104,9 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
         asked = Asked.read(request.headers, caller.name, service.settings.exam_seconds)
         with service.admission.upload(_stated_bytes(request)):
             with service.metrics.stage("receive"):
-                files = await receive_files(request, limits.max_file_mb, limits.max_request_mb)
+                files = await receive_files(
+                    request, limits.arriving_dir, limits.max_file_mb, limits.max_request_mb
+                )
             require_some(files)
             request.state.file_names = [one.name for one in files]
             named = asked.repeatable or asked.later  # else nobody will ask whether it is the same

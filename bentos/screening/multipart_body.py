@@ -8,6 +8,7 @@ a body that breaks off in the middle of a file for one that has fewer files.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
@@ -30,8 +31,10 @@ class Multipart:
     ``content_type`` is the request's header, which names the boundary.
     """
 
-    def __init__(self, content_type: str, max_file_bytes: int, max_files: int) -> None:
-        self._max_file_bytes, self._max_files = max_file_bytes, max_files
+    def __init__(
+        self, content_type: str, folder: Path, max_file_bytes: int, max_files: int
+    ) -> None:
+        self._folder, self._max_file_bytes, self._max_files = folder, max_file_bytes, max_files
         self._files: list[Arriving] = []
         self._whole: list[Arriving] = []
         self._current: Arriving | None = None
@@ -121,7 +124,7 @@ class Multipart:
         if len(self._files) == self._max_files:
             raise TooLarge(f"The request has more than the {self._max_files} files that are read.")
         name = options[b"filename"].decode("utf-8", "replace")
-        self._current = Arriving(name, self._max_file_bytes)
+        self._current = Arriving(name, self._max_file_bytes, self._folder)
         self._files.append(self._current)
 
     def _count_field(self) -> None:

@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -48,12 +49,13 @@ class Arriving:
     """A file of which bytes still come; at most ``max_bytes``, unless it is a ZIP.
 
     A ZIP may hold many files: its own size is bounded by the request's, theirs when
-    it is unpacked. The chunks are kept as they came and joined once.
+    it is unpacked. The chunks are kept as they came and joined once. What memory does
+    not hold lies in ``folder``, of the home: it names patients.
     """
 
-    def __init__(self, name: str, max_bytes: int) -> None:
+    def __init__(self, name: str, max_bytes: int, folder: Path) -> None:
         self.name, self.size, self.start = name, 0, b""
-        self._max_bytes = max_bytes
+        self._max_bytes, self._folder = max_bytes, folder
         self._chunks: list[bytes] = []
         self._spilt: IO[bytes] | None = None
         self._settled: ReceivedFile | None = None
@@ -70,10 +72,11 @@ class Arriving:
             raise TooLarge(above_limit(what, self._max_bytes))
 
     def spill(self) -> None:
-        """Move what is in memory to an unnamed temporary file. Raises DiskFull."""
+        """Move what is in memory to an unnamed file of the folder. Raises DiskFull."""
         try:
             if self._spilt is None:
-                self._spilt = TemporaryFile()  # noqa: SIM115 - closed by `close`
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._spilt = TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by `close`
             self._spilt.writelines(self._chunks)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import anyio
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
@@ -18,8 +20,8 @@ DICOM = "application/dicom"
 class RelatedParts(Multipart):
     """Takes the body chunk by chunk; each part is one DICOM file."""
 
-    def __init__(self, content_type: str, max_file_bytes: int) -> None:
-        super().__init__(content_type, max_file_bytes, MOST_PARTS)
+    def __init__(self, content_type: str, folder: Path, max_file_bytes: int) -> None:
+        super().__init__(content_type, folder, max_file_bytes, MOST_PARTS)
         self._kind = b""
 
     def _begin_part(self) -> None:
@@ -37,12 +39,14 @@ class RelatedParts(Multipart):
             raise UnsupportedBody(f"A part is of another type than {DICOM}; no other is taken.")
         if len(self._files) == MOST_PARTS:
             raise TooLarge(f"The request has more than the {MOST_PARTS} parts that are taken.")
-        self._current = Arriving("", self._max_file_bytes)
+        self._current = Arriving("", self._max_file_bytes, self._folder)
         self._files.append(self._current)
 
 
-async def receive_parts(request: Request, max_file_bytes: int) -> list[Arriving]:
+async def receive_parts(request: Request, folder: Path, max_file_bytes: int) -> list[Arriving]:
     """Return the files of a STOW-RS request in order; the caller closes each.
+
+    ``folder`` holds what is large while it comes.
 
     Raises
     ------
@@ -54,7 +58,7 @@ async def receive_parts(request: Request, max_file_bytes: int) -> list[Arriving]
     kind, options = parse_options_header(told)
     if kind != b"multipart/related" or options.get(b"type", DICOM.encode()) != DICOM.encode():
         raise UnsupportedBody(f'The body must be multipart/related; type="{DICOM}".')
-    parts = RelatedParts(told, max_file_bytes)
+    parts = RelatedParts(told, folder, max_file_bytes)
     try:
         async for chunk in request.stream():
             parts.feed(chunk)

@@ -73,7 +73,7 @@ def add_stow(app: FastAPI, service: Service) -> None:
 
     async def store(request: Request, study_uid: str | None) -> Response:
         with service.admission.upload(_stated_bytes(request)):
-            parts = await receive_parts(request, most)
+            parts = await receive_parts(request, service.settings.arriving_dir, most)
             try:
                 if not parts:
                     raise EmptyRequest("No object came with the request; send one to many.")

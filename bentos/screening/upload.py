@@ -1,9 +1,9 @@
 """Takes in the files of a request, within limits.
 
-    files = await receive_files(request, settings.max_file_mb)
+    files = await receive_files(request, settings.arriving_dir, settings.max_file_mb)
 
 A request is multipart/form-data, one DICOM file, or a ZIP; a part may be a ZIP,
-too. What is large goes to unnamed temporary files while it comes, and the first
+too. What is large goes to unnamed files in the home while it comes, and the first
 byte above a limit ends the reading. A body that breaks off leaves nothing behind.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 
 import anyio
 from fastapi import Request
@@ -38,12 +39,12 @@ ZIP_TYPES = ("application/zip", "application/x-zip-compressed")
 
 
 async def receive_files(
-    request: Request, max_file_mb: int, max_total_mb: int = MAX_TOTAL_MB
+    request: Request, folder: Path, max_file_mb: int, max_total_mb: int = MAX_TOTAL_MB
 ) -> list[ReceivedFile]:
     """Return the files of a request in order, those inside a ZIP in its place.
 
-    ``max_file_mb`` bounds each DICOM file, ``max_total_mb`` all of them together,
-    unpacked.
+    ``folder`` holds what is large while it comes. ``max_file_mb`` bounds each DICOM
+    file, ``max_total_mb`` all of them together, unpacked.
 
     Raises
     ------
@@ -60,9 +61,9 @@ async def receive_files(
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     async with aclosing(_chunks(request)) as chunks:
         if kind == "multipart/form-data":
-            arrived = await _receive_parts(request, chunks, max_file_mb)
+            arrived = await _receive_parts(request, chunks, folder, max_file_mb)
         elif kind in RAW_TYPES + ZIP_TYPES:
-            arrived = await _receive_whole(chunks, max_file_mb, kind in ZIP_TYPES)
+            arrived = await _receive_whole(chunks, folder, max_file_mb, kind in ZIP_TYPES)
         else:
             await _refuse_body(chunks, kind)
             return []
@@ -100,9 +101,9 @@ async def _refuse_body(chunks: AsyncIterator[bytes], kind: str) -> None:
 
 
 async def _receive_parts(
-    request: Request, chunks: AsyncIterator[bytes], max_file_mb: int
+    request: Request, chunks: AsyncIterator[bytes], folder: Path, max_file_mb: int
 ) -> list[Arriving]:
-    form = Multipart(request.headers["content-type"], max_file_mb * MB, MAX_FILES)
+    form = Multipart(request.headers["content-type"], folder, max_file_mb * MB, MAX_FILES)
     # a digest tells whether a request that comes again is the same; others need none
     digest = any(name in request.headers for name in ("idempotency-key", "prefer"))
     loop, settling = asyncio.get_running_loop(), []
@@ -119,9 +120,9 @@ async def _receive_parts(
 
 
 async def _receive_whole(
-    chunks: AsyncIterator[bytes], max_file_mb: int, is_zip: bool
+    chunks: AsyncIterator[bytes], folder: Path, max_file_mb: int, is_zip: bool
 ) -> list[Arriving]:
-    arriving = Arriving("", max_file_mb * MB)
+    arriving = Arriving("", max_file_mb * MB, folder)
     try:
         async for chunk in chunks:
             arriving.write(chunk, "The file")

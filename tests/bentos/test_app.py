@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,17 @@ def test_exam_is_scored_and_logged(client: TestClient, settings: Settings) -> No
     logged = PredictionLog(settings.log_url).exams()
     assert list(logged["scanner"]) == ["Phantom/A1"]
     assert logged["e_00"][0] == 0.0
+
+
+def test_a_large_request_touches_the_home_alone(
+    client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What memory does not hold names patients: the system's folder for all may not see it."""
+    monkeypatch.setattr("bentos.screening.upload.MEMORY_BYTES", 5)
+    monkeypatch.setattr(tempfile, "tempdir", str(settings.home / "not there"))
+    one = {"content": FOUR[0], "headers": {"content-type": "application/dicom"}}
+    assert client.post("/v1/exams", **one).status_code == 200
+    assert list(settings.arriving_dir.iterdir()) == []
 
 
 def test_prediction_that_cannot_be_kept_is_not_answered(

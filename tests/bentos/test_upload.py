@@ -7,10 +7,13 @@ import errno
 import gc
 import hashlib
 import io
+import stat
 import struct
+import tempfile
 import weakref
 import zipfile
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,11 +22,14 @@ from starlette.types import Message, Scope
 
 from bentos.screening import received
 from bentos.screening.pace import BodyLimit
+from bentos.screening.stow_body import receive_parts
 from bentos.screening.upload import ReceivedFile, receive_files
 from mammo.errors import MammoError
 
 DICOM = b"\0" * 128 + b"DICM" + bytes(range(256)) * 40
 MULTIPART = "multipart/form-data; boundary=edge"
+NOWHERE = Path("/nowhere")
+"""For bodies that memory holds: nothing of them may touch a disk."""
 
 
 def form(*files: bytes, end: bytes = b"--edge--\r\n", fields: int = 0) -> bytes:
@@ -67,7 +73,7 @@ def overlapping(names: int, megabytes: int) -> bytes:
 
 
 async def _receive(
-    kind: str, messages: Sequence[Message], max_file_mb: int, more: Sequence[tuple[bytes, bytes]]
+    kind: str, messages: Sequence[Message], folder: Path, more: Sequence[tuple[bytes, bytes]]
 ) -> list[ReceivedFile]:
     left = list(messages)
 
@@ -76,17 +82,21 @@ async def _receive(
 
     headers = [(b"content-type", kind.encode()), *more]
     scope = {"type": "http", "headers": headers}
-    return await receive_files(Request(scope, receive), max_file_mb, max_total_mb=3)
+    return await receive_files(Request(scope, receive), folder, max_file_mb=1, max_total_mb=3)
 
 
 def receive(
-    kind: str, *chunks: bytes, cut: bool = False, more: Sequence[tuple[bytes, bytes]] = ()
+    kind: str,
+    *chunks: bytes,
+    cut: bool = False,
+    more: Sequence[tuple[bytes, bytes]] = (),
+    folder: Path = NOWHERE,
 ) -> Any:
     """Return the files, or the code that the request is refused with."""
     messages = [{"type": "http.request", "body": one, "more_body": True} for one in chunks]
     end = {"type": "http.disconnect"} if cut else {"type": "http.request", "body": b""}
     try:
-        return asyncio.run(_receive(kind, [*messages, end], 1, more))
+        return asyncio.run(_receive(kind, [*messages, end], folder, more))
     except MammoError as error:
         return error.code
 
@@ -247,30 +257,59 @@ def test_empty_zip_holds_no_file() -> None:
     assert receive("application/zip", packed({})) == []
 
 
-def test_large_body_waits_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_body_waits_on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In the home, that nobody else reads; the system's folder for all is not even there."""
     spilt: list[int] = []
+    folder = tmp_path / "arriving"
 
     def spill(self: received.Arriving) -> None:
         spilt.append(self.held_bytes)
         whole(self)
+        opened = [one.readlink() for one in Path("/proc/self/fd").iterdir() if one.exists()]
+        assert folder in [one.parent for one in opened]
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
 
     whole = received.Arriving.spill
     monkeypatch.setattr("bentos.screening.upload.MEMORY_BYTES", 5000)
     monkeypatch.setattr(received.Arriving, "spill", spill)
     body = form(DICOM, packed({"in.dcm": DICOM}), DICOM)
-    found = receive(MULTIPART, *[body[i : i + 999] for i in range(0, len(body), 999)])
+    chunks = [body[i : i + 999] for i in range(0, len(body), 999)]
+    found = receive(MULTIPART, *chunks, folder=folder)
     assert [one.data for one in found] == [DICOM] * 3
     assert len(spilt) > 3
     assert max(spilt) <= 6000
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700 and list(folder.iterdir()) == []
 
 
-def test_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full() -> None:
+def test_large_stow_waits_in_the_same_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("bentos.screening.stow_body.MEMORY_BYTES", 5000)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
+    head = b"--edge\r\nContent-Type: application/dicom\r\n\r\n"
+    body = (head + DICOM + b"\r\n") * 2 + b"--edge--\r\n"
+    left = [body[i : i + 999] for i in range(0, len(body), 999)]
+
+    async def come() -> Message:
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    kind = b'multipart/related; type="application/dicom"; boundary=edge'
+    request = Request({"type": "http", "headers": [(b"content-type", kind)]}, come)
+    parts = asyncio.run(receive_parts(request, tmp_path / "arriving", 2**20))
+    assert (tmp_path / "arriving").is_dir()
+    assert [one.receive().data for one in parts] == [DICOM] * 2
+    for one in parts:
+        one.close()
+
+
+def test_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(dir: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("bentos.screening.upload.MEMORY_BYTES", 10)
     monkeypatch.setattr(received, "TemporaryFile", full)
-    assert receive("application/dicom", DICOM) == "DISK_FULL"
+    assert receive("application/dicom", DICOM, folder=tmp_path / "arriving") == "DISK_FULL"
 
 
 async def _pace(pauses: AsyncIterator[bytes], **limits: float) -> tuple[str, list[Message]]:
