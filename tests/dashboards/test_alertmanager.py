@@ -39,6 +39,10 @@ HUSHED = [
     (["MammoErrorBudgetBurnsFast"], ["MammoErrorBudgetBurnsSlowly"],
      ["MammoLatencyBudgetBurnsSlowly", "MammoDecodeFailures"]),
     (["MammoPersonAsked"], ["MammoDriftConfirmed"], ["MammoRecallRateOutOfRange"]),
+    # of another episode of the same scanner and cause somebody has to hear, too
+    (["MammoEpisodeFailed", "MammoPersonAsked episode=e-2"],
+     ["MammoPersonAsked", "MammoDriftConfirmed", "MammoDriftConfirmed episode=e-2"],
+     ["MammoDriftConfirmed episode=e-3"]),
     (["MammoLogUnreadable"],
      ["MammoMonitorBehind", "MammoDriftConfirmed", "MammoGateRefusesInARow",
       "MammoPredictionsWaitForLog", "MammoNoOutcomes"],
