@@ -13,6 +13,7 @@ before it was named, and is found by the walk that comes after the copy of that 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -34,21 +35,15 @@ STAGES = (BEFORE, GATEWAY, (*POINTERS, *DATABASES), ("",))
 """Copied in this order, and in the order within each; the last is all the rest."""
 
 TRANSIENT = (
-    *(
-        "logs",
-        "locks",
-        "workers",
-        "arriving",
-        "stack.json",
-        "*.lock",
-        "*.draft-*",
-        ".draft-*",
-        "*.pyc",
-    ),
+    *("logs", "locks", "workers", "arriving", "stack.json"),
+    *("*.lock", "*.draft-*", ".draft-*", "*.pyc"),
     *("*-wal", "*-shm", "*-journal", "gateway/alive", "gateway/drafts", "data/staging"),
     *("data/.dvc/tmp", "data/.dvc/site", "bentoml/tmp", "bentoml/prometheus_multiproc_dir"),
 )
-"""Not state: output, locks, drafts, SQLite's journals (the copy holds what they held), caches."""
+"""Not state: output, locks, drafts, requests that come, SQLite's journals, caches.
+
+The copy of a database holds what its journal held.
+"""
 
 SECRETS = ("pseudonym.key", "audit/audit.key", "keys/*.key", "keys/*private*", "peers.yaml")
 """Keys and, in ``peers.yaml``, passwords. Of tokens there are only digests (``tokens.json``)."""
@@ -119,9 +114,22 @@ def find_contents(home: Path, without: Sequence[str] = ()) -> list[Found]:
     """Return what of the home is state: folders, then files in the order to copy them in.
 
     ``without`` has names of top-level folders or patterns to leave out besides.
-    Sockets, pipes and devices are no state.
+    Sockets, pipes and devices are no state. A link that leads out of the home is found as
+    what it leads to: a log or data on another disk. One that cannot be followed stays a link.
     """
-    return sorted(_walk(home, "", (*TRANSIENT, *without)), key=_place)
+    above = frozenset(_identity(one.stat()) for one in (home, *home.parents))
+    return sorted(_walk(home, "", (*TRANSIENT, *without), above), key=_place)
+
+
+def leads_out(home: Path, path: str) -> bool:
+    """True for a link whose target is not in a copy of the home."""
+    link = home / path
+    target = link.readlink()
+    named = Path(os.path.normpath(link.parent / target))
+    if target.is_absolute() or not named.is_relative_to(home):
+        return not Path(os.path.realpath(link)).is_relative_to(home)
+    # in a folder that is a link itself, ".." is another one than in the copy
+    return link.exists() and not (named.exists() and named.samefile(link))
 
 
 def _place(found: Found) -> tuple[int, str]:
@@ -131,7 +139,15 @@ def _place(found: Found) -> tuple[int, str]:
     return next(n for n, one in enumerate(first) if _is_at(found, one)), found.path
 
 
-def _walk(home: Path, below: str, without: Sequence[str]) -> Iterator[Found]:
+Identities = frozenset[tuple[int, int]]
+"""Folders by device and inode: those that a walk is in, through links, too."""
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _walk(home: Path, below: str, without: Sequence[str], above: Identities) -> Iterator[Found]:
     with os.scandir(home / below) as entries:
         named = sorted(entries, key=lambda one: one.name)
     for entry in named:
@@ -139,19 +155,39 @@ def _walk(home: Path, below: str, without: Sequence[str]) -> Iterator[Found]:
         # a pattern for names leaves out files alone: a folder may be called anything
         if matches(path, without):
             continue
-        found = _found(entry, path)
+        found = _found(home, entry, path, above)
         if found is None:
             continue
         yield found
         if found.kind == "folder":
-            yield from _walk(home, path, without)
+            yield from _walk(home, path, without, above | _folders_of(entry))
 
 
-def _found(entry: os.DirEntry[str], path: str) -> Found | None:
+def _folders_of(entry: os.DirEntry[str]) -> Identities:
+    """Return the folder that is walked next; of a link, those above its target, too."""
+    real = Path(os.path.realpath(entry.path))
+    folders = (real, *real.parents) if entry.is_symlink() else (real,)
+    return frozenset(_identity(one.stat()) for one in folders)
+
+
+def _found(home: Path, entry: os.DirEntry[str], path: str, above: Identities) -> Found | None:
     try:
         status = entry.stat(follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode) and leads_out(home, path):
+            status = _followed(entry, above) or status
     except FileNotFoundError:  # a draft that was moved to its place meanwhile
         return None
     kinds = ((stat.S_ISLNK, "link"), (stat.S_ISDIR, "folder"), (stat.S_ISREG, "file"))
     kind = next((name for is_one, name in kinds if is_one(status.st_mode)), None)
     return Found(path, kind, status) if kind else None
+
+
+def _followed(link: os.DirEntry[str], above: Identities) -> os.stat_result | None:
+    """Return the state of what is behind a link; None where nothing is, or the walk itself."""
+    try:
+        status = link.stat()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise
+    return None if _identity(status) in above else status

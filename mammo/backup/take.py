@@ -18,6 +18,7 @@ from mammo.backup.contents import (
     is_appended,
     is_secret,
     is_sqlite,
+    leads_out,
     stage_of,
 )
 from mammo.backup.copying import copy_sqlite, copy_whole, file_sha256
@@ -26,11 +27,15 @@ from mammo.backup.manifest import DATABASES, HOME, Entry, Manifest, seal_manifes
 from mammo.backup.postgres import dump_database, is_postgres
 from mammo.data.durable import storing
 from mammo.durable_lines import locked
-from mammo.errors import BackupExists, DiskFull, SourceNotFound
+from mammo.errors import BackupExists, BackupInvalid, DiskFull, SourceNotFound
 from mammo.folder_entries import sync_folder
 from mammo.settings import Settings
 
 DRAFT = ".mammo-backup-"
+INSIDE = (
+    "the backup would lie inside of MAMMO_HOME, and hold itself: give another place, better on "
+    "another disk"
+)
 SPARE_BYTES = 64 * 2**20
 
 Progress = Callable[[str, int, int], None]
@@ -76,8 +81,7 @@ def take_backup(
     if not home.is_dir():
         raise SourceNotFound(f"there is no MAMMO_HOME {home.name}: nothing to back up")
     if folder.resolve().is_relative_to(home):
-        raise BackupExists("the backup would lie inside of MAMMO_HOME, and hold itself: give "
-                           "another place, better on another disk")  # fmt: skip
+        raise BackupExists(INSIDE)
     _require_free_place(folder)
     with storing(folder.parent), _draft(folder) as draft:
         left_out = [*without, *(["secrets"] if not secrets else [])]
@@ -87,6 +91,7 @@ def take_backup(
             return [one for one in found if secrets or not is_secret(one.path)]
 
         kept = find()
+        _require_outside(folder, kept)
         _require_room(folder.parent, kept)
         copy = _Copy(settings, home, draft, _steps(kept, progress))
         manifest = copy.take(find, tuple(left_out))
@@ -103,6 +108,14 @@ def _require_free_place(folder: Path) -> None:
             f"{folder.name} is there already and not empty: a backup never overwrites; name a new "
             "folder, e.g. by the date"
         )
+
+
+def _require_outside(folder: Path, contents: Sequence[Found]) -> None:
+    """Refuse a place that a link in the home leads to."""
+    above = {(one.st_dev, one.st_ino) for one in (up.stat() for up in folder.resolve().parents)}
+    walked = {(one.status.st_dev, one.status.st_ino) for one in contents if one.kind == "folder"}
+    if above & walked:
+        raise BackupExists(INSIDE)
 
 
 @contextmanager
@@ -170,7 +183,7 @@ class _Copy:
         self.entries: list[Entry] = []
         self.rows: dict[str, dict[str, int]] = {}
         self.databases: dict[str, dict[str, str]] = {}
-        self._inodes: dict[tuple[int, int], str] = {}
+        self._inodes: dict[tuple[int, int, int, int], str] = {}
         self._seen: set[str] = set()
 
     def take(self, find: Callable[[], list[Found]], left_out: tuple[str, ...]) -> Manifest:
@@ -236,22 +249,30 @@ class _Copy:
         return Entry(f"{HOME}/{found.path}", "folder", found.mode)
 
     def _copy_link(self, found: Found) -> Entry:
+        if leads_out(self.home, found.path):
+            raise BackupInvalid(
+                f"{found.path} leads out of MAMMO_HOME, and cannot be followed: mount what it "
+                "leads to if nothing is there, let it lead to no folder that is walked already, "
+                f"or leave it out (--without {found.path})"
+            )
         target = str((self.home / found.path).readlink())
         (self.draft / HOME / found.path).symlink_to(target)
         return Entry(f"{HOME}/{found.path}", "link", found.mode, target=target)
 
     def _copy_file(self, found: Found) -> Entry:
         source, path = self.home / found.path, f"{HOME}/{found.path}"
-        inode = (found.status.st_dev, found.status.st_ino)
-        if found.status.st_nlink > 1 and inode in self._inodes:
+        status = found.status
+        # a number of a file that is gone is given to another: one with these is the same
+        inode = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        if status.st_nlink > 1 and inode in self._inodes:
             return Entry(path, "hardlink", found.mode, target=self._inodes[inode])
         if is_sqlite(source):
             return self._copy_database(found, source, path)
         lines = is_appended(found.path)
         sha256, size = copy_whole(source, self.draft / path, self.moved, lines=lines)
-        self._inodes[inode] = path
-        stamp = found.status.st_mtime_ns
-        return Entry(path, "file", found.mode, size, sha256, mtime_ns=stamp)
+        if status.st_nlink > 1:
+            self._inodes[inode] = path
+        return Entry(path, "file", found.mode, size, sha256, mtime_ns=status.st_mtime_ns)
 
     def _copy_database(self, found: Found, source: Path, path: str) -> Entry:
         rows = copy_sqlite(source, self.draft / path)

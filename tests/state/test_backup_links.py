@@ -1,0 +1,117 @@
+"""Links in a home, and what a backup makes of them: no state is a link alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mammo.backup import restore_backup, take_backup
+from mammo.backup.contents import find_contents
+from mammo.backup.take import _Copy
+from mammo.errors import BackupExists, BackupInvalid
+from mammo.prediction_log import PredictionLog
+from mammo.settings import Settings
+from tests.prediction_log.rows import scoring
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A home with a log, data of which a shard is there twice, and a key."""
+    settings = Settings(home=tmp_path / "home", _env_file=None)
+    shard = settings.data_dir / "store" / "0.npy"
+    (settings.home / "keys").mkdir(parents=True)
+    (settings.data_dir / "cache").mkdir(parents=True)
+    shard.parent.mkdir()
+    shard.write_bytes(bytes(range(256)))
+    (settings.data_dir / "cache" / "ab").hardlink_to(shard)
+    (settings.data_dir / "store" / "latest").symlink_to("../cache/ab")
+    (settings.home / "keys" / "signing.key").write_text("secret")
+    log = PredictionLog(settings.log_url).create()
+    log.append_scoring("q-0", scoring("E-0"))
+    log.close()
+    return settings
+
+
+@pytest.mark.parametrize("moved", ["log.db", "data", "data/cache", "keys/signing.key"])
+def test_what_lies_on_another_disk_is_in_the_backup(
+    settings: Settings, tmp_path: Path, moved: str
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    before = contents_of(settings.home)
+    (settings.home / moved).rename(disk / "moved")
+    (settings.home / moved).symlink_to(disk / "moved")
+    taken = take_backup(settings, tmp_path / "backup")
+    assert taken.manifest.rows["log"]["predictions"] == 3
+    assert taken.manifest.secrets == ("keys/signing.key",)
+    shutil.rmtree(disk)
+    shutil.rmtree(settings.home)
+    restore_backup(settings, tmp_path / "backup")
+    assert contents_of(settings.home) == before
+    assert not (settings.home / moved).is_symlink()
+
+
+def contents_of(home: Path) -> dict[str, bytes]:
+    whole = (one for one in home.rglob("*") if one.is_file() and not one.name.startswith("log.db"))
+    return {str(one.relative_to(home)): one.read_bytes() for one in whole}
+
+
+@pytest.mark.parametrize(
+    ("at", "target"),
+    [("latest", "data/store/0.npy"), ("data/store/now", "0.npy"), ("gone", "data/none")],
+)
+def test_links_within_the_home_stay_links(
+    settings: Settings, tmp_path: Path, at: str, target: str
+) -> None:
+    (settings.home / at).symlink_to(target)
+    take_backup(settings, tmp_path / "backup")
+    assert str((tmp_path / "backup" / "home" / at).readlink()) == target
+    assert (tmp_path / "backup" / "home" / "data" / "store" / "latest").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "target", ["/mnt/not-mounted/mlflow", "..", "/", "itself"], ids=["gone", "above", "/", "loop"]
+)
+def test_a_link_that_cannot_be_followed_is_refused(
+    settings: Settings, tmp_path: Path, target: str
+) -> None:
+    link = settings.home / "mlflow"
+    link.symlink_to(tmp_path / "loop" if target == "itself" else target)
+    (tmp_path / "loop").mkdir()
+    (tmp_path / "loop" / "again").symlink_to(tmp_path / "loop")
+    with pytest.raises(BackupInvalid, match=r"mlflow.* leads out of MAMMO_HOME.*--without mlflow"):
+        take_backup(settings, tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+    take_backup(settings, tmp_path / "backup", without=["mlflow"])
+
+
+def test_a_backup_does_not_hold_itself_through_a_link(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "disk" / "night").mkdir(parents=True)
+    (settings.home / "backups").symlink_to(tmp_path / "disk")
+    with pytest.raises(BackupExists, match="hold itself"):
+        take_backup(settings, tmp_path / "disk" / "night" / "first")
+    take_backup(settings, tmp_path / "disk" / "night" / "first", without=["backups"])
+
+
+def test_an_inode_that_was_given_to_another_file_is_copied(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """What was copied and removed frees its inode; a shard that is linked twice may get it."""
+    draft = tmp_path / "draft"
+    (draft / "home" / "data" / "store").mkdir(parents=True)
+    (draft / "home" / "data" / "cache").mkdir()
+    copy = _Copy(settings, settings.home, draft, lambda size: None)
+    shard = next(one for one in find_contents(settings.home) if one.path == "data/store/0.npy")
+    copy._copy(shard)
+    (settings.data_dir / "cache" / "ab").unlink()
+    (settings.data_dir / "cache" / "ab").write_bytes(bytes(256))
+    later = next(one for one in find_contents(settings.home) if one.path == "data/cache/ab")
+    reused = list(later.status)[:10]
+    reused[1:4] = shard.status.st_ino, shard.status.st_dev, 2
+    stamp = {"st_mtime_ns": shard.status.st_mtime_ns + 1}
+    copy._copy(type(later)(later.path, later.kind, os.stat_result(reused, stamp)))
+    assert [one.kind for one in copy.entries] == ["file", "file"]
+    assert (draft / "home" / "data" / "cache" / "ab").read_bytes() == bytes(256)
