@@ -32,7 +32,7 @@ from mammo.detection.detector import (
 )
 from mammo.detection.matching import ImageDetections
 from mammo.detection.registry import build_detector
-from mammo.errors import NoBoxes
+from mammo.errors import NoBoxes, SourceInvalid
 from mammo.exam import parse_findings
 from mammo.geometry import Geometry, PreprocessConfig
 from mammo.models.config import TrainConfig
@@ -87,7 +87,7 @@ def fit_detector(
     with store_lock(settings):
         version = present_version(settings)
         index = placed_index(settings)
-        config = read_store_config(settings) or PreprocessConfig()
+        config = _store_config(settings)
     detector = build_detector(name, (config.height, config.width), seed=seed)
     start = start_detector(detector)
     left_out = frozenset() if release is None else patients_left_out(index, release)
@@ -160,8 +160,10 @@ def detections_held_out(
 
     Those that it left out for a release are not looked at: a look at the golden set
     is the gate's, and is written down. Boxes are held to their frame as in `fit_detector`.
-    Raises IndexMissing, NoBoxes, BoxInvalid, BoxFrameSuspect, ScoreNotFinite.
+    Raises IndexMissing, SourceInvalid where the store prepares images otherwise than those
+    that it was trained on, NoBoxes, BoxInvalid, BoxFrameSuspect, ScoreNotFinite.
     """
+    _require_prepared_alike(settings, manifest)
     index = placed_index(settings)
     away = learnt_patients(manifest, index) | {*manifest.left_out}
     rows = index[~index["patient_id"].isin(away)]
@@ -173,6 +175,21 @@ def detections_held_out(
     if not keep_box_frame:
         require_box_frames(settings, index[index["source"].isin(rows["source"])])
     return detections_on(settings, detector, manifest, rows)
+
+
+def _require_prepared_alike(settings: Settings, manifest: DetectorManifest) -> None:
+    theirs = manifest.config.to_dict()
+    store = _store_config(settings).to_dict()
+    if other := [name for name in theirs if theirs[name] != store[name]]:
+        told = ", ".join(f"{name} {store[name]} instead of {theirs[name]}" for name in other)
+        raise SourceInvalid(
+            f"the store prepares images otherwise than those that {manifest.name} was trained on: "
+            f"{told}. Measure it in the installation that trained it, or train another here"
+        )
+
+
+def _store_config(settings: Settings) -> PreprocessConfig:
+    return read_store_config(settings) or PreprocessConfig()
 
 
 def detections_on(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -26,7 +27,7 @@ from mammo.data.index import read_index
 from mammo.data.split import golden_patients
 from mammo.detection.detector import save_detector
 from mammo.detection.registry import load_detector
-from mammo.errors import BoxInvalid, EmptyRequest, NoBoxes, PatientLeak
+from mammo.errors import BoxInvalid, EmptyRequest, NoBoxes, PatientLeak, SourceInvalid
 from mammo.exam import parse_findings
 from mammo.settings import Settings
 
@@ -84,6 +85,24 @@ def test_beside_a_release_its_own_patients_are_left_out(
     assert kept & set(other.patients)
     with pytest.raises(PatientLeak, match="anew"):
         require_strangers(other, trained.directory, index)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"height": 96}, "height 128 instead of 96"),
+        ({"margin": 0.2}, "margin 0.02 instead of 0.2"),
+        ({"percentile_high": 99.0, "width": 32}, "width 64 instead of 32, percentile_high 99.5"),
+    ],
+    ids=["size", "margin", "percentiles"],
+)
+def test_images_that_are_prepared_otherwise_are_not_measured(
+    installation: Settings, detector: Path, changed: dict[str, float], told: str
+) -> None:
+    network, manifest = load_detector(detector)
+    other = replace(manifest, preprocess=manifest.preprocess | changed)
+    with pytest.raises(SourceInvalid, match=told):
+        detections_held_out(installation, network, other)
 
 
 def test_the_command_measures_and_draws(
