@@ -64,7 +64,13 @@ def test_the_pipeline_goes_out_with_its_four_components(azure: ResourceManager) 
     assert job["jobType"] == "Pipeline" and list(job["jobs"]) == [
         "prepare", "train", "evaluate", "register",
     ]  # fmt: skip
-    assert job["outputs"]["release"]["jobOutputType"] == "custom_model"
+    release, home = job["outputs"]["release"], job["outputs"]["home"]
+    assert release["jobOutputType"] == "custom_model" and release["assetName"] == "mammo-release"
+    assert home["jobOutputType"] == "uri_folder" and "assetName" not in home
+    parts = job["jobs"]["register"]["outputs"]
+    assert {name: one["value"] for name, one in parts.items()} == {
+        "release": "${{parent.outputs.release}}", "home": "${{parent.outputs.home}}",
+    }  # fmt: skip
     prepared = job["jobs"]["train"]["inputs"]["prepared"]
     assert prepared["value"] == "${{parent.jobs.prepare.outputs.home}}"
 

@@ -49,8 +49,9 @@ def test_a_training_of_a_job_is_in_the_workspace(
     job_of(workspace, monkeypatch, seconds=3600)  # each step is a job with a token of its own
     inputs |= {"report": tmp_path / "report"}
     # so small a training does not pass; then nothing is registered
-    told = json.loads(run_component("register", inputs, tmp_path / "release", status=1, **KEYS))
-    assert told["passed"] is False and not any((tmp_path / "release").iterdir())
+    told = json.loads(run_component("register", inputs, tmp_path / "registered", status=1, **KEYS))
+    assert told["passed"] is False
+    assert not [one for one in (tmp_path / "registered").rglob("*") if one.is_file()]
     # the cards with the verdict are beside those of the training, in its run
     unjudged = b"Not judged by the gate"
     assert unjudged in workspace.files[f"{run_id}/cards/model.md"]
