@@ -9,6 +9,7 @@ from mammo import INTENDED_USE
 from mammo.continual import card_words as say
 from mammo.continual.point_origins import point_origins, told_measures, told_points
 from mammo.data.sources.terms import names_phantoms
+from mammo.foreign_text import markdown_row, markdown_text
 from mammo.release import Release
 
 CARD = "card.md"
@@ -34,7 +35,7 @@ def card_text(release: Release) -> str:
     ]
     origins = point_origins(release)
     points = [
-        f"| {name} | {p.threshold:.3f} | {p.target_recall_rate:.2f} | {origins[name]} |"
+        markdown_row((name, f"{p.threshold:.3f}", f"{p.target_recall_rate:.2f}", origins[name]))
         for name, p in sorted(release.operating_points.items())
     ]
     return "\n".join(
@@ -43,7 +44,8 @@ def card_text(release: Release) -> str:
             "",
             f"**Intended use.** {INTENDED_USE}",
             "",
-            f"**Trained on.** {release.trained_on}. Data version {release.data_version}.",
+            f"**Trained on.** {markdown_text(release.trained_on)}. "
+            f"Data version {release.data_version}.",
             "",
             f"**What.** {release.kind} from {release.parent or 'no earlier release'}; "
             f"{release.architecture}, {release.preprocess.height} x {release.preprocess.width}; "
@@ -59,7 +61,7 @@ def card_text(release: Release) -> str:
             "",
             "## Operating points",
             "",
-            " ".join(told_points(release)),
+            markdown_text(" ".join(told_points(release))),
             "",
             "| scanner | threshold | target recall rate | set from |",
             "|---|---|---|---|",

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from mammo.evaluation.bootstrap import wilson_bounds
 from mammo.evaluation.calibration import expected_calibration_error, reliability
 from mammo.evaluation.metrics import as_labels, as_scores, require_classes, roc_auc
+from mammo.foreign_text import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,7 +156,7 @@ def _panels(rows: int, title: str) -> tuple[Figure, Axes, Axes]:
     top = figure.add_subplot(grid[0])
     below = figure.add_subplot(grid[1], sharex=top)
     y = 1 - 0.2 / height
-    figure.text(LEFT, y, title, fontsize=15, color=INK, weight="bold", va="top")
+    figure.text(LEFT, y, figure_text(title), fontsize=15, color=INK, weight="bold", va="top")
     return figure, top, below
 
 
@@ -237,8 +238,9 @@ def _draw_events(
         stem = {"arrowstyle": "-", "color": color, "lw": 1.3, "shrinkA": 0, "shrinkB": 0}
         axes[0].annotate("", xytext=(0, 20 + LABEL_POINTS * level), arrowprops=stem, **above)
         axes[0].annotate(
-            event.label, xytext=(-4 if flip else 4, 9 + LABEL_POINTS * level), va="bottom",
-            ha="right" if flip else "left", fontsize=9.5, color=color, weight="bold", **above,
+            figure_text(event.label), xytext=(-4 if flip else 4, 9 + LABEL_POINTS * level),
+            va="bottom", ha="right" if flip else "left", fontsize=9.5, color=color, weight="bold",
+            **above,
         )  # fmt: skip
 
 
@@ -279,7 +281,9 @@ def _legend(figure: Figure, scanners: list[str], exams: pd.DataFrame, window: in
     if "threshold" in exams:
         entries.append(Line2D([], [], color=INK, alpha=0.45, lw=1, label="threshold"))
     styles = zip(scanners, _markers(len(scanners)), _cycle(len(scanners)), strict=True)
-    entries += [dot(name, ls="-", marker=marker, color=color) for name, marker, color in styles]
+    entries += [
+        dot(figure_text(name), ls="-", marker=marker, color=color) for name, marker, color in styles
+    ]
     # a second row rather than names beyond the edge
     columns = len(entries) if len(entries) <= LEGEND_COLUMNS else -(-len(entries) // 2)
     figure.legend(

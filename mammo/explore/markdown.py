@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mammo.explore.section import Section, Table
+from mammo.foreign_text import markdown_row, markdown_text
 
 
 def render_markdown(title: str, sections: Sequence[Section]) -> str:
     """Return the sections as one Markdown document; a figure is told by its words."""
-    return "\n\n".join([f"# {title}", *(_section(one) for one in sections)]) + "\n"
+    return "\n\n".join([f"# {markdown_text(title)}", *(_section(one) for one in sections)]) + "\n"
 
 
 def _section(section: Section) -> str:
-    warnings = [f"**Warning:** {one}" for one in section.warnings]
-    figures = [f"*{one.title}.* {one.alt}" for one in section.plots]
+    title = markdown_text(section.title)
+    warnings = [f"**Warning:** {markdown_text(one)}" for one in section.warnings]
+    told = [markdown_text(one) for one in section.sentences]
+    figures = [f"*{one.title}.* {markdown_text(one.alt)}" for one in section.plots]
     tables = [_table(one) for one in section.tables]
-    return "\n\n".join([f"## {section.title}", *warnings, *section.sentences, *figures, *tables])
+    return "\n\n".join([f"## {title}", *warnings, *told, *figures, *tables])
 
 
 def _table(table: Table) -> str:
-    head = [_row(table.columns), "|" + "---|" * len(table.columns)]
-    return "\n".join([f"{table.caption}:", "", *head, *(_row(row) for row in table.rows)])
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    head = [markdown_row(table.columns), "|" + "---|" * len(table.columns)]
+    rows = [markdown_row(row) for row in table.rows]
+    return "\n".join([f"{markdown_text(table.caption)}:", "", *head, *rows])

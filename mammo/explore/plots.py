@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mammo.explore.section import Plot
+from mammo.foreign_text import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -165,8 +166,8 @@ def cell_text(rate: float) -> str:
 
 
 def clip(name: str, length: int = 34) -> str:
-    """Return a name short enough for an axis."""
-    return name if len(name) <= length else name[: length - 1] + "…"
+    """Return a name short enough for an axis, to be drawn letter for letter."""
+    return figure_text(name if len(name) <= length else name[: length - 1] + "…")
 
 
 def _inline(svg: str, key: str, alt: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from mammo.appraisal.card import model_card
 from mammo.appraisal.card_files import write_dataset_card, write_model_card
-from mammo.continual.card import card_text
+from mammo.continual.card import card_text, write_card
 from mammo.continual.derive import derive_release
 from mammo.continual.scores import write_scores
 from mammo.data.index import index_from_rows, write_index
@@ -223,3 +223,24 @@ def test_a_trained_release_has_its_points_from_the_holdout(release: Path) -> Non
     assert {row[3] for row in card["points"].tables[0].rows} == {"the holdout"}
     assert "set on the holdout" in card["data"].sentences[-1]
     assert card["measured"].title == "Measured when it was made"
+
+
+FORMULA = "A $\\x_$ <b>|"
+
+
+def test_a_scanner_of_any_name_is_drawn_letter_for_letter(release: Path, tmp_path: Path) -> None:
+    scores = scores_table()
+    odd = scores["scanner"] == scores["scanner"].iloc[0]
+    scores = scores.assign(part="golden", scanner=scores["scanner"].mask(odd, FORMULA))
+    write_scores(release, [scores])
+    points = Release.read(release).operating_points
+    points |= {FORMULA: dataclasses.replace(points["*"], scanner=FORMULA)}
+    sealed = dataclasses.replace(Release.read(release), operating_points=points)
+    write_card(release / "card.md", sealed)
+    sealed.seal(release)
+    card = by_key(model_card(release, resamples=60))
+    drawn = [plot.svg for section in card.values() for plot in section.plots]
+    assert sum("A $\\x_$ &lt;b&gt;|" in one for one in drawn) == 2  # curves and subgroups
+    made = write_model_card(Settings(home=tmp_path), release, html=tmp_path / "card.html")
+    for text in (made.markdown.read_text(), (release / "card.md").read_text()):
+        assert "| A $\\x_$ &lt;b>\\| |" in text and "<b>" not in text

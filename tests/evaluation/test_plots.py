@@ -31,8 +31,9 @@ def is_picture(path):
         (exams(at=range(60)), 30),
         (exams(label=[1, None, 0] * 20, threshold=0.6), pd.Timestamp("2026-11-22 17:42")),
         (exams(), None),
+        (exams(scanner=["A $\\x_$", "B/2"] * 30), pd.Timestamp("2026-11-22 17:42", tz="UTC")),
     ],
-    ids=["times", "text", "numbers", "outcomes and thresholds", "no event"],
+    ids=["times", "text", "numbers", "outcomes and thresholds", "no event", "dollars"],
 )
 def test_timeline_is_drawn(tmp_path, frame, at):
     events = [] if at is None else [Event(at, "drift alarm", "alarm"), Event(at, "recalibrated")]

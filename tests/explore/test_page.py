@@ -20,7 +20,9 @@ from typer.testing import CliRunner
 from flows.cli_explore import add_explore_commands
 from mammo.data.index import index_from_rows, write_index
 from mammo.data.likeness import perceptual_hash
+from mammo.explore.counts import Share
 from mammo.explore.page import Origin, render_page, summarise
+from mammo.explore.plots import bar_plot, interval_plot, share_grid
 from mammo.explore.report import explore_frame, explore_index
 from mammo.explore.section import Plot, Section, Table
 from mammo.settings import Settings
@@ -254,3 +256,14 @@ def test_bad_input_is_refused_and_writes_nothing(
     assert done.exit_code == 2
     assert told in done.stderr
     assert not target.exists()
+
+
+def test_names_with_two_dollars_are_no_formulas() -> None:
+    name = "A $\\x_$"
+    share = Share(3, 9, 0.1, 0.6, 9)
+    drawn = [
+        interval_plot("a", "T", "t", [(name, share), ("B", share)], "x"),
+        bar_plot("b", "T", "t", [(name, 3.0, "3"), ("B", 2.0, "2")], "x"),
+        share_grid("c", "T", "t", [name, "B"], ["C", name], [[0.1, 0.2], [0.3, 0.4]], "x"),
+    ]
+    assert [one.svg.count(f">{name}</text>") for one in drawn] == [1, 1, 2]
