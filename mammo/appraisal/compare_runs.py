@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,13 @@ import pandas as pd
 from mammo.appraisal.release_scores import read_release_scores
 from mammo.continual.fit import RUN_CONFIG
 from mammo.continual.split import trained_patients
-from mammo.errors import IndexMissing, NotComparable, RunUnknown
+from mammo.errors import (
+    DigestMismatch,
+    IndexMissing,
+    NotComparable,
+    ReleaseNotFound,
+    RunUnknown,
+)
 from mammo.models.tracking import EXPERIMENT, KIND, REGISTRY, TOLD_OF_ALL, mlflow_client
 from mammo.release import MANIFEST, RECALIBRATED, Release
 from mammo.settings import Settings
@@ -163,12 +170,39 @@ def _from_mlflow(settings: Settings, run_id: str) -> Path:
     if (own / MANIFEST).is_file():
         return own
     kept = settings.home / "compared" / run_id
-    if not (kept / ARTIFACTS / MANIFEST).is_file():
-        kept.mkdir(parents=True, exist_ok=True)
+    if not _is_whole(kept / ARTIFACTS):
         if not client.list_artifacts(run_id, ARTIFACTS):
             raise RunUnknown(f"MLflow's run {run_id} holds no release: it is none of `mammo train`")
-        client.download_artifacts(run_id, ARTIFACTS, str(kept))
+        fetch_release(client, run_id, kept)
     return kept / ARTIFACTS
+
+
+def fetch_release(client: Any, run_id: str, kept: Path) -> None:
+    """Fetch a run's release into the folder ``kept``, which appears when it is complete.
+
+    What is there already and is not whole makes room: half of it, from an older mammo that
+    was killed. Another call that fetches the same meanwhile does no harm.
+    """
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=f".{run_id}-") as folder:
+        draft = Path(folder, "fetched")
+        draft.mkdir()
+        client.download_artifacts(run_id, ARTIFACTS, str(draft))
+        if kept.exists() and not _is_whole(kept / ARTIFACTS):
+            kept.replace(Path(folder, "half"))
+        try:
+            draft.replace(kept)
+        except OSError:  # a folder that is not empty: the other call's
+            if not _is_whole(kept / ARTIFACTS):
+                raise
+
+
+def _is_whole(directory: Path) -> bool:
+    try:
+        Release.read(directory, verify=True)
+    except (ReleaseNotFound, DigestMismatch, ValueError):  # half a manifest is no JSON
+        return False
+    return True
 
 
 def _require_different(names: Sequence[str], releases: Sequence[Release]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,7 +23,7 @@ from mammo.appraisal.compare_cost import (
 )
 from mammo.appraisal.compare_groups import compare_groups
 from mammo.appraisal.compare_report import write_comparison
-from mammo.appraisal.compare_runs import ComparedRun, list_runs, read_runs
+from mammo.appraisal.compare_runs import ComparedRun, fetch_release, list_runs, read_runs
 from mammo.appraisal.compare_words import (
     best_sentence,
     cost_sentences,
@@ -35,6 +36,7 @@ from mammo.appraisal.compare_words import (
 )
 from mammo.continual.spent import Spent, write_spent
 from mammo.errors import MammoError, NotComparable, RunUnknown
+from mammo.release import Release
 from mammo.settings import Settings
 
 from .runs import noisier, write_run, write_three
@@ -332,10 +334,7 @@ def test_a_changed_release_is_refused(settings: Settings, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_runs_of_mlflow_are_found_and_fetched(settings: Settings, tmp_path: Path) -> None:
-    import shutil
-
     from mammo.models.tracking import register_release
-    from mammo.release import Release
 
     place = write_run(tmp_path / "releases", "r-logged", scores_table(150, seed=3))
     run_id = register_release(settings, Release.read(place), place, {"epochs": 2}, []).run_id
@@ -347,6 +346,15 @@ def test_runs_of_mlflow_are_found_and_fetched(settings: Settings, tmp_path: Path
     found = read_runs(settings, ["r-good", run_id[:8]])
     assert found[1].name == "r-logged" and "compared" in found[1].directory.parts
     assert found[1].directory.is_relative_to(settings.home)
+    for half in (("manifest.json",), ("manifest.json", "model.onnx"), ()):
+        for one in found[1].directory.iterdir():  # as a call that was killed has left it
+            if one.name not in half:
+                one.unlink()
+        again = read_runs(settings, ["r-good", run_id])[1]
+        assert again.directory == found[1].directory and len(again.scores) == len(found[1].scores)
+    (found[1].directory / "manifest.json").write_text('{"id": "r-lo')
+    assert read_runs(settings, ["r-good", run_id])[1].name == "r-logged"
+    assert [one.name for one in (settings.home / "compared").iterdir()] == [run_id]
     shutil.copytree(place, settings.releases_dir / "r-logged")
     try:
         here = read_runs(settings, ["r-good", run_id])[1]
@@ -376,3 +384,18 @@ def test_runs_that_tell_no_target_have_it_from_their_release(tmp_path: Path) -> 
     listed = list_runs(settings)
     told = listed[["release", "target", "architecture"]].to_numpy().tolist()
     assert told == [["r-here", "cancer", "brightness"]]
+
+
+def test_two_calls_may_fetch_the_same_run(settings: Settings, tmp_path: Path) -> None:
+    place, kept = settings.releases_dir / "r-good", tmp_path / "compared" / "run"
+
+    class Meanwhile:
+        """A download, at whose end another call has brought the same."""
+
+        def download_artifacts(self, _run: str, name: str, folder: str) -> None:
+            shutil.copytree(place, Path(folder, name))
+            shutil.copytree(place, kept / name)
+
+    fetch_release(Meanwhile(), "run", kept)
+    Release.read(kept / "release", verify=True)
+    assert [one.name for one in kept.parent.iterdir()] == ["run"]
