@@ -8,14 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.azure_specs import FOLDER, kind_of, load_spec, require_filled_in
-from flows.azure_workspace import told
-from mammo.errors import AzureJobFailed, AzureNotFound, AzureSpecInvalid
+from flows.azure_workspace import may_pass, told
+from mammo.errors import (
+    AzureError,
+    AzureJobFailed,
+    AzureNotFound,
+    AzureSignedOut,
+    AzureSpecInvalid,
+)
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
 
 ENDED = ("Completed", "Failed", "Canceled", "NotResponding")
 POLL_SECONDS = 20.0
+PATIENCE_SECONDS = 900.0
+"""A job is asked for so long without an answer: it goes on meanwhile, and another is paid for."""
 SHOWN_JOBS = 10
 
 
@@ -88,17 +96,27 @@ def wait_for(
     advance: Callable[[str], None] = lambda _status: None,
     poll_seconds: float | None = None,
 ) -> dict[str, Any]:
-    """Follow a job to its end.
+    """Follow a job to its end; ``advance`` is told each status, or ``no answer``.
 
     Raises
     ------
     AzureJobFailed
         It ended without completing.
+    AzureError
+        Or one of its children: Azure refused, or has not answered for a quarter of an hour.
     """
+    unanswered_since: float | None = None
     while True:
-        with told(f"look at job {name}"):
-            job = client.jobs.get(name)
-        now = tell_job(job)
+        try:
+            now = look_at(client, name)
+            unanswered_since = None
+        except AzureError as error:
+            # whoever handed the job over was signed in: a token that fails now may be had again
+            if not (may_pass(error) or isinstance(error, AzureSignedOut)):
+                raise
+            unanswered_since = unanswered_since or time.monotonic()
+            _require_patience(name, error, time.monotonic() - unanswered_since)
+            now = {"status": "no answer"}
         advance(now["status"])
         if now["status"] in ENDED:
             break
@@ -106,6 +124,22 @@ def wait_for(
     if now["status"] != "Completed":
         raise AzureJobFailed(f"job {name} ended as {now['status']}; its log is at {now['studio']}")
     return now
+
+
+def _require_patience(name: str, error: AzureError, seconds: float) -> None:
+    """Raise the error, and say what becomes of the job, where it has lasted too long."""
+    if seconds < PATIENCE_SECONDS:
+        return
+    raise type(error)(
+        f"{error.message.rstrip('.')}. It has been so for {seconds / 60:.0f} minutes. The job goes "
+        f"on: `mammo azure status {name}` tells how it is; submitted again it is paid for twice."
+    ) from error
+
+
+def look_at(client: MLClient, name: str) -> dict[str, Any]:
+    """Return what is told of the job of this name."""
+    with told(f"look at job {name}"):
+        return tell_job(client.jobs.get(name))
 
 
 def newest_jobs(client: MLClient, limit: int = SHOWN_JOBS) -> list[dict[str, Any]]:

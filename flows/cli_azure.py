@@ -104,9 +104,9 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show the newest jobs, the endpoint, its colours and their share of the requests."""
-    from flows.azure_jobs import newest_jobs, tell_job
+    from flows.azure_jobs import look_at, newest_jobs
     from flows.azure_rollout import tell_endpoint
-    from flows.azure_workspace import AzureSettings, told
+    from flows.azure_workspace import AzureSettings
     from mammo.errors import AzureNotFound
 
     if dry_run:
@@ -116,8 +116,7 @@ def status(
         return
     client = _client()
     if job:
-        with told(f"look at job {job}"):
-            show(tell_job(client.jobs.get(job)), as_json=as_json, title="Job")
+        show(look_at(client, job), as_json=as_json, title="Job")
         return
     jobs = newest_jobs(client)
     try:

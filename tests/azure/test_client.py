@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import mammo
+from flows.azure_jobs import submit, wait_for
 from flows.azure_specs import FOLDER
+from flows.azure_workspace import AzureSettings, open_workspace
 from mammo import errors
 from tests.azure.commands import ran, refused
 from tests.azure.conftest import make_token
 from tests.azure.resource_manager import GROUP, SUBSCRIPTION, WORKSPACE, ResourceManager
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
 
 pytestmark = pytest.mark.slow
 IMAGE = f"registry.test/mammo-worker:v{mammo.__version__}"
@@ -84,6 +90,56 @@ def test_a_job_is_followed_to_its_end(
     azure.job_states = ["Running", "Failed"]
     problem = refused(f"azure submit train --wait {OURS}")
     assert problem["code"] == "AZURE_JOB_FAILED" and "ended as Failed" in problem["detail"]
+
+
+@pytest.fixture
+def job(azure: ResourceManager, monkeypatch: pytest.MonkeyPatch) -> tuple[MLClient, str]:
+    """A client that asks once, and a job that it handed over."""
+    monkeypatch.setattr("flows.azure_jobs.POLL_SECONDS", 0.0)
+    monkeypatch.setattr("flows.azure_workspace.RETRIES", 0)
+    client = open_workspace(AzureSettings())
+    return client, submit(client, FOLDER / "train.yml", image=IMAGE)["job"]
+
+
+def test_a_job_outlasts_answers_that_fail(
+    azure: ResourceManager, job: tuple[MLClient, str]
+) -> None:
+    client, name = job
+    azure.job_states = ["Completed"]
+    for status in (503, 429, 401, 500, 503):
+        azure.plant(f"jobs/{name}", status, "Planted")
+    seen: list[str] = []
+    assert wait_for(client, name, seen.append)["status"] == "Completed"
+    assert seen == ["no answer"] * 5 + ["Completed"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(503, errors.AzureError), (429, errors.AzureThrottled), (401, errors.AzureSignedOut)],
+)
+def test_a_job_that_is_not_told_of_any_more_goes_on(
+    azure: ResourceManager,
+    job: tuple[MLClient, str],
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    kind: type[errors.AzureError],
+) -> None:
+    monkeypatch.setattr("flows.azure_jobs.PATIENCE_SECONDS", 0.0)
+    client, name = job
+    azure.plant(f"jobs/{name}", status, "Planted", times=9)
+    with pytest.raises(errors.AzureError, match=f"goes on.*mammo azure status {name}") as caught:
+        wait_for(client, name)
+    assert type(caught.value) is kind and f"{status} Planted" in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_job_that_is_refused_is_not_waited_for(
+    azure: ResourceManager, job: tuple[MLClient, str], status: int
+) -> None:
+    client, name = job
+    azure.plant(f"jobs/{name}", status, "Planted")
+    with pytest.raises(errors.AzureError, match=f"{status} Planted"):
+        wait_for(client, name)
 
 
 def test_schedules(azure: ResourceManager) -> None:
