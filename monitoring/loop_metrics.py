@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -42,14 +43,8 @@ class LoopCollector(Collector):
         self._joined = Spared(self._count_joined, JOINED_SECONDS)
 
     def collect(self) -> Iterable[Metric]:
-        """Yield every metric; a log that cannot be read yields ``mammo_log_up 0``."""
-        pointer = read_pointer(self._settings.pointer_path) or {}
-        serving = GaugeMetricFamily(
-            "mammo_release_in_service", "1 for the release the pointer names.", labels=("release",)
-        )
-        if pointer:
-            serving.add_metric((str(pointer["release_id"]),), 1)
-        yield serving
+        """Yield every metric; a log or a pointer that cannot be read yields its ``_up 0``."""
+        yield from _serving(self._settings.pointer_path)
         try:
             with self._engine.connect() as connection:
                 self._exams.read_on(connection)
@@ -78,6 +73,23 @@ def _open(url: str) -> sa.Engine:
         connect_args={"timeout": MOST_SECONDS},
         hide_parameters=True,
     )
+
+
+def _serving(path: Path) -> Iterator[Metric]:
+    """Yield what is in service; a damaged pointer takes nothing else of the page along."""
+    serving = GaugeMetricFamily(
+        "mammo_release_in_service", "1 for the release the pointer names.", labels=("release",)
+    )
+    readable = True
+    try:
+        if (pointer := read_pointer(path)) is not None:
+            serving.add_metric((str(pointer["release_id"]),), 1)
+    except (OSError, ValueError, KeyError, TypeError):  # TypeError: JSON, but no object
+        readable = False
+    yield GaugeMetricFamily(
+        "mammo_pointer_up", "0 when the pointer to the release cannot be read.", int(readable)
+    )
+    yield serving
 
 
 def _outcomes(connection: sa.Connection) -> Iterator[Metric]:

@@ -21,8 +21,8 @@ def open_associations(settings: Settings) -> int:
     """Return how many associations were open when the gateway last told; 0 while it is down."""
     if not is_alive(settings):
         return 0
-    told = (settings.gateway_dir / ALIVE).read_text().strip()
-    return int(told) if told.isdecimal() else 0  # empty: it is being written
+    told = (settings.gateway_dir / ALIVE).read_bytes().strip()
+    return int(told) if told.isdigit() else 0  # empty: it is being written
 
 
 def is_alive(settings: Settings, since: float = 0.0) -> bool:

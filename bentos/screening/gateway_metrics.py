@@ -45,7 +45,10 @@ class GatewayCollector(Collector):
         self._rows = Spared(lambda: _rows(settings))
 
     def collect(self) -> Iterable[Metric]:
-        """Yield what there is; nothing where no gateway ever ran here."""
+        """Yield what there is; nothing where no gateway ever ran here.
+
+        Of a book that cannot be read only ``mammo_gateway_book_up 0`` is told.
+        """
         if not self._settings.gateway_book.exists():
             return
         yield GaugeMetricFamily(
@@ -61,9 +64,15 @@ class GatewayCollector(Collector):
             "Associations that may be open at a time (MAMMO_DICOM_ASSOCIATIONS).",
             self._settings.dicom_associations,
         )
-        yield from self._studies()
-        yield from _came(self._rows())
-        yield from _outbox(self._rows())
+        try:
+            told = [*self._studies(), *_came(self._rows()), *_outbox(self._rows())]
+        except (sqlite3.Error, OSError):
+            # the service scores all the same: its page must not go with the gateway's book
+            told = []
+        yield GaugeMetricFamily(
+            "mammo_gateway_book_up", "1 when the gateway's book can be read.", int(bool(told))
+        )
+        yield from told
 
     def _studies(self) -> Iterator[Metric]:
         counts = dict(self._counts())

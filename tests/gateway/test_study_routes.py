@@ -12,9 +12,10 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from bentos.gateway import inbox as inbox_module
-from bentos.gateway.alive import beat
+from bentos.gateway.alive import ALIVE, beat
 from bentos.gateway.book import Book
 from bentos.gateway.inbox import Inbox
+from bentos.gateway.tables import connect
 from bentos.screening.app import create_app
 from mammo.settings import Settings
 from mammo.tokens import TokenStore
@@ -179,6 +180,34 @@ def test_metrics_tell_of_the_gateway(client: TestClient, settings: Settings) -> 
     beat(settings, 3)
     told = client.get("/metrics").text
     assert "mammo_gateway_up 1.0" in told and "mammo_gateway_associations 3.0" in told
+
+
+@pytest.mark.parametrize("kept", ["no database", "half of it"])
+def test_a_damaged_book_takes_no_other_metric_along(
+    client: TestClient, settings: Settings, kept: str
+) -> None:
+    connect(settings.gateway_book).close()
+    whole = settings.gateway_book.read_bytes()
+    book = {"no database": b"no database " * 512, "half of it": whole[: len(whole) // 2]}[kept]
+    settings.gateway_book.write_bytes(book)
+    beat(settings, 1)
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    told = answer.text
+    assert "mammo_gateway_book_up 0.0" in told and "mammo_gateway_up 1.0" in told
+    assert "mammo_gateway_studies" not in told, "what is not known is no number"
+    assert "mammo_service_ready 1.0" in told
+    settings.gateway_book.write_bytes(whole)
+    assert "mammo_gateway_book_up 1.0" in client.get("/metrics").text
+
+
+def test_whatever_the_gateways_beat_holds_the_page_is_made(
+    client: TestClient, settings: Settings
+) -> None:
+    connect(settings.gateway_book).close()
+    beat(settings)
+    (settings.gateway_dir / ALIVE).write_bytes(b"\xff\xfe3")
+    assert "mammo_gateway_associations 0.0" in client.get("/metrics").text
 
 
 def test_roles(settings: Settings) -> None:

@@ -133,6 +133,22 @@ def test_a_database_that_says_nothing_holds_up_no_page(hospital, monkeypatch):
     assert "mammo_log_up 0.0" in text and "mammo_disk_size_bytes" in text
 
 
+@pytest.mark.parametrize(
+    "pointer", ["", "{", "[]", '"r-1"', "{}", '{"previous": null}', "\x00\x00"]
+)
+def test_a_damaged_pointer_takes_no_other_metric_along(hospital, pointer):
+    hospital.release()
+    hospital.stream(1)
+    hospital.settings.pointer_path.write_text(pointer)
+    text = Scrape(hospital.settings).text().decode()
+    assert "mammo_pointer_up 0.0" in text and "mammo_release_in_service{" not in text
+    assert "mammo_log_up 1.0" in text and "mammo_disk_size_bytes" in text
+
+
+def test_a_home_without_a_release_has_no_damaged_pointer(hospital):
+    assert "mammo_pointer_up 1.0" in Scrape(hospital.settings).text().decode()
+
+
 def test_each_part_of_the_page_says_when_it_was_made(get):
     began = time.time()
     text = get("/metrics").text
