@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mammo.backup import restore_backup, take_backup
 from mammo.backup.contents import find_contents
-from mammo.backup.take import _Copy
-from mammo.errors import BackupExists, BackupInvalid
+from mammo.backup.home_copy import HomeCopy
+from mammo.errors import BackupExists, BackupInvalid, StoreReadOnly
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 from tests.prediction_log.rows import scoring
@@ -103,7 +105,7 @@ def test_an_inode_that_was_given_to_another_file_is_copied(
     draft = tmp_path / "draft"
     (draft / "home" / "data" / "store").mkdir(parents=True)
     (draft / "home" / "data" / "cache").mkdir()
-    copy = _Copy(settings, settings.home, draft, lambda size: None)
+    copy = HomeCopy(settings, settings.home, draft, lambda size: None)
     shard = next(one for one in find_contents(settings.home) if one.path == "data/store/0.npy")
     copy._copy(shard)
     (settings.data_dir / "cache" / "ab").unlink()
@@ -115,3 +117,41 @@ def test_an_inode_that_was_given_to_another_file_is_copied(
     copy._copy(type(later)(later.path, later.kind, os.stat_result(reused, stamp)))
     assert [one.kind for one in copy.entries] == ["file", "file"]
     assert (draft / "home" / "data" / "cache" / "ab").read_bytes() == bytes(256)
+
+
+@pytest.mark.parametrize("path", ["data/cache/ab", "log.db", "data/store", "keys/signing.key"])
+def test_what_may_not_be_read_is_named(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Root may read all: the refusal is the kernel's as an account meets it."""
+    closed = settings.home / path
+    plain_open, plain_scandir = Path.open, os.scandir
+
+    def refuse(place: str | Path | int) -> None:
+        if not isinstance(place, int) and Path(place) == closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+
+    def opened(place: Path, *arguments: Any, **named: Any) -> Any:
+        refuse(place)
+        return plain_open(place, *arguments, **named)
+
+    def scanned(place: str | Path | int) -> Any:
+        refuse(place)
+        return plain_scandir(place)
+
+    monkeypatch.setattr(Path, "open", opened)
+    monkeypatch.setattr(os, "scandir", scanned)
+    with pytest.raises(BackupInvalid, match=f"^{path} in MAMMO_HOME cannot be read"):
+        take_backup(settings, tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+
+
+def test_a_place_that_may_not_be_written_is_told_as_such(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Path, mode: int = 0o777, **_: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(StoreReadOnly, match="cannot be written to"):
+        take_backup(settings, tmp_path / "backup")
