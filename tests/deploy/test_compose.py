@@ -14,7 +14,7 @@ import yaml
 
 from deploy.docker.make_secrets import SECRETS, WRITTEN_BY_YOU, make_secrets
 from tests.deploy.compose import FILE, read_compose, waves
-from tests.deploy.images import DOCKER, ROOT
+from tests.deploy.images import DOCKER, ROOT, extras_of
 
 COMPOSE = read_compose()
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -94,12 +94,28 @@ def test_no_secret_is_in_the_file() -> None:
         ("state", {"postgres", "first", "prefect", "mlflow", "service", "gateway", "reports",
                    "guard", "deployments", "worker", "grafana"}),
         ("watch", {"service", "reports", "prometheus", "alertmanager", "grafana"}),
-        ("archive", {"gateway", "orthanc"}),
+        ("archive", {"gateway", "orthanc", "worker"}),
     ],
 )  # fmt: skip
 def test_who_sees_whom(network: str, members: set[str]) -> None:
     assert {name for name, one in SERVICES.items() if network in one["networks"]} == members
     assert COMPOSE["networks"][network] == {"internal": True}
+
+
+def test_who_fetches_from_outside_gets_there() -> None:
+    """Flows ask a DICOMweb archive and keep data at a remote; reports go to archives by DICOM."""
+    flows = {name for name, one in SERVICES.items() if "prefect worker" in one.get("command", "")}
+    assert flows == {"worker"} and "s3" in extras_of("worker")
+    for name in (*flows, "gateway"):
+        ways = {one for one in SERVICES[name]["networks"] if not is_internal(one)}
+        assert ways, f"{name} is in networks alone that lead nowhere"
+    assert {name for name, one in SERVICES.items() if "outside" in one["networks"]} == flows
+    named = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    assert "ingest_dicomweb" in {one["name"] for one in named}, "what the worker's network is for"
+
+
+def is_internal(network: str) -> bool:
+    return bool((COMPOSE["networks"][network] or {}).get("internal"))
 
 
 def test_images_that_are_built_are_those_of_the_dockerfiles() -> None:
