@@ -30,22 +30,23 @@ def family(parent: int) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
-def listening(processes: list[psutil.Process]) -> set[str]:
-    """Return the addresses on which these processes listen."""
-    return {
-        connection.laddr.ip
-        for process in processes
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
+def listening(processes: list[psutil.Process]) -> set[tuple[int, str, int]]:
+    """Return where these processes listen: the process, its address and its port."""
+    found = set()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # what an earlier test has left may end meanwhile
+            for one in process.net_connections("inet"):
+                if one.status == psutil.CONN_LISTEN:
+                    found.add((process.pid, one.laddr.ip, one.laddr.port))
+    return found
 
 
 def test_a_local_cluster_listens_on_this_machine_only() -> None:
-    before = {process.pid for process in family(os.getpid())}
+    before = listening(family(os.getpid()))
     with cluster.open_cluster("local:1"):
-        found = family(os.getpid())
-        assert {process.pid for process in found} > before
-        assert listening(found) == {"127.0.0.1"}
+        opened = listening(family(os.getpid())) - before
+    assert {address for _, address, _ in opened} == {"127.0.0.1"}
+    assert {pid for pid, _, _ in opened} > {os.getpid()}, "the scheduler here, and its workers"
 
 
 SERVE = """
@@ -81,7 +82,7 @@ def test_nothing_is_left_of_a_run_that_is_ended(
         started_by_it = family(run.pid)
         told = [" ".join(process.cmdline()) for process in started_by_it]
         assert any("flows.temporary_server" in words for words in told), told
-        assert listening(started_by_it) == {"127.0.0.1"}
+        assert {address for _, address, _ in listening(started_by_it)} == {"127.0.0.1"}
         run.send_signal(number)
         assert run.wait(60) == status, log.read_text()
         _, alive = psutil.wait_procs(started_by_it[1:], timeout=60)
