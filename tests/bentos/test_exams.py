@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,18 +103,41 @@ def test_many_with_one_key_at_once_are_one_prediction(slow: TestClient) -> None:
     assert len(logged(settings)) == 1
 
 
-def test_too_many_are_told_to_come_again(slow: TestClient) -> None:
+class HeldScreener(FakeScreener):
+    """Scores nothing until it is let go."""
+
+    go = threading.Event()
+
+    def read_exam(self, *files: Any, **told: Any) -> Any:
+        assert self.go.wait(60)
+        return super().read_exam(*files, **told)
+
+
+@pytest.fixture
+def held(settings: Settings) -> Iterator[TestClient]:
+    HeldScreener.go.clear()
+    settings = settings.model_copy(update={"exams_at_once": 1, "queue_exams": 1})
+    point_to(settings, "r-1")
+    with open_client(create_app(settings, load=HeldScreener)) as client:
+        yield client
+
+
+def test_too_many_are_told_to_come_again(held: TestClient) -> None:
     answers: list[Any] = []
-    threads = [threading.Thread(target=lambda: answers.append(post(slow, *FOUR))) for _ in range(6)]
+    threads = [threading.Thread(target=lambda: answers.append(post(held, *FOUR))) for _ in range(6)]
     for thread in threads:
         thread.start()
+    try:
+        wait_for(lambda: len(answers) >= 4)
+    finally:
+        HeldScreener.go.set()
     for thread in threads:
         thread.join()
-    turned_away = [one for one in answers if one.status_code == 503]
+    assert [one.status_code for one in answers] == [503] * 4 + [200] * 2
+    turned_away = answers[:4]
     assert {one.json()["code"] for one in turned_away} == {"OVERLOADED"}
-    assert len(turned_away) == 4
     assert all(int(one.headers["retry-after"]) >= 1 for one in turned_away)
-    text = slow.get("/metrics").text
+    text = held.get("/metrics").text
     assert "mammo_exams_turned_away_total 4.0" in text
     assert "mammo_exams_inside 0.0" in text
 
