@@ -21,6 +21,7 @@ from bentos.gateway.peer import Peer
 from bentos.gateway.sending import Sender
 from bentos.gateway.sending_loop import line_to
 from flows.servers import free_port
+from tests.gateway.images import wait_for
 from tests.gateway.pacs import (
     NAME,
     STORED,
@@ -239,7 +240,7 @@ def test_kill_9_anywhere_loses_and_doubles_nothing(tmp_path: Path) -> None:
                 os.kill(child.pid or 0, signal.SIGKILL)
             child.join()
             kills += child.exitcode == -signal.SIGKILL
-            time.sleep(0.2)  # what was on the wire is stored
+            wait_for(lambda: not pacs.server.active_associations)  # what was on the wire is stored
         send_until_killed(tmp_path, peer)
     assert kills >= 8
     assert Counter(pacs.received) == Counter(uids(40))
