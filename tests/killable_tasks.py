@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,15 @@ def sleep(seconds: float) -> tuple[float, float]:
     begun = time.time()
     time.sleep(seconds)
     return begun, time.time()
+
+
+def meet(mine: str, other: str) -> bool:
+    """Leave a mark and wait for the other's; False where it does not come within 30 s."""
+    Path(mine).touch()
+    ends = time.monotonic() + 30
+    while not Path(other).exists() and time.monotonic() < ends:
+        time.sleep(0.02)
+    return Path(other).exists()
 
 
 def hog_numpy() -> int:
