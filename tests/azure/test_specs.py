@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,22 @@ def test_the_schemas_take_every_component() -> None:
     made = {path.stem: load_component(path) for path in COMPONENTS}
     assert sorted(made) == ["evaluate", "prepare", "register", "train"]
     assert {one.version for one in made.values()} == {mammo.__version__}
+
+
+@pytest.mark.slow
+def test_the_schema_takes_the_connection_of_the_page(
+    loaded: dict[str, Any], tmp_path: Path
+) -> None:
+    from azure.ai.ml import load_workspace_connection
+
+    page = (FOLDER.parents[1] / "docs" / "azure.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "ghcr.yml").write_text(textwrap.dedent("   " + block.lstrip()))
+    made = load_workspace_connection(
+        tmp_path / "ghcr.yml", params_override=[{"credentials.password": "given"}]
+    )
+    assert (made.type, made.target) == ("container_registry", "ghcr.io")
+    assert (made.credentials.username, made.credentials.password) == ("NAME", "given")
 
 
 @pytest.mark.slow
