@@ -66,7 +66,7 @@ def log_cards(settings: Settings, directory: Path) -> None:
     from mammo.appraisal.card_log import log_cards as log
 
     try:
-        log(settings, directory)
+        log(settings, directory, lambda told: say(f"warning: {told}"))
     except MammoError as error:
         say(f"warning: the cards are not in MLflow ({error.code}: {error.message})")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.logging import get_run_logger
 
 from flows.progress import log_progress
 from mammo.appraisal.card_log import log_cards
@@ -30,7 +31,8 @@ def judge(settings: Settings, release_id: str) -> dict[str, Any]:
 @task
 def write_cards(settings: Settings, release_id: str) -> list[str]:
     """Log the cards of the release and of its data in its MLflow run, the verdict included."""
-    return log_cards(settings, settings.releases_dir / release_id)
+    directory = settings.releases_dir / release_id
+    return log_cards(settings, directory, get_run_logger().warning)
 
 
 @task

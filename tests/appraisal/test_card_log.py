@@ -12,6 +12,9 @@ from mammo.appraisal.card import model_card
 from mammo.appraisal.card_log import log_cards
 from mammo.changes.record import CHANGE_RECORD
 from mammo.data.index import write_index
+from mammo.data.store import store_lock
+from mammo.data.version import snapshot_store
+from mammo.data.version_files import listing_path
 from mammo.detection.carried import CarriedDetector, JointScore
 from mammo.errors import DigestMismatch, RunUnknown
 from mammo.models.tracking import mlflow_client, register_release
@@ -30,10 +33,16 @@ def settings(tmp_path: Path) -> Settings:
     return made
 
 
+def of_version(place: Path, version: str) -> Path:
+    """Seal a release again as trained on a data version."""
+    replace(Release.read(place), data_version=version).seal(place)
+    return place
+
+
 def test_both_cards_are_in_the_run_and_are_replaced_by_newer_ones(
     settings: Settings, tmp_path: Path
 ) -> None:
-    place = write_release(settings.releases_dir, "r-20260301-aaaaaaaa")
+    place = of_version(write_release(settings.releases_dir, "r-20260301-aaaaaaaa"), "")
     assert log_cards(settings, place) == []  # not registered: there is no run
     run_id = register_release(settings, Release.read(place), place, {}, []).run_id
     logged = log_cards(settings, place)
@@ -48,11 +57,32 @@ def test_both_cards_are_in_the_run_and_are_replaced_by_newer_ones(
     clause = {"name": "golden_auc", "state": "failed", "text": "0.40 is too low."}
     gate = {"passed": False, "failed": ["golden_auc"], "against": None, "clauses": [clause]}
     (place / "gate.json").write_text(json.dumps(gate))
-    log_cards(settings, place)
+    write_index(index_rows().iloc[:1], settings.index_path)  # other data than it was trained on
+    warned: list[str] = []
+    assert log_cards(settings, place, warned.append) == ["cards/model.html", "cards/model.md"]
+    assert "names no data version" in warned[0]
     (tmp_path / "again").mkdir()
     again = Path(client.download_artifacts(run_id, "cards", str(tmp_path / "again")))
     assert "0.40 is too low." in (again / "model.md").read_text()
+    assert (again / "data.html").read_text() == (first / "data.html").read_text()
     assert len(client.list_artifacts(run_id, "cards")) == 4
+
+
+def test_the_card_of_other_data_never_takes_its_place(settings: Settings, tmp_path: Path) -> None:
+    """The version was dropped from this machine, and more was ingested, before the gate judged."""
+    with store_lock(settings):
+        version = snapshot_store(settings, rows=3)
+    place = of_version(write_release(settings.releases_dir, "r-1"), version)
+    run_id = register_release(settings, Release.read(place), place, {}, []).run_id
+    assert "cards/data.html" in log_cards(settings, place)
+    listing_path(settings, version).unlink()
+    write_index(index_rows().iloc[:1], settings.index_path)
+    warned: list[str] = []
+    assert log_cards(settings, place, warned.append) == ["cards/model.html", "cards/model.md"]
+    assert "is not written" in warned[0] and version in warned[0]
+    cards = Path(mlflow_client(settings).download_artifacts(run_id, "cards", str(tmp_path)))
+    assert f"# Data version {version}: " in (cards / "data.md").read_text()
+    assert "| rsna | 2 | 2 | 2 | 1 | 0 |" in (cards / "data.md").read_text()
 
 
 def test_a_run_of_another_mlflow_is_named(settings: Settings) -> None:
