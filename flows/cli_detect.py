@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.cli_files import read_files
-from flows.cli_joined import KeepBoxFrame, add_joined_commands, screen_with_release
+from flows.cli_joined import KeepBoxFrame, add_joined_commands, say_refused, screen_with_release
 from flows.cli_terminal import (
     Json,
     reported,
@@ -139,10 +140,9 @@ def files(
     views, refused = detect_files(settings, detector, named, least_score=least_score)
     if as_json:
         told = [one.to_dict() for one in views]
-        show({"views": told, "refused": [one.code for one in refused]}, as_json=True)
+        show({"views": told, "refused": [asdict(one) for one in refused]}, as_json=True)
         return
     rows = [row for one in views for row in one.rows()]
     columns = ("view", "score", "x", "y", "width", "height")
     show_rows(rows, columns, f"{detector.name}: findings in pixels of the original")
-    for error in refused:
-        say(f"refused: {error.code}: {error.message}")
+    say_refused(refused)

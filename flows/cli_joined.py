@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ from flows.cli_terminal import (
 
 if TYPE_CHECKING:
     from mammo.appraisal.agreement import AgreementTable
+    from mammo.screening import Refused
     from mammo.settings import Settings
 
 KeepBoxFrame = Annotated[
@@ -135,7 +137,7 @@ def screen_with_release(
     reports, refused = screen_files(settings, directory, files)
     exams = [one.to_json() for one in reports]
     if as_json:
-        show({"exams": exams, "refused": [one.code for one in refused]}, as_json=True)
+        show({"exams": exams, "refused": [asdict(one) for one in refused]}, as_json=True)
         return
     breasts = [{"exam": exam["exam"]} | one for exam in exams for one in exam["breasts"]]
     show_rows(breasts, ("exam", "laterality", "probability", "recall"), "Breasts")
@@ -145,8 +147,13 @@ def screen_with_release(
     rows = [row for exam in exams for view in exam["views"] for row in _places(view)]
     columns = ("view", "named by", "rests on", "x", "y", "width", "height")
     show_rows(rows, columns, f"{directory.name}: findings in pixels of the original")
-    for error in refused:
-        say(f"refused: {error.code}: {error.message}")
+    say_refused(refused)
+
+
+def say_refused(refused: Sequence[Refused]) -> None:
+    """Say which files were refused, by the names of `flows.cli_files.read_files`, and why."""
+    for one in refused:
+        say(f"refused: {one.file}: {one.code}: {one.message}")
 
 
 def _places(view: dict[str, Any]) -> list[dict[str, Any]]:

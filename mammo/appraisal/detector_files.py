@@ -16,6 +16,7 @@ from mammo.errors import EmptyRequest, ReadError
 from mammo.exam import Finding, View
 from mammo.exam_report import ExamReport
 from mammo.exam_scores import require_one_exam
+from mammo.geometry import PreprocessConfig
 from mammo.reading import ReadView, ViewReader
 from mammo.screening import ReadExam, Refused, Screener
 from mammo.settings import Settings
@@ -52,21 +53,15 @@ def detect_files(
     files: Sequence[tuple[str, bytes]],
     *,
     least_score: float = 0.0,
-) -> tuple[list[DetectedView], list[ReadError]]:
+) -> tuple[list[DetectedView], tuple[Refused, ...]]:
     """Return what was found in each file that could be read, and why others could not.
 
-    Raises EmptyRequest without a file, ReleaseNotFound and DigestMismatch.
+    Raises EmptyRequest without a file, NothingReadable where none could be read,
+    ReleaseNotFound and DigestMismatch.
     """
-    if not files:
-        raise EmptyRequest("no file was given; name DICOM files, or folders of them")
+    _require_files(files)
     detector, facts = load_detector(folder)
-    key = settings.pseudonym_key()
-    contents = [data for _, data in files]
-    read = ViewReader.of(settings).read(contents, key, settings.site, facts.config)
-    views = [one for one in read if isinstance(one, ReadView)]
-    refused = [one for one in read if isinstance(one, ReadError)]
-    if not views:
-        return [], refused
+    views, refused = _read(settings, files, facts.config)
     found = detector.detect(np.stack([one.prepared.pixels for one in views]))
     return [
         DetectedView(
@@ -89,25 +84,37 @@ def screen_files(
     without a file, NothingReadable where none could be read, ReleaseNotFound, DigestMismatch
     and ParityError.
     """
-    if not files:
-        raise EmptyRequest("no file was given; name DICOM files, or folders of them")
+    _require_files(files)
     screener = Screener.load(directory, reader=ViewReader.of(settings))
-    key, config = settings.pseudonym_key(), screener.release.preprocess
     started = time.perf_counter()
-    read = ViewReader.of(settings).read([data for _, data in files], key, settings.site, config)
-    refused = tuple(
-        Refused(name, one.code, one.message)
-        for (name, _), one in zip(files, read, strict=True)
-        if isinstance(one, ReadError)
-    )
+    read, refused = _read(settings, files, screener.release.preprocess)
     exams: dict[str, list[ReadView]] = {}
     for one in read:
-        if isinstance(one, ReadView):
-            exams.setdefault(one.mammogram.exam_id, []).append(one)
-    if not exams:
-        require_one_exam((), refused)
+        exams.setdefault(one.mammogram.exam_id, []).append(one)
     reports = [
         screener.score_read(ReadExam(tuple(views), refused, started)).report
         for views in exams.values()
     ]
     return reports, refused
+
+
+def _require_files(files: Sequence[tuple[str, bytes]]) -> None:
+    if not files:
+        raise EmptyRequest("no file was given; name DICOM files, or folders of them")
+
+
+def _read(
+    settings: Settings, files: Sequence[tuple[str, bytes]], config: PreprocessConfig
+) -> tuple[list[ReadView], tuple[Refused, ...]]:
+    """Return the views of the files, at least one, and the files that are none, by their names."""
+    contents, key = [data for _, data in files], settings.pseudonym_key()
+    read = ViewReader.of(settings).read(contents, key, settings.site, config)
+    views = [one for one in read if isinstance(one, ReadView)]
+    refused = tuple(
+        Refused(name, one.code, one.message)
+        for (name, _), one in zip(files, read, strict=True)
+        if isinstance(one, ReadError)
+    )
+    if not views:
+        require_one_exam((), refused)
+    return views, refused

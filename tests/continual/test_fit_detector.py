@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -150,7 +151,7 @@ def test_files_give_findings_in_the_original(
 ) -> None:
     bad = [*exam_files, ("bad.dcm", b"no DICOM")]
     views, refused = detect_files(installation, detector, bad)
-    assert [one.code for one in refused] == ["NOT_DICOM"]
+    assert [(one.file, one.code) for one in refused] == [("bad.dcm", "NOT_DICOM")]
     assert len(views) == len(exam_files)
     index = read_index(installation.index_path).set_index("image_id")
     for one in views:
@@ -160,6 +161,36 @@ def test_files_give_findings_in_the_original(
     assert all(it.score >= 0.5 for one in strong for it in one.findings)
     with pytest.raises(EmptyRequest):
         detect_files(installation, detector, [])
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_files_of_which_none_can_be_read_are_an_error(
+    installation: Settings, detector: Path, trained: TrainedRelease, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, as_json: bool,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("MAMMO_HOME", str(installation.home))
+    (bad := tmp_path / "bad.dcm").write_bytes(b"no DICOM")
+    for by in (["--detector", str(detector)], ["--release", str(trained.directory)]):
+        line = ["detect", "files", str(bad), *by, *(["--json"] if as_json else [])]
+        answer = CliRunner().invoke(app, line)
+        assert answer.exit_code == 2 and not answer.stdout, answer.output
+        assert "NOTHING_READABLE" in answer.stderr and "file 1: NOT_DICOM" in answer.stderr
+
+
+def test_a_refused_file_is_told_by_its_digest_and_why(
+    installation: Settings, detector: Path, trained: TrainedRelease, tmp_path: Path,
+    exam_files: list[tuple[str, bytes]], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("MAMMO_HOME", str(installation.home))
+    (bad := tmp_path / "bad.dcm").write_bytes(b"no DICOM")
+    (good := tmp_path / "good.dcm").write_bytes(exam_files[0][1])
+    digest = hashlib.sha256(b"no DICOM").hexdigest()
+    for by in (["--detector", str(detector)], ["--release", str(trained.directory)]):
+        line = ["detect", "files", str(bad), str(good), *by]
+        (one,) = json.loads(CliRunner().invoke(app, [*line, "--json"]).stdout)["refused"]
+        assert (one["file"], one["code"]) == (digest, "NOT_DICOM") and one["message"]
+        said = CliRunner(env={"COLUMNS": "300"}).invoke(app, line).stderr
+        assert f"refused: {digest}: NOT_DICOM: {one['message']}" in said and "bad.dcm" not in said
 
 
 def broken(index: pd.DataFrame, findings: str) -> pd.DataFrame:
