@@ -22,9 +22,10 @@ MOST_SCANNERS, MOST_RELEASES, OTHER = 50, 20, "other"
 
 
 class ExamCounts:
-    """How many exams the log holds, how many were recalled, and when the newest are from.
+    """How many exams the log holds, how many were recalled, and when they are from.
 
-    ``scored`` is when the last one was scored, ``acquired`` the latest date of acquisition.
+    ``first`` and ``scored`` are when the first and the last one were scored, ``acquired`` the
+    latest date of acquisition; None without an exam.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class ExamCounts:
     def _forget(self) -> None:
         self.exams, self.recalled = Counter[Key](), Counter[Key]()
         self.newest_id: dict[Key, int] = {}
+        self.first: datetime | None = None
         self.scored: datetime | None = None
         self.acquired: date | None = None
         self._last_id = 0
@@ -56,6 +58,7 @@ class ExamCounts:
         self.exams[key] += row.exams
         self.recalled[key] += row.recalled or 0
         self.newest_id[key] = row.newest
+        self.first = min(filter(None, (self.first, row.first)), default=None)
         self.scored = max(filter(None, (self.scored, row.scored)), default=None)
         self.acquired = max(filter(None, (self.acquired, row.acquired)), default=None)
 
@@ -68,18 +71,24 @@ class ExamCounts:
             for key, count in self._bounded(counts).items():
                 family.add_metric(key, count)
             yield family
-        if self.scored is not None:
-            yield GaugeMetricFamily(
-                "mammo_last_exam_timestamp_seconds",
-                "When the last exam was scored.",
-                self.scored.timestamp(),
-            )
+        yield from self._times()
         if self.acquired is not None:
             yield GaugeMetricFamily(
                 "mammo_last_acquisition_timestamp_seconds",
                 "Begin (UTC) of the day on which the newest exam was acquired.",
                 datetime.combine(self.acquired, time(), UTC).timestamp(),
             )
+
+    def _times(self) -> Iterator[Metric]:
+        times = {
+            "mammo_first_exam_timestamp_seconds": (
+                "When the first exam of the log was scored.", self.first,
+            ),
+            "mammo_last_exam_timestamp_seconds": ("When the last exam was scored.", self.scored),
+        }  # fmt: skip
+        for name, (text, at) in times.items():
+            if at is not None:
+                yield GaugeMetricFamily(name, text, at.timestamp())
 
     def _bounded(self, counts: Counter[Key]) -> Counter[Key]:
         by_scanner = Counter[str]()
@@ -104,6 +113,7 @@ def _query(after_id: int) -> sa.Select[tuple[object, ...]]:
             table.role,
             sa.func.count().label("exams"),
             sa.func.sum(sa.cast(table.recall, sa.Integer)).label("recalled"),
+            sa.func.min(table.scored_at).label("first"),
             sa.func.max(table.scored_at).label("scored"),
             sa.func.max(table.acquired_on).label("acquired"),
             sa.func.max(table.id).label("newest"),

@@ -80,16 +80,23 @@ def _serving(path: Path) -> Iterator[Metric]:
     serving = GaugeMetricFamily(
         "mammo_release_in_service", "1 for the release the pointer names.", labels=("release",)
     )
+    changed = GaugeMetricFamily(
+        "mammo_release_changed_timestamp_seconds",
+        "When the release in service came.",
+        labels=(),
+    )
     readable = True
     try:
         if (pointer := read_pointer(path)) is not None:
             serving.add_metric((str(pointer["release_id"]),), 1)
+            if at := pointer.get("changed_at"):
+                changed.add_metric((), datetime.fromisoformat(at).timestamp())
     except (OSError, ValueError, KeyError, TypeError):  # TypeError: JSON, but no object
         readable = False
     yield GaugeMetricFamily(
         "mammo_pointer_up", "0 when the pointer to the release cannot be read.", int(readable)
     )
-    yield serving
+    yield from (serving, changed)
 
 
 def _outcomes(connection: sa.Connection) -> Iterator[Metric]:

@@ -96,6 +96,7 @@ class Hospital:
         known = [int(self.cancers[exam]) for exam in frame["exam_id"]]
         frame.assign(cancer=pd.array(known, dtype="Int8")).to_parquet(folder / "reference.parquet")
         pointer = {"release_id": name, "release_dir": str(folder), "bento_tag": "x", "previous": {}}
+        pointer["changed_at"] = datetime.now(UTC).isoformat()
         self.settings.pointer_path.write_text(json.dumps(pointer))
         return folder
 

@@ -24,8 +24,8 @@ def test_counting_on_and_counting_anew(hospital) -> None:
             on.read_on(connection)
             anew = ExamCounts()
             anew.read_on(connection)
-        assert (on.exams, on.recalled, on.scored, on.acquired) == (
-            anew.exams, anew.recalled, anew.scored, anew.acquired,
+        assert (on.exams, on.recalled, on.first, on.scored, on.acquired) == (
+            anew.exams, anew.recalled, anew.first, anew.scored, anew.acquired,
         )  # fmt: skip
     assert on.exams.total() == 44
     with engine.begin() as connection:

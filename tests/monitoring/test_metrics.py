@@ -3,12 +3,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from datetime import datetime
 from xml.etree import ElementTree
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
+from mammo.pointer import read_pointer
 from monitoring import loop_metrics
 from monitoring.config import WATERMARK
 from monitoring.metrics import Scrape, make_server
@@ -143,6 +145,30 @@ def test_a_damaged_pointer_takes_no_other_metric_along(hospital, pointer):
     text = Scrape(hospital.settings).text().decode()
     assert "mammo_pointer_up 0.0" in text and "mammo_release_in_service{" not in text
     assert "mammo_log_up 1.0" in text and "mammo_disk_size_bytes" in text
+
+
+def test_before_any_exam_and_before_any_outcome_it_tells_since_when(hospital):
+    """What never came cannot be told from what came long ago, unless its begin is told."""
+    hospital.release()
+    pointer = read_pointer(hospital.settings.pointer_path)
+    changed = datetime.fromisoformat(pointer["changed_at"]).timestamp()
+    hospital.log.create()
+    told = numbers(Scrape(hospital.settings).text().decode())
+    assert told["mammo_release_changed_timestamp_seconds"] == pytest.approx(changed)
+    assert not {"mammo_first_exam_timestamp_seconds", "mammo_last_exam_timestamp_seconds"} & set(
+        told
+    )
+    hospital.stream(3)
+    told = numbers(Scrape(hospital.settings).text().decode())
+    first = told["mammo_first_exam_timestamp_seconds"]
+    assert 0 < first <= told["mammo_last_exam_timestamp_seconds"]
+    assert "mammo_last_outcome_timestamp_seconds" not in told
+
+
+def numbers(text: str) -> dict[str, float]:
+    """Return what has no labels of a page of metrics."""
+    lines = (one.split() for one in text.splitlines() if one[0] != "#" and "{" not in one)
+    return {name: float(value) for name, value in lines}
 
 
 def test_a_home_without_a_release_has_no_damaged_pointer(hospital):
