@@ -46,6 +46,10 @@ def card(
     """Write the card of a release or of the data: use, who, how well, limits, what is unknown."""
     if html and to:
         raise typer.BadParameter("give --html FILE or --to FOLDER, not both")
+    if html and html.suffix.lower() == ".md":
+        raise typer.BadParameter(
+            "--html names the page; the Markdown beside it has the same name with .md"
+        )
     if version and what != DATA:
         raise typer.BadParameter("--version goes with `mammo card data`")
     written = _write(what, version, html, to)

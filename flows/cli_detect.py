@@ -78,21 +78,37 @@ def evaluate(
     from mammo.continual.fit_detector import detections_held_out
     from mammo.detection.registry import load_detector
 
+    if to is not None:
+        _prepare_picture(to)
     settings = settings_from_environment()
     detector, manifest = load_detector(folder)
     found = detections_held_out(settings, detector, manifest, keep_box_frame=keep_box_frame)
     summary = summarise_detections(found)
-    if to is not None:
+    if as_json:
+        show({"detector": manifest.name, "picture": to, **summary.to_dict()}, as_json=True)
+    else:
+        counts = (
+            f"{summary.findings} findings, {summary.images} images, {summary.patients} patients"
+        )
+        show_rows(_rows(summary), ("measure", "value"), f"{counts} held out")
+    if to is not None:  # after the numbers: a full disk is not to take them
         from mammo.appraisal.detection_plots import draw_froc
 
         draw_froc(to, {manifest.name: summary})
-    if as_json:
-        show({"detector": manifest.name, "picture": to, **summary.to_dict()}, as_json=True)
-        return
-    counts = (f"{summary.findings} findings, {summary.images} images", summary.patients)
-    show_rows(_rows(summary), ("measure", "value"), f"{counts[0]}, {counts[1]} patients held out")
-    if to is not None:
-        say(f"drawn: {to}")
+        if not as_json:
+            say(f"drawn: {to}")
+
+
+def _prepare_picture(to: Path) -> None:
+    """Make the picture's folder before the work; refuse a name that is none of a PNG."""
+    from mammo.data.durable import make_folder
+
+    if to.suffix.lower() != ".png":
+        raise typer.BadParameter(f"--to is a picture, FILE.png; given is {to.name}")
+    try:
+        make_folder(to.absolute().parent)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise typer.BadParameter(f"--to: {to.parent.name} is a file, no folder") from error
 
 
 def _rows(summary: DetectionSummary) -> list[dict[str, Any]]:

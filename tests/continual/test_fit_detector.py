@@ -124,6 +124,38 @@ def test_the_command_measures_and_draws(
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("name", ["froc.html", "froc", "file/froc.png"])
+def test_a_place_that_no_picture_can_have_is_refused_before_the_work(
+    detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(
+        "mammo.continual.fit_detector.detections_held_out",
+        lambda *args, **more: pytest.fail("it measured"),
+    )
+    line = ["detect", "evaluate", str(detector), "--to", str(tmp_path / name)]
+    answer = CliRunner().invoke(app, line)
+    assert answer.exit_code == 2 and "--to" in answer.stderr, answer.output
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_the_numbers_are_told_also_where_the_picture_cannot_be_drawn(
+    installation: Settings, detector: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    as_json: bool,
+) -> None:  # fmt: skip
+    def full(path: Path, summaries: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("MAMMO_HOME", str(installation.home))
+    monkeypatch.setattr("mammo.appraisal.detection_plots.draw_froc", full)
+    picture = tmp_path / "no" / "such" / "froc.png"
+    line = ["detect", "evaluate", str(detector), "--to", str(picture)]
+    answer = CliRunner().invoke(app, [*line, *(["--json"] if as_json else [])])
+    assert answer.exit_code == 1 and "drawn" not in answer.stderr
+    assert ("map50" if as_json else "mAP@50") in answer.stdout
+    assert picture.parent.is_dir()  # the folder is made
+
+
 @pytest.fixture
 def sick(detector: Path, tmp_path: Path) -> Path:
     """The detector with one NaN among its weights."""

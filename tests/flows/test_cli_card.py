@@ -64,6 +64,8 @@ def test_the_data_without_options_is_among_the_reports(home: Path) -> None:
         ("data --version d9", 2, "VERSION_UNKNOWN"),
         (f"{RELEASE} --version d1", 2, "--version goes with"),
         (f"{RELEASE} --html a.html --to b", 2, "not both"),
+        (f"{RELEASE} --html card.md", 2, "the Markdown"),
+        ("data --html no/card.MD", 2, "the Markdown"),
     ],
 )
 def test_refusals_say_what_is_wrong(home: Path, line: str, status: int, told: str) -> None:
