@@ -10,6 +10,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from flows import flow_runs
 from flows.automations import emit_episode
 from flows.retries import unforeseen
+from mammo.foreign_text import markdown_text
 from mammo.settings import Settings, read_settings
 from monitoring.evidence_page import episode_file
 from monitoring.pages import run_links
@@ -51,7 +52,7 @@ def explain(report: dict[str, Any], told: list[dict[str, Any]]) -> None:
                 f"## Monitor of release `{report['release_id']}`",
                 f"{report['read']} exams read, {len(report['alarms'])} alarms, "
                 f"{len(report['episodes_opened'])} episodes opened, {len(told)} events emitted.",
-                *[f"- {note}" for note in report["notes"]],
+                *[f"- {markdown_text(note)}" for note in report["notes"]],
             ]
         ),
         description="What the monitor read and found",
@@ -75,7 +76,7 @@ def question_of(episodes: list[dict[str, Any]]) -> str:
     for one in episodes:
         evidence = f"[evidence]({one['report_url']}{episode_file(one)})"
         lines += [
-            f"- **{one['stratum']}**: {one['reason']} ({evidence})",
+            f"- **{markdown_text(one['stratum'])}**: {markdown_text(one['reason'])} ({evidence})",
             f"  - if it is a change to learn from: `mammo retrain --episode {one['key']}`",
             f"  - if not: `mammo close {one['key']}`",
         ]

@@ -16,3 +16,15 @@ def test_a_person_is_told_what_is_asked_and_where_the_evidence_is() -> None:
     assert "[evidence](http://host/drift/x/episode-r-1-site-1-act-1.html)" in text
     assert "mammo retrain --episode r-1:site-1:act:1" in text
     assert "mammo close r-1:site-1:act:1" in text
+
+
+def test_a_scanner_of_any_name_adds_nothing_to_the_question() -> None:
+    told = {
+        "key": "r-1:s:act:1",
+        "stratum": "Maker/![x](http://elsewhere/x.png)<img src=y>",
+        "reason": "Scores moved.\n# Close it",
+        "report_url": "http://host/drift/x/",
+    }
+    text = monitor.question_of([told])
+    assert "](http://elsewhere" not in text and "<img" not in text
+    assert "\n# Close it" not in text
