@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import subprocess
 import time
@@ -14,12 +15,36 @@ from mammo.errors import StackUnhealthy
 
 HOST = "127.0.0.1"
 START_SECONDS, END_SECONDS, LOOK_SECONDS = 60.0, 30.0, 0.2
+candidates: Iterator[int] = itertools.repeat(0)
+"""The ports that `free_port` tries, one after the other; 0 leaves the choice to the system."""
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """Return a port of the loopback address on which nobody listens now."""
-    with socket.create_server((HOST, 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a port of the loopback address on which nobody listens now.
+
+    Never the same one twice: minutes may pass until its server takes it.
+
+    Raises
+    ------
+    OSError
+        No candidate is left.
+    """
+    for candidate in candidates:
+        port = _listened(candidate)
+        if port is not None and port not in _given:
+            _given.add(port)
+            return port
+    raise OSError("every port that may be given was given, or is taken")
+
+
+def _listened(port: int) -> int | None:
+    """Listen for a moment; return the port, or None where another process has it."""
+    try:
+        with socket.create_server((HOST, port)) as listener:
+            return int(listener.getsockname()[1])
+    except OSError:
+        return None
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+
+from flows.servers import free_port
 
 DATABASE, PREFIX = "mammo", "mammo-postgres-"
 MEMORY, MEMORY_MB = Path("/dev/shm"), 300
@@ -35,9 +36,7 @@ class Cluster:
     def __init__(self, binaries: Path, folder: Path) -> None:
         self.binaries, self.folder = binaries, folder
         self.data = folder / "data"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._made = False
 
     def init(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -11,15 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from flows.servers import free_port
 from tests.azure.test_telemetry import KEY, NAME, ingestion
 
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def wait_for(url: str, seconds: float = 240.0) -> None:

@@ -7,20 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from flows.servers import free_port
 from mammo.settings import Settings
 
 PORTS = ("prefect_port", "mlflow_port", "service_port", "reports_port", "dicom_port")
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,7 +28,7 @@ def no_server_left() -> Iterator[None]:
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings on free ports in an empty home, in the environment too."""
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    ports = {name: free_port() for name in PORTS}
     monkeypatch.setenv("MAMMO_HOME", str(tmp_path / "home"))
     for name, port in ports.items():
         monkeypatch.setenv(f"MAMMO_{name.upper()}", str(port))

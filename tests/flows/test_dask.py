@@ -27,12 +27,11 @@ from flows import cluster, cluster_worker
 from flows.cli import app
 from flows.ingest_shards import losses_told
 from flows.preparation import choose_preprocess
+from flows.servers import free_port
 from mammo import errors
 from mammo.data.ingest import ingest
 from mammo.dicom.phantom import write_phantoms
 from mammo.settings import Settings
-
-from .conftest import free_ports
 
 SHARD_SIZE = 3
 # the command itself, with shards small enough that two workers have something to share
@@ -76,7 +75,7 @@ def wait(reached: Callable[[], bool], log: Path, seconds: float = 90) -> None:
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running Dask scheduler."""
     log = tmp_path_factory.mktemp("scheduler") / "log"
-    (port,) = free_ports(1)
+    port = free_port()
     with started(log, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"):
         wait(lambda: "Scheduler at" in log.read_text(), log)
         yield f"tcp://127.0.0.1:{port}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from pynetdicom import AE
 
 from bentos.gateway.peers import Peers
 from flows.demo_archive import AE_TITLE, Archive, round_trip, write_peers
+from flows.servers import free_port
 from mammo.errors import StackUnhealthy
 from mammo.settings import Settings
 
@@ -43,9 +43,7 @@ def test_the_gateway_knows_the_archive(tmp_path: Path) -> None:
 
 
 def test_a_gateway_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        settings = Settings(home=tmp_path, dicom_port=free.getsockname()[1], _env_file=None)
+    settings = Settings(home=tmp_path, dicom_port=free_port(), _env_file=None)
     archive = Archive(tmp_path / "reports")
     image = Path(str(get_testdata_file("CT_small.dcm")))
     try:

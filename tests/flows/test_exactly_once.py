@@ -13,6 +13,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ import pytest
 
 from bentos.screening.change_record import write_change
 from flows import stack
+from flows.servers import free_port
 from flows.stack_services import ROOT
 from flows.stack_state import flow_runs_alive, read_state
 from mammo.pointer import read_pointer, write_pointer
@@ -29,7 +31,7 @@ from mammo.release import write_json
 from mammo.settings import Settings
 from tests.bentos.conftest import make_release
 from tests.flows.acting_flow import read_actions
-from tests.flows.conftest import PORTS, free_ports
+from tests.flows.conftest import PORTS
 
 pytestmark = pytest.mark.stack
 SERVICES = ("prefect", "deployments", "worker")
@@ -42,7 +44,7 @@ SECONDS = 900.0
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Server and worker, a release in service, and the flow that writes lines."""
     home = tmp_path_factory.mktemp("home")
-    ports: dict[str, Any] = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    ports: dict[str, Any] = {name: free_port() for name in PORTS}
     settings = Settings(home=home, **ports)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.child_environment().items():
@@ -52,10 +54,30 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         assert stack.up(settings, services=SERVICES, timeout=SECONDS).healthy
         try:
             serve_nothing(settings)
-            asyncio.run(deploy_acting_flow())
-            yield settings
+            with talking_to(settings.prefect_api_url):
+                asyncio.run(deploy_acting_flow())
+                yield settings
         finally:
             stack.down(settings)
+
+
+@contextmanager
+def talking_to(url: str) -> Iterator[None]:
+    """Make this process a client of the server; else Prefect starts one of its own, or keeps one.
+
+    It has read the environment when it was imported, maybe by an earlier test.
+    """
+    from prefect.events.clients import PrefectEventsClient
+    from prefect.events.worker import EventsWorker
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: url}):
+        EventsWorker.set_client_override(PrefectEventsClient, api_url=url)
+        try:
+            yield
+        finally:
+            EventsWorker.instance().drain()
+            EventsWorker.set_client_override(None)
 
 
 def serve_nothing(settings: Settings) -> None:
@@ -72,17 +94,16 @@ def serve_nothing(settings: Settings) -> None:
 
 
 async def deploy_acting_flow() -> None:
+    """Put the flow behind the automation; nothing starts by the clock: it could mend first."""
     from prefect.client.orchestration import get_client
 
     from flows.stack_deployments import apply_deployment, read_deployments
 
-    entries = {one["name"]: one for one in read_deployments(ROOT / "prefect.yaml")}
-    acting = entries["retrain"] | {
-        "entrypoint": "tests/flows/acting_flow.py:retrain",
-        "schedules": [],
-    }
+    acting = {"retrain": {"entrypoint": "tests/flows/acting_flow.py:retrain"}}
     async with get_client() as client:
-        await apply_deployment(client, acting, ROOT)
+        for one in read_deployments(ROOT / "prefect.yaml"):
+            changes = {"schedules": []} | acting.get(one["name"], {})
+            await apply_deployment(client, one | changes, ROOT)
 
 
 @pytest.fixture
