@@ -7,18 +7,22 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
 from flows.alerts_config import alertmanager_config, write
+from flows.alerts_receivers import Receivers
 from flows.servers import HOST, free_port
 from flows.stack_services import answers
 from tests.dashboards.rules import ALERTS, ASKED_OF_ALERTMANAGER, DASHBOARDS, program, seconds
 
 CONFIG = DASHBOARDS / "alertmanager.yml"
+LOOKS = 6.0
+"""Seconds within which a group of the drill's configuration is looked at twice."""
 LABELS = {rule["alert"]: rule["labels"] for rule in ALERTS}
 GE = {
     "site": "s", "scanner": "GE", "cause": "acquisition", "episode": "e-1", "stratum": "s · GE",
@@ -103,8 +107,14 @@ def test_who_is_told(alert: str, receivers: str) -> None:
 @pytest.fixture
 def alertmanager(tmp_path: Path) -> Iterator[str]:
     """Run an Alertmanager whose messages go nowhere; yield its address."""
+    with running_alertmanager(tmp_path, f"{HOST}:9", f"http://{HOST}:9") as url:
+        yield url
+
+
+@contextmanager
+def running_alertmanager(tmp_path: Path, smtp_address: str, webhook_url: str) -> Iterator[str]:
     path, port = program("prometheus-alertmanager", "alertmanager"), free_port()
-    config = alertmanager_config(f"{HOST}:9", f"http://{HOST}:9")
+    config = alertmanager_config(smtp_address, webhook_url)
     url = f"http://{HOST}:{port}"
     command = [
         path,
@@ -133,8 +143,12 @@ def labels_of(fired_as: str) -> dict[str, str]:
     return {"alertname": name, "fired_as": fired_as, **GE, **LABELS[name], **own}
 
 
-def fire(url: str, names: list[str]) -> None:
-    told = [{"labels": labels_of(one), "startsAt": datetime.now(UTC).isoformat()} for one in names]
+def fire(url: str, names: list[str], minutes: float | None = None) -> None:
+    """Tell of alerts as Prometheus does, which end in so many minutes unless told again."""
+    now = datetime.now(UTC)
+    ends = {} if minutes is None else {"endsAt": (now + timedelta(minutes=minutes)).isoformat()}
+    starts = {"startsAt": (now - timedelta(minutes=1)).isoformat()}
+    told = [{"labels": labels_of(one), **starts, **ends} for one in names]
     request = urllib.request.Request(
         f"{url}/api/v2/alerts", json.dumps(told).encode(), {"Content-Type": "application/json"}
     )
@@ -161,6 +175,29 @@ def test_what_follows_from_it_is_not_told(
     for other in told:
         fire(alertmanager, [other])
         assert _is_told(alertmanager, other), other
+
+
+@pytest.mark.slow
+def test_the_end_of_what_cannot_be_seen_is_not_told_nor_its_return(tmp_path: Path) -> None:
+    """Rules keep a drift until the log is known to be away; it ends then, and returns with it."""
+    drift, away, other = "MammoDriftConfirmed", "MammoLogUnreadable", "MammoGatewayDown"
+    with (
+        Receivers(tmp_path / "messages") as told,
+        running_alertmanager(tmp_path, told.smtp_address, told.webhook_url) as url,
+    ):
+        fire(url, [drift, other], minutes=5)
+        assert told.wait_for_call("firing", drift, 20) and told.wait_for_call("firing", other, 20)
+        fire(url, [away], minutes=5)
+        assert told.wait_for_call("firing", away, 20)
+        fire(url, [drift, other], minutes=0)
+        assert told.wait_for_call("resolved", other, 20)
+        assert told.wait_for_call("resolved", drift, LOOKS) is None
+        fire(url, [away], minutes=0)
+        fire(url, [drift], minutes=5)
+        assert told.wait_for_call("resolved", away, 20)
+        time.sleep(LOOKS)
+        about = [one["status"] for one in told.calls if one["commonLabels"]["alertname"] == drift]
+        assert about == ["firing"]
 
 
 def test_it_tells_what_rules_ask_of_it(alertmanager: str) -> None:
