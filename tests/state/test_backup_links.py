@@ -18,6 +18,8 @@ from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 from tests.prediction_log.rows import scoring
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:

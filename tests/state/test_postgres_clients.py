@@ -19,6 +19,8 @@ from mammo.prediction_log import PredictionLog
 from tests.postgres import Cluster, find_binaries
 from tests.prediction_log.rows import scoring
 
+pytestmark = pytest.mark.slow
+
 PROGRAMS = ("pg_dump", "pg_restore", "psql")
 AS_17 = "| sed 's/^SET idle_in_transaction_session_timeout = 0;$/&\\nSET transaction_timeout = 0;/'"
 """pg_restore 17 asks for what no server before 17 knows, unlike that of the tests' own version."""

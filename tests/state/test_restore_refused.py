@@ -20,6 +20,8 @@ from mammo.settings import Settings
 from tests.postgres import Cluster
 from tests.prediction_log.rows import scoring
 
+pytestmark = pytest.mark.slow
+
 SECOND = "second"
 
 
