@@ -44,7 +44,7 @@ def states(study: Any) -> Counter[str]:
 
 
 def test_two_workers_share_the_trials_and_stop_at_the_total(tmp_path: Path, storage: str) -> None:
-    job = slow_job(tmp_path / "w", storage, 7)
+    job = slow_job(tmp_path / "w", storage, 7, together=2)
     study = open_study(job)
     told: list[tuple[int, int]] = []
     run_workers(study, job, 2, lambda done, total: told.append((done, total)))
