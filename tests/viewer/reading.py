@@ -140,6 +140,14 @@ def wait_count(page: Any, selector: str, count: int) -> None:
     )
 
 
+def wait_until(page: Any, holds: Callable[[], bool], told: str = "", seconds: float = 30) -> None:
+    """Wait until something holds that is asked from here, as a comparison of drawn pixels is."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, told
+        page.wait_for_timeout(50)
+
+
 def wait_ready(page: Any) -> None:
     """Wait until the exam's images are shown or told why not."""
     page.wait_for_selector(".exam[data-ready]", timeout=60_000)

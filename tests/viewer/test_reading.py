@@ -22,6 +22,7 @@ from tests.viewer.reading import (
     settle,
     wait_count,
     wait_ready,
+    wait_until,
 )
 
 pytestmark = pytest.mark.slow
@@ -118,18 +119,18 @@ def test_window_invert_zoom_and_reset(page: Any) -> None:
     foot = page.locator(f'.tile[data-view="{view}"] .foot')
     first, words = canvas_of(page, view), foot.inner_text()
     page.keyboard.press("ArrowUp")
-    page.wait_for_timeout(800)
-    assert foot.inner_text() != words
-    assert canvas_of(page, view).mean() < first.mean(), "a higher centre is darker"
+    wait_until(page, lambda: foot.inner_text() != words)
+    darker = "a higher centre is darker"
+    wait_until(page, lambda: canvas_of(page, view).mean() < first.mean(), darker)
     page.keyboard.press("r")
     page.keyboard.press("i")
-    page.wait_for_timeout(800)
-    assert "inverted" in foot.inner_text()
+    wait_until(page, lambda: "inverted" in foot.inner_text())
     inside = first > 20
-    assert np.abs(255.0 - canvas_of(page, view)[inside] - first[inside]).max() <= 2
+    wait_until(
+        page, lambda: np.abs(255.0 - canvas_of(page, view)[inside] - first[inside]).max() <= 2
+    )
     page.keyboard.press("r")
-    page.wait_for_timeout(800)
-    assert np.array_equal(canvas_of(page, view), first)
+    wait_until(page, lambda: np.array_equal(canvas_of(page, view), first))
 
 
 def test_dragging_windows_and_measuring_is_in_mm_at_the_detector(page: Any) -> None:
@@ -137,7 +138,7 @@ def test_dragging_windows_and_measuring_is_in_mm_at_the_detector(page: Any) -> N
     x, y = box["x"] + 40, box["y"] + box["height"] / 2
     words = page.inner_text('.tile[data-view="L CC"] .foot')
     _drag(page, (x, y), (x + 60, y + 10))
-    assert page.inner_text('.tile[data-view="L CC"] .foot') != words
+    wait_until(page, lambda: page.inner_text('.tile[data-view="L CC"] .foot') != words)
     page.keyboard.press("l")
     _drag(page, (x, y), (x + 100, y))
     page.wait_for_selector("text=/\\d+\\.\\d mm at the detector/")
@@ -149,7 +150,6 @@ def _drag(page: Any, start: tuple[float, float], end: tuple[float, float]) -> No
     page.mouse.move((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, steps=3)
     page.mouse.move(*end, steps=3)
     page.mouse.up()
-    page.wait_for_timeout(500)
 
 
 def test_one_view_alone_and_back(page: Any) -> None:
