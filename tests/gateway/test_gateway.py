@@ -65,7 +65,8 @@ def test_a_study_comes_back_as_documents_and_a_late_view_as_newer_ones(
     tmp_path: Path, service: Screening
 ) -> None:
     pacs = Pacs()
-    settings = with_peers(make_home(tmp_path), pacs.port)
+    # a pause between two images of a sender must not end the study
+    settings = with_peers(make_home(tmp_path, dicom_quiet_seconds=2.0), pacs.port)
     with Gateway(settings, service) as gateway:
         assert send(gateway.receiver.port, FOUR[:3], calling="PACS") == [0] * 3
         wait_for(lambda: len(pacs.received) == 3, 60)
