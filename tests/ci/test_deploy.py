@@ -26,7 +26,9 @@ def test_deploy_runs_where_the_house_says() -> None:
         ("ubuntu-latest", "no answer from ubuntu-latest"),
         ("windows-2025", "no answer from windows-2025"),
         ("macos-15", "no answer from macos-15"),
+        ("ubuntu-24.04-arm", "no answer from ubuntu-24.04-arm"),
         ("mammo-deploy", ""),
+        ("ubuntu-24.04-16core", ""),  # a larger runner is named by the house
     ],
 )
 def test_a_private_endpoint_wants_a_runner_of_your_own(
@@ -51,11 +53,14 @@ def test_only_an_endpoint_that_is_public_is_asked_from_outside(runner: Runner, a
 
 
 def test_what_may_be_deployed_to_is_named_and_two_never_meet() -> None:
-    """Both environments put colours on the one endpoint of `endpoint.yml`."""
+    """To each; a run to staging that waits for its reviewers holds up none to production."""
     workflow = load(FOLDER / "deploy.yml")
     given = workflow["on"]["workflow_dispatch"]["inputs"]["environment"]
     assert (given["type"], given["options"]) == ("choice", ["staging", "production"])
-    assert workflow["concurrency"] == {"group": "deploy", "cancel-in-progress": False}
+    assert workflow["concurrency"] == {
+        "group": "deploy-${{ inputs.environment }}",
+        "cancel-in-progress": False,
+    }
     assert dict(jobs())["deploy:deploy"]["environment"] == "${{ inputs.environment }}"
 
 
