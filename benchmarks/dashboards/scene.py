@@ -178,7 +178,8 @@ def _drift_to_release(scene: Scene, bias: float, reference: pd.DataFrame) -> Non
     faulty = write_nan(settings, FAULTY)
     permit(settings, Release.read(faulty))
     lay_bento(settings, faulty, 3)
-    deploy_release(FAULTY, settings, stage="canary", percent=50)
+    # all exams: of a share, the site's key could send it none
+    deploy_release(FAULTY, settings, stage="canary", percent=100)
     scene.send(draw_women(TRIAL_EXAMS, KNOWN, 6))
     stop_challenger(settings)
     judge(settings, "r-20260305-eeeeeeee", "e" * 64, passed=False, champion=SECOND)
