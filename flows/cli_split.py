@@ -119,6 +119,7 @@ def _show(report: SplitReport, *, as_json: bool) -> None:
         show(report.to_dict(), as_json=True)
         return
     from rich.table import Table
+    from rich.text import Text
 
     from mammo.data.split_page import TITLES, report_rows
 
@@ -128,7 +129,7 @@ def _show(report: SplitReport, *, as_json: bool) -> None:
         left = column in ("attribute", "level", "machine", "period")
         table.add_column(column, justify="left" if left else "right", no_wrap=left)
     for row in rows:
-        table.add_row(*(row.get(column, "-") for column in rows[0]))
+        table.add_row(*(Text(row.get(column, "-")) for column in rows[0]))  # a name is no markup
     output().print(table)
     for words in (*report.sentences, *report.leak_sentences):
         output().print(words, markup=False, soft_wrap=True)

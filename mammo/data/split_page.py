@@ -15,6 +15,7 @@ import pandas as pd
 
 from mammo.data.durable import write_file, write_text
 from mammo.data.split_report import SplitReport, balance_rows, brief_rows
+from mammo.foreign_text import figure_text, markdown_row, markdown_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,8 +50,8 @@ def to_markdown(reports: Sequence[SplitReport]) -> str:
         )
         rows = report_rows(report)
         parts += [f"## {TITLES[report.by]}", f"{facts[0].upper()}{facts[1:]}."]
-        parts += ["\n".join(f"- {words}" for words in report.sentences), _table(rows)]
-        parts += ["Leak check:", "\n".join(f"- {words}" for words in report.leak_sentences)]
+        parts += [_list(report.sentences), _table(rows)]
+        parts += ["Leak check:", _list(report.leak_sentences)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -121,7 +122,7 @@ def _draw_folds(axes: Axes, table: pd.DataFrame) -> None:
                   label="one standard deviation of chance" if label else None)  # fmt: skip
         axes.plot(group["difference_pp"], [place] * len(group), "o", color=BLUE, ms=3.5,
                   label="a fold" if label else None)  # fmt: skip
-    axes.set_yticks(range(len(levels)), [name for name, _ in levels], fontsize=8)
+    axes.set_yticks(range(len(levels)), [figure_text(name) for name, _ in levels], fontsize=8)
     axes.invert_yaxis()
     axes.axvline(0, color=GREY, lw=0.8)
     axes.use_sticky_edges = False
@@ -135,7 +136,7 @@ def _draw_machines(axes: Axes, table: pd.DataFrame) -> None:
         colour = GREY if row["few_positives"] else BLUE
         _interval(axes, place - 0.15, row, "", colour, "held out" if place == 0 else None)
         _interval(axes, place + 0.15, row, "rest_", ORANGE, "the rest" if place == 0 else None)
-    names = [f"{row['machine']}  ({row['positives']} of {row['labelled']:,})"
+    names = [figure_text(f"{row['machine']}  ({row['positives']} of {row['labelled']:,})")
              for row in table.to_dict("records")]  # fmt: skip
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.invert_yaxis()
@@ -229,10 +230,14 @@ def _share(row: Mapping[Any, Any], prefix: str) -> str:
     return f"{middle:.2%} ({low:.2%} to {high:.2%})"
 
 
+def _list(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {markdown_text(words)}" for words in sentences)
+
+
 def _table(rows: Sequence[Mapping[str, str]]) -> str:
     names = list(rows[0])
     lines = [names, ["---"] * len(names), *([row.get(name, "-") for name in names] for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join(map(markdown_row, lines))
 
 
 def _fact(value: Any) -> str:

@@ -82,6 +82,29 @@ def test_each_way_shows_and_writes(
     assert pd.read_parquet(out).equals(written)
 
 
+@pytest.mark.parametrize("by", ["folds", "machine"])
+def test_a_machine_of_any_name_is_shown_drawn_and_listed(
+    by: str, make_index: MakeIndex, command: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    named = (r"ACME $\x_$", "A|B[/b] <b>", "Maker")
+    rows = [
+        {"patient_id": f"P-{n:016x}", "cancer": n % 2, "scanner": named[n // 2 % 3]}
+        for n in range(60)
+    ]
+    index, picture, page = (tmp_path / name for name in ("i.parquet", "split.png", "split.md"))
+    write_index(make_index(rows), index)
+    status, told, refused = command(
+        str(index), "--by", by, "--plot", str(picture), "--markdown", str(page)
+    )
+    assert status == 0, refused
+    with Image.open(picture) as image:
+        assert min(image.size) > 200
+    text = page.read_text()
+    assert "[/b]" in told and "<b>" not in text
+    rows_of_cells = [line.replace("\\|", "") for line in text.splitlines() if line[:1] == "|"]
+    assert len({line.count("|") for line in rows_of_cells}) == 1
+
+
 def test_json_has_the_table_and_the_check(
     command: Callable[..., tuple[int, str, str]], index_path: Path
 ) -> None:
