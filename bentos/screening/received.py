@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -11,7 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-from mammo.errors import DiskFull, TooLarge
+from mammo.data.durable import make_folder, storing
+from mammo.errors import DiskFull, StoreReadOnly, TooLarge
 
 MB = 2**20
 MEMORY_BYTES = 128 * MB
@@ -19,7 +20,14 @@ MEMORY_BYTES = 128 * MB
 
 A slow caller with a large body holds no more than this.
 """
+LEAST_FREE_BYTES = 512 * MB
+"""What requests leave free of the home's disk while they come.
+
+The log and its spool lie there too: senders that are slow, or state no length, must not
+take the room in which the others' predictions are kept.
+"""
 START_BYTES = 132
+WHERE = "where requests are held while they come; nothing was scored."
 _ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 
 
@@ -72,19 +80,27 @@ class Arriving:
             raise TooLarge(above_limit(what, self._max_bytes))
 
     def spill(self) -> None:
-        """Move what is in memory to an unnamed file of the folder. Raises DiskFull."""
+        """Move what is in memory to an unnamed file of the folder.
+
+        Raises DiskFull, also where less than `LEAST_FREE_BYTES` would be left, and StoreReadOnly.
+        """
         try:
-            if self._spilt is None:
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._spilt = TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by `close`
-            self._spilt.writelines(self._chunks)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise DiskFull(
-                "The disk is full where requests are held while they come; nothing was scored."
-            ) from error
+            make_folder(self._folder, mode=0o700)
+            self._require_room()
+            with storing(self._folder):
+                if self._spilt is None:
+                    self._spilt = TemporaryFile(dir=self._folder)  # noqa: SIM115 - `close` does
+                self._spilt.writelines(self._chunks)
+        except DiskFull as error:  # said anew: a caller is not told of folders
+            raise DiskFull(f"The disk is full {WHERE}") from error
+        except StoreReadOnly as error:
+            raise StoreReadOnly(f"The disk cannot be written to {WHERE}") from error
         self._chunks, self.held_bytes = [], 0
+
+    def _require_room(self) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if self._chunks and free - self.held_bytes < LEAST_FREE_BYTES:
+            raise DiskFull(f"{free // MB} MB are free")
 
     def settle(self, digest: bool) -> None:
         """Join a file that is whole, in a thread, while others still come; digest it if asked."""

@@ -7,6 +7,8 @@ import errno
 import gc
 import hashlib
 import io
+import os
+import shutil
 import stat
 import struct
 import tempfile
@@ -303,13 +305,52 @@ def test_large_stow_waits_in_the_same_place(
         one.close()
 
 
-def test_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def full(dir: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize(
+    ("refused", "code"),
+    [
+        (errno.ENOSPC, "DISK_FULL"),
+        (errno.EDQUOT, "DISK_FULL"),
+        (errno.EROFS, "STORE_READ_ONLY"),
+        (errno.EACCES, "STORE_READ_ONLY"),
+    ],
+    ids=errno.errorcode.get,
+)
+@pytest.mark.parametrize("made", ["folder", "file"])
+def test_a_disk_that_takes_nothing_is_told(
+    made: str, refused: int, code: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(refused, os.strerror(refused))
 
     monkeypatch.setattr("bentos.screening.upload.MEMORY_BYTES", 10)
-    monkeypatch.setattr(received, "TemporaryFile", full)
-    assert receive("application/dicom", DICOM, folder=tmp_path / "arriving") == "DISK_FULL"
+    if made == "file":
+        monkeypatch.setattr(received, "TemporaryFile", refuse)
+    else:
+        monkeypatch.setattr(Path, "mkdir", refuse)
+    assert receive("application/dicom", DICOM, folder=tmp_path / "arriving") == code
+
+
+@pytest.mark.parametrize(
+    ("spare", "taken"), [(len(DICOM), True), (len(DICOM) - 1, False)], ids=["just", "a byte short"]
+)
+def test_what_comes_leaves_room_for_the_log(
+    spare: int, taken: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A body in chunks states no length: only the disk itself can say that it is too much."""
+    usage = shutil.disk_usage(tmp_path)._replace(free=received.LEAST_FREE_BYTES + spare)
+    opened: list[Path] = []
+
+    def open_there(dir: Path) -> Any:
+        opened.append(dir)
+        return tempfile.TemporaryFile(dir=dir)
+
+    monkeypatch.setattr("bentos.screening.upload.MEMORY_BYTES", 10)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
+    monkeypatch.setattr(received, "TemporaryFile", open_there)
+    folder = tmp_path / "arriving"
+    found = receive("application/dicom", DICOM, folder=folder)
+    assert found == ([ReceivedFile("", DICOM)] if taken else "DISK_FULL")
+    assert opened == [folder] * taken
 
 
 async def _pace(pauses: AsyncIterator[bytes], **limits: float) -> tuple[str, list[Message]]:
