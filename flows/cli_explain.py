@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flows.cli_files import list_files, read_files
+from flows.cli_joined import say_refused
 from flows.cli_model import directory_in_service
 from flows.cli_terminal import (
     Json,
@@ -99,16 +101,14 @@ def _explain(
     write_file(to, lambda handle: handle.write(picture), drafts=to.absolute().parent)
     known = may_name_files(as_json=as_json)
     told = [one.to_dict() | ({"file": one.file} if known else {}) for one in views]
-    codes = [one.code for one in refused]
     if as_json:
-        result = {"release": explainer.release.id, "picture": to, "views": told, "refused": codes}
-        show(result, as_json=True)
+        result = {"release": explainer.release.id, "picture": to, "views": told}
+        show(result | {"refused": [asdict(one) for one in refused]}, as_json=True)
         return
     rows = [row for one in views for row in _place_rows(one)]
     columns = ("view", "logit", "place", "x", "y", "within", "heat", "share")
     show_rows(rows, columns, f"Where {explainer.release.id} sees {explainer.release.target}")
-    for one in refused:
-        say(f"refused: {one.code}: {one.message}")
+    say_refused(refused)
     say(f"drawn: {to}")
 
 

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mammo.errors import IndexMissing, NothingReadable, ReadError
+from mammo.errors import IndexMissing, ReadError
 from mammo.exam import Finding, Mammogram, parse_findings
+from mammo.exam_scores import require_one_exam
 from mammo.heat_map import Grid, HeatMap, Place
 from mammo.heat_picture import HeatRow, ShownView, read_shown
 from mammo.preprocess import to_tensor
@@ -156,8 +157,7 @@ def explain_files(
     """
     read, refused = _read(settings, explainer.release, files)
     if not read:
-        causes = "; ".join(f"file {i + 1}: {one.code}" for i, one in enumerate(refused))
-        raise NothingReadable(f"None of the {len(refused)} files could be read: {causes}.", refused)
+        require_one_exam((), refused)
     known = known_findings(settings, [view.mammogram.image_id for _, view in read])
     return [_explain(explainer, name, view, known) for name, view in read], refused
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -165,14 +166,19 @@ def test_the_command_draws_and_tells(
     monkeypatch.setenv("MAMMO_HOME", str(settings.home))
     runner, to = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}), tmp_path / "heat.png"
     (path,) = files_of(phantoms, 1)
-    line = ["explain", str(path), "--release", "r-random", "--to", str(to), "--json"]
+    bad = tmp_path / "bad.dcm"
+    bad.write_bytes(b"no DICOM at all" * 50)
+    line = ["explain", str(path), str(bad), "--release", "r-random", "--to", str(to), "--json"]
     result = runner.invoke(app, line)
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert told["release"] == "r-random" and len(told["views"]) == 1
-    assert path.name not in result.stdout
+    assert path.name not in result.stdout and bad.name not in result.stdout
+    (refused,) = told["refused"]
+    assert refused["code"] == "NOT_DICOM"
+    assert refused["file"] == hashlib.sha256(bad.read_bytes()).hexdigest()
     assert Image.open(to).format == "PNG" and Image.open(to).height > 900
-    for bad, words in (
+    for asked, words in (
         (["explain"], "give files, or --check"),
         (["explain", str(path), "--check"], "give files, or --check"),
         (["explain", str(path), "--release", "r-none"], "No release 'r-none'"),
@@ -182,5 +188,5 @@ def test_the_command_draws_and_tells(
         (["compare", "r-random"], "found 1 run; a comparison has 2 to 8"),
         (["compare", "r-random", "r-none"], "no release, MLflow run or folder"),
     ):
-        result = runner.invoke(app, bad)
+        result = runner.invoke(app, asked)
         assert result.exit_code in (1, 2) and words in result.output, result.output
