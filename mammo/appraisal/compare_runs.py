@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,7 @@ import pandas as pd
 from mammo.appraisal.release_scores import read_release_scores
 from mammo.continual.fit import RUN_CONFIG
 from mammo.continual.split import trained_patients
+from mammo.data.durable import DRAFT
 from mammo.errors import (
     DigestMismatch,
     IndexMissing,
@@ -22,6 +26,7 @@ from mammo.errors import (
     ReleaseNotFound,
     RunUnknown,
 )
+from mammo.kept_files import DAY_SECONDS
 from mammo.models.tracking import EXPERIMENT, KIND, REGISTRY, TOLD_OF_ALL, mlflow_client
 from mammo.release import MANIFEST, RECALIBRATED, Release
 from mammo.settings import Settings
@@ -181,10 +186,12 @@ def fetch_release(client: Any, run_id: str, kept: Path) -> None:
     """Fetch a run's release into the folder ``kept``, which appears when it is complete.
 
     What is there already and is not whole makes room: half of it, from an older mammo that
-    was killed. Another call that fetches the same meanwhile does no harm.
+    was killed. Another call that fetches the same meanwhile does no harm. What a call that
+    was killed left a day ago, of any run, is removed.
     """
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=f".{run_id}-") as folder:
+    _sweep(kept.parent)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=f"{DRAFT}{run_id}-") as folder:
         draft = Path(folder, "fetched")
         draft.mkdir()
         client.download_artifacts(run_id, ARTIFACTS, str(draft))
@@ -195,6 +202,13 @@ def fetch_release(client: Any, run_id: str, kept: Path) -> None:
         except OSError:  # a folder that is not empty: the other call's
             if not _is_whole(kept / ARTIFACTS):
                 raise
+
+
+def _sweep(folder: Path) -> None:
+    for draft in folder.glob(f"{DRAFT}*"):
+        with contextlib.suppress(FileNotFoundError):  # its own call, or another sweep, was faster
+            if draft.stat().st_mtime < time.time() - DAY_SECONDS:
+                shutil.rmtree(draft)
 
 
 def _is_whole(directory: Path) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -34,6 +36,7 @@ from mammo.appraisal.compare_words import (
     selection_sentences,
     warnings,
 )
+from mammo.backup.contents import find_contents
 from mammo.continual.spent import Spent, write_spent
 from mammo.errors import MammoError, NotComparable, RunUnknown
 from mammo.release import Release
@@ -399,3 +402,28 @@ def test_two_calls_may_fetch_the_same_run(settings: Settings, tmp_path: Path) ->
     fetch_release(Meanwhile(), "run", kept)
     Release.read(kept / "release", verify=True)
     assert [one.name for one in kept.parent.iterdir()] == ["run"]
+
+
+def test_what_a_killed_fetch_left_goes_and_is_in_no_backup(
+    settings: Settings, tmp_path: Path
+) -> None:
+    place, home = settings.releases_dir / "r-good", tmp_path / "home"
+    left: list[Path] = []
+
+    class Artifacts:
+        """Each fetch leaves beside its folder a copy of it, as a kill in that moment does."""
+
+        def download_artifacts(self, _run: str, name: str, folder: str) -> None:
+            shutil.copytree(place, Path(folder, name))
+            fetching = Path(folder).parent
+            left.append(fetching.with_name(f"{fetching.name}left"))
+            shutil.copytree(fetching, left[-1])
+            assert [one.path for one in find_contents(home)] == ["compared"]
+
+    for run in ("first", "second"):
+        fetch_release(Artifacts(), run, home / "compared" / run)
+        shutil.rmtree(home / "compared" / run)
+    two_days_ago = time.time() - 2 * 86_400
+    os.utime(left[0], (two_days_ago, two_days_ago))
+    fetch_release(Artifacts(), "third", home / "compared" / "third")
+    assert {*(home / "compared").iterdir()} == {home / "compared" / "third", *left[1:]}
