@@ -163,8 +163,8 @@ def detections_held_out(
     Raises IndexMissing, SourceInvalid where the store prepares images otherwise than those
     that it was trained on, NoBoxes, BoxInvalid, BoxFrameSuspect, ScoreNotFinite.
     """
-    _require_prepared_alike(settings, manifest)
     index = placed_index(settings)
+    _require_prepared_alike(settings, manifest)
     away = learnt_patients(manifest, index) | {*manifest.left_out}
     rows = index[~index["patient_id"].isin(away)]
     if rows.empty:

@@ -28,8 +28,9 @@ from mammo.data.index import read_index
 from mammo.data.split import golden_patients
 from mammo.detection.detector import save_detector
 from mammo.detection.registry import load_detector
-from mammo.errors import BoxInvalid, EmptyRequest, NoBoxes, PatientLeak, SourceInvalid
+from mammo.errors import BoxInvalid, EmptyRequest, IndexMissing, NoBoxes, PatientLeak, SourceInvalid
 from mammo.exam import parse_findings
+from mammo.geometry import PreprocessConfig
 from mammo.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -104,6 +105,14 @@ def test_images_that_are_prepared_otherwise_are_not_measured(
     other = replace(manifest, preprocess=manifest.preprocess | changed)
     with pytest.raises(SourceInvalid, match=told):
         detections_held_out(installation, network, other)
+
+
+def test_an_empty_home_is_told_before_how_it_would_prepare(detector: Path, tmp_path: Path) -> None:
+    network, manifest = load_detector(detector)
+    empty = Settings(home=tmp_path / "empty", _env_file=None)
+    assert manifest.config != PreprocessConfig()
+    with pytest.raises(IndexMissing):
+        detections_held_out(empty, network, manifest)
 
 
 def test_the_command_measures_and_draws(
