@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,8 +14,9 @@ from mammo.changes.origin import code_origin, container_origin
 from mammo.changes.page import write_page
 from mammo.changes.record import CHANGE_RECORD, Origin, describe_change
 from mammo.changes.signing import record_key, sealed
+from mammo.models.tracking import own_version, set_alias
 from mammo.prediction_log import PredictionLog
-from mammo.release import REGISTRY, Release, write_json
+from mammo.release import Release, write_json
 from mammo.settings import Settings
 
 _log = logging.getLogger("mammo.deploy")
@@ -83,36 +83,28 @@ def _show(settings: Settings) -> None:
 
 
 def _origin(settings: Settings, release_id: str) -> Origin:
-    registry = _read(settings.releases_dir / release_id / REGISTRY)
-    version = None if registry is None else str(registry["version"])
-    return Origin(code_origin(), container_origin(settings), version)
+    return Origin(code_origin(), container_origin(settings), _version(settings, release_id))
 
 
 def name_in_mlflow(pointer: dict[str, Any], settings: Settings) -> None:
     """Name champion and previous in MLflow, where it knows them; serving does not need it."""
-    previous = id_of(pointer["previous"])
-    for release_id, alias in ((previous, "previous"), (pointer["release_id"], "champion")):
-        registry = _read(settings.releases_dir / release_id / REGISTRY) if release_id else None
-        if registry is not None:
-            _set_alias(settings, str(registry["version"]), alias)
+    roles = {"previous": id_of(pointer["previous"]), "champion": pointer["release_id"]}
+    for alias, release_id in roles.items():
+        if release_id is not None and (version := _version(settings, release_id)) is not None:
+            _set_alias(settings, version, alias)
+
+
+def _version(settings: Settings, release_id: str) -> str | None:
+    return own_version(settings, settings.releases_dir / release_id, release_id)
 
 
 def _set_alias(settings: Settings, version: str, alias: str) -> None:
     from mlflow.exceptions import MlflowException
 
-    from mammo.models.tracking import set_alias
-
     try:
         set_alias(settings, version, alias)
     except MlflowException as error:
         _log.warning("MLflow did not take the alias %s: %s", alias, type(error).__name__)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content
 
 
 def id_of(pointer: dict[str, Any] | None) -> str | None:

@@ -40,7 +40,7 @@ from mammo.evaluation.gate import decide
 from mammo.evaluation.metrics import require_classes, roc_auc
 from mammo.evaluation.verdict import Check, Clause, GateConfig, GateDecision, Scored
 from mammo.models.config import TrainConfig
-from mammo.models.tracking import REGISTRY, tag_version
+from mammo.models.tracking import own_version, tag_version
 from mammo.pointer import read_pointer
 from mammo.prediction_log import PredictionLog
 from mammo.release import DEFAULT_SCANNER, MANIFEST, Release, find_release, write_json
@@ -268,12 +268,11 @@ def refused_unseen(
 
 
 def _keep(settings: Settings, directory: Path, decision: GateDecision) -> None:
-    """Keep the verdict beside the release and on its model version."""
+    """Keep the verdict beside the release and on its model version, where MLflow has one."""
     write_json(directory / GATE_FILE, decision.to_dict())
-    registry = directory / REGISTRY
-    if registry.is_file():
+    version = own_version(settings, directory, decision.release)
+    if version is not None:
         verdict = "passed" if decision.passed else f"refused: {', '.join(decision.failed)}"
-        version = json.loads(registry.read_text())["version"]
         tag_version(settings, version, {"gate": verdict, "gate_summary": decision.summary})
 
 

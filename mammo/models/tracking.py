@@ -8,6 +8,7 @@ registry knows no aliases, so versions and roles stay in the database of the hom
 from __future__ import annotations
 
 import json
+import logging
 import os
 import posixpath
 import re
@@ -31,6 +32,8 @@ KIND = "kind"
 NOT_IN_A_NAME = re.compile(r"[^\w.\- /]")
 NAME_LENGTH = 250
 """What MLflow takes as a name of a metric, on every system that it runs on."""
+
+_logger = logging.getLogger("mammo.tracking")
 
 
 class Registrable(Protocol):
@@ -148,6 +151,31 @@ def _page(settings: Settings, experiment: str, run_id: str) -> str:
     if uri is None:
         return f"{settings.mlflow_url}/#/experiments/{experiment}/runs/{run_id}"
     return Workspace.from_uri(uri).run_page(run_id)
+
+
+def own_version(settings: Settings, directory: Path, release_id: str) -> str | None:
+    """Return the version that this MLflow has of a release; None, and told, where it has none.
+
+    A folder that came from elsewhere may name a version of the MLflow there, whose number is
+    another release's here. Nothing is told of a release that was never registered.
+    """
+    place = directory / REGISTRY
+    if not place.is_file():
+        return None
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    version = str(json.loads(place.read_text())["version"])
+    try:
+        found = mlflow_client(settings).get_model_version(MODEL_NAME, version)
+    except (MlflowException, SQLAlchemyError) as error:
+        why = getattr(error, "error_code", type(error).__name__)
+        _logger.warning("MLflow has no version %s for %s: %s", version, release_id, why)
+        return None
+    if found.tags.get("release") != release_id:
+        _logger.warning("MLflow's version %s is not of %s: left as it is", version, release_id)
+        return None
+    return version
 
 
 def set_alias(settings: Settings, version: str, alias: str) -> None:

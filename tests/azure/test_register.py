@@ -38,7 +38,9 @@ judge(settings, name, Release.read(find_release(settings.releases_dir, name)).di
 def registered(tmp_path: Path) -> Path:
     """What a job leaves whose gate passed: ``release`` and ``home``."""
     trained = tmp_path / "trained"
-    write_release(trained / "releases", RELEASE)
+    directory = write_release(trained / "releases", RELEASE)
+    for name in ("registry.json", "gate.json"):
+        (directory / name).write_text('{"version": "1"}')
     (trained / "trained.json").write_text(json.dumps({"release": RELEASE}))
     for name in ("data/shards/1.bin", "mlflow/mlflow.db"):
         (trained / name).parent.mkdir(parents=True)
@@ -63,6 +65,10 @@ def test_the_verdict_comes_out_with_the_release(registered: Path) -> None:
     release, home = registered / "release", registered / "home"
     assert (release / "report" / "model.md").read_text() == "card"
     digest = Release.read(release, verify=True).digest
+    # what counts in the job alone: a house's MLflow has another version 1
+    here = {"registry.json", "gate.json", "signature.json"}
+    kept = {one.name for one in (home / "releases" / RELEASE).iterdir()}
+    assert here <= kept and kept - here == {one.name for one in release.iterdir()} - {"report"}
     own = Settings(home=home, _env_file=None)  # type: ignore[call-arg]
     verdict = PredictionLog(own.log_url).create().verdict_on(digest)
     assert verdict is not None and verdict["passed"] is True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import pytest
 
 from bentos.screening import change_record
-from bentos.screening.change_record import write_change
+from bentos.screening.change_record import name_in_mlflow, write_change
 from mammo.changes.books import ChangeBooks
 from mammo.changes.origin import code_origin
 from mammo.changes.schema import check_schema
 from mammo.changes.signing import OWN_KEYS, keys_of_records, record_key, sealed
 from mammo.changes.verify import verify_changes
+from mammo.models.tracking import MODEL_NAME, REGISTRY, mlflow_client, register_release
 from mammo.prediction_log import PredictionLog
 from mammo.release import write_json
 from mammo.settings import Settings
@@ -24,6 +26,7 @@ from mammo.signing import public_bytes, signing_key, trusted_keys
 from tests.bentos.conftest import make_release
 
 Pointer = dict[str, Any]
+RELEASES = ((1, "r-house"), (2, "r-job"))
 
 
 def moved(settings: Settings, release_id: str, at: str, **why: Any) -> Pointer:
@@ -143,3 +146,22 @@ def test_schema_says_where_a_record_is_wrong(settings: Settings) -> None:
     told = check_schema({name: value for name, value in wrong.items() if name != "digest"})
     assert len(told) == 4 and told[-1] == "and 2 more"
     assert any("'digest' is a required property" in one or "patient" in one for one in told)
+
+
+def test_a_deployment_names_no_other_releases_version(settings: Settings) -> None:
+    """The release of a job names version 1 of the job's own MLflow; here that is the house's."""
+    settings = settings.model_copy(update={"mlflow_port": 9})
+    pointers = {one: moved(settings, one, f"2026-03-0{n}T09:00:00+00:00") for n, one in RELEASES}
+    house, job = (settings.releases_dir / one for _, one in RELEASES)
+    own = register_release(settings, make_release(house.name), house, {}, [])
+    shutil.copy(house / REGISTRY, job)
+    recorded = []
+    for pointer in pointers.values():
+        name_in_mlflow(pointer, settings)
+        recorded.append(write_change(pointer, settings)["mlflow_version"])
+    assert recorded == [own.version, None]
+    name_in_mlflow(pointers[job.name] | {"previous": pointers[house.name]}, settings)
+    client = mlflow_client(settings)
+    for alias in ("champion", "previous"):
+        version = client.get_model_version_by_alias(MODEL_NAME, alias)
+        assert version.tags == {"release": house.name}

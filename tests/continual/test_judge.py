@@ -26,6 +26,7 @@ from mammo.errors import ApproverNotAllowed, GateRefused, NotJudged, TooFewLabel
 from mammo.evaluation.gate import decide
 from mammo.evaluation.ledger import Spending
 from mammo.evaluation.verdict import GateDecision
+from mammo.models.tracking import MODEL_NAME, REGISTRY, mlflow_client, register_release
 from mammo.prediction_log import PredictionLog
 from mammo.release import OWN_FILES, Release
 from mammo.settings import Settings
@@ -124,6 +125,25 @@ def test_a_gate_that_was_killed_has_spent_and_is_taken_up(
     after = PredictionLog(court.log_url).gates()
     assert [one["alpha"] for one in after] == [before[0]["alpha"]] == [decision.alpha]
     assert after[0]["passed"] == decision.passed
+
+
+def test_a_verdict_marks_no_other_releases_version(
+    court: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A release of a job of Azure's names version 1 of the job's own MLflow."""
+    champion = champion_of(court)
+    (champion / REGISTRY).unlink()
+    own = register_release(court, Release.read(champion), champion, {}, [])
+    directory = challenger(court, champion)
+    shutil.copy(champion / REGISTRY, directory)
+    verdict = judge_candidates(court, champion, [directory])[0]
+    assert [one["passed"] for one in PredictionLog(court.log_url).gates()] == [verdict.passed]
+    tags = mlflow_client(court).get_model_version(MODEL_NAME, own.version).tags
+    assert tags == {"release": champion.name}
+    assert f"version {own.version} is not of {directory.name}" in caplog.text
+    judge_candidates(court, None, [champion])
+    tags = mlflow_client(court).get_model_version(MODEL_NAME, own.version).tags
+    assert set(tags) == {"release", "gate", "gate_summary"}
 
 
 def test_a_golden_set_too_small_is_told_before_anything_is_spent(court: Settings) -> None:

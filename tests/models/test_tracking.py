@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from mammo.models.tracking import mlflow_client, register_release
+from mammo.models.tracking import (
+    REGISTRY,
+    mlflow_client,
+    own_version,
+    register_release,
+)
 from mammo.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -32,6 +37,15 @@ class Recalibrated:
         return {"target": "cancer", "architecture": "brightness", "kind": "recalibrated"}
 
 
+def registered(home: Path, name: str) -> tuple[Settings, Path]:
+    """A release in the MLflow of a home: its version 1."""
+    settings = Settings(home=home, mlflow_port=9, _env_file=None)  # type: ignore[call-arg]
+    place = settings.releases_dir / name
+    place.mkdir(parents=True)
+    register_release(settings, Recalibrated(name), place, {}, [])
+    return settings, place
+
+
 def test_a_scanner_of_any_name_can_be_recalibrated(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", mlflow_port=9, _env_file=None)
     for number, (scanner, name) in enumerate(SCANNERS.items()):
@@ -46,3 +60,42 @@ def test_a_scanner_of_any_name_can_be_recalibrated(tmp_path: Path) -> None:
         assert run.data.params["target"] == "cancer"
         assert run.data.params["architecture"] == "brightness"
         assert run.data.tags["kind"] == "recalibrated"
+
+
+@pytest.mark.parametrize(
+    ("release", "registry", "version", "told"),
+    [
+        ("r-house", '{"version": "1"}', "1", ""),
+        ("r-house", None, None, ""),
+        ("r-job", '{"version": "1"}', None, "MLflow's version 1 is not of r-job: left as it is"),
+        ("r-job", '{"version": "7"}', None, "no version 7 for r-job: RESOURCE_DOES_NOT_EXIST"),
+    ],
+)
+def test_only_the_version_of_this_release_is_its_own(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    release: str,
+    registry: str | None,
+    version: str | None,
+    told: str,
+) -> None:
+    """registry.json of a job of Azure's names the version of the job's own MLflow."""
+    settings, place = registered(tmp_path / "home", "r-house")
+    (place / REGISTRY).unlink()
+    if registry is not None:
+        (place / REGISTRY).write_text(registry)
+    caplog.clear()
+    assert own_version(settings, place, release) == version
+    assert told in caplog.text and bool(told) == ("mammo.tracking" in caplog.text)
+
+
+def test_a_damaged_database_of_mlflow_has_no_version(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither a verdict nor a deployment hangs on it."""
+    settings = Settings(home=tmp_path, mlflow_port=9, _env_file=None)  # type: ignore[call-arg]
+    (tmp_path / "mlflow").mkdir()
+    (tmp_path / "mlflow" / "mlflow.db").write_bytes(b"damaged" * 999)
+    (tmp_path / REGISTRY).write_text('{"version": "1"}')
+    assert own_version(settings, tmp_path, "r-1") is None
+    assert "no version 1 for r-1" in caplog.text
