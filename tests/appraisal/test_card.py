@@ -243,4 +243,4 @@ def test_a_scanner_of_any_name_is_drawn_letter_for_letter(release: Path, tmp_pat
     assert sum("A $\\x_$ &lt;b&gt;|" in one for one in drawn) == 2  # curves and subgroups
     made = write_model_card(Settings(home=tmp_path), release, html=tmp_path / "card.html")
     for text in (made.markdown.read_text(), (release / "card.md").read_text()):
-        assert "| A $\\x_$ &lt;b>\\| |" in text and "<b>" not in text
+        assert "| A \\$\\\\x\\_\\$ &lt;b>\\| |" in text and "<b>" not in text
