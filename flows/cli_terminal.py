@@ -125,24 +125,26 @@ def show(result: Mapping[str, Any], *, as_json: bool, title: str = "") -> None:
         print(json.dumps(result, default=str))
         return
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title or None, show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in result.items():
-        table.add_row(name, _text(value))
+        table.add_row(name, Text(_text(value)))
     output().print(table)
 
 
 def show_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], title: str) -> None:
-    """Print rows as a table with these columns."""
+    """Print rows as a table with these columns, letter for letter: names are no markup."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(_text(row.get(column)) for column in columns))
+        table.add_row(*(Text(_text(row.get(column))) for column in columns))
     output().print(table)
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from flows import cli_data, cli_model
 from flows.cli import app
-from flows.cli_terminal import exit_status, reported
+from flows.cli_terminal import exit_status, reported, show, show_rows
 from mammo import errors
 from mammo.settings import Settings
 
@@ -209,3 +209,13 @@ def test_sources_are_those_that_can_be_read() -> None:
     from mammo.data.sources.registry import SOURCES
 
     assert {one.value for one in cli_data.SourceName} == set(SOURCES)
+
+
+@pytest.mark.parametrize("name", ["MAKER/A[/b]", "MAKER/[red]A", "A\\[b]", ":smile:", "\\"])
+def test_a_name_from_a_header_is_shown_letter_for_letter(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show({"scanner": name}, as_json=False)
+    show_rows([{"scanner": name}], ("scanner",), "Episodes")
+    shown = [line for line in capsys.readouterr().out.splitlines() if name in line]
+    assert len(shown) == 2
