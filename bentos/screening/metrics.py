@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from bentos.screening.admission import Admission
+from bentos.screening.metric_files import SHARED_FOLDER, reserve_metric_files
 from bentos.screening.release_metrics import QueueCollector, ReleaseCollector
 from bentos.screening.rollout import Rollout
 from mammo import errors, telemetry
@@ -34,7 +35,6 @@ SECONDS = (
 the one before: a percentile is interpolated between two, and may be off by as much."""
 SCORES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Upper bounds of the buckets of calibrated scores: a programme's scores crowd near zero."""
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 MOST_SCANNERS = 50
 OTHER, UNKNOWN = "other", "unknown"
 DECODING = frozenset(
@@ -76,6 +76,7 @@ class Metrics:
     def __init__(
         self, rollout: Rollout, admission: Admission, durable: DurableLog, audit: AuditLog
     ) -> None:
+        reserve_metric_files()
         self.own = CollectorRegistry()
         self.own.register(ReleaseCollector(rollout))
         self.own.register(QueueCollector(admission, durable, audit))
