@@ -242,7 +242,7 @@ class _Restore:
         try:
             kept = self._keep_databases(aside)
         except BaseException:
-            self.staging.remove()
+            self._remove_own()
             raise
         self._replace_databases()
         if self.home.exists() and any(self.home.iterdir()):
@@ -265,7 +265,7 @@ class _Restore:
                 if not replaced and not isinstance(error, ConnectionLost):
                     self._withdraw(before)
                     raise
-                raise _half_way(error, replaced) from error
+                raise _half_way(error, replaced, self.aside) from error
             replaced.append(name)
             _require_rows(name, rows, self.manifest.rows[name])
 
@@ -275,7 +275,14 @@ class _Restore:
             self.note.unlink()
         else:
             write_flushed(self.note, before)
+        self._remove_own()
+
+    def _remove_own(self) -> None:
+        """Remove what this run laid beside the home, which has not moved: its dumps, too."""
         self.staging.remove()
+        if self.aside:
+            shutil.rmtree(self.aside, ignore_errors=True)
+            self.aside = None
 
     def _keep_databases(self, aside: Path) -> bool:
         """Dump what the databases hold now, unless they are empty; True when one was dumped."""
@@ -297,7 +304,10 @@ def _require_rows(name: str, found: dict[str, int], wanted: dict[str, int]) -> N
         )
 
 
-def _half_way(error: DumpFailed | DiskFull, replaced: list[str]) -> DumpFailed | DiskFull:
-    """Return the error with what is replaced already, and the way on."""
+def _half_way(
+    error: DumpFailed | DiskFull, replaced: list[str], aside: Path | None
+) -> DumpFailed | DiskFull:
+    """Return the error with what is replaced already, where that is kept, and the way on."""
     done = f"replaced by now: {', '.join(replaced)}" if replaced else "whether it was is not known"
-    return type(error)(f"{error}; {done}. Run the same command again; nothing starts before")
+    kept = f" What there was is kept in {aside.name} beside MAMMO_HOME." if aside else ""
+    return type(error)(f"{error}; {done}.{kept} Run the same command again; nothing starts before")

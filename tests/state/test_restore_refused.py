@@ -70,16 +70,17 @@ def in_use(url: str) -> Iterator[None]:
         yield
 
 
-def left_beside(settings: Settings) -> list[str]:
-    return [one.name for one in settings.home.parent.iterdir() if one.name.startswith(".mammo")]
+def files_of(settings: Settings) -> list[str]:
+    """Everything in the home and beside it: a dump of the log that is left there is patients'."""
+    return sorted(str(one) for one in settings.home.parent.rglob("*"))
 
 
 def test_what_changed_nothing_may_start(two: Settings, tmp_path: Path) -> None:
-    before = rows_of(two)
+    before, files = rows_of(two), files_of(two)
     with in_use(urls_of(two)[0]), pytest.raises(DumpFailed, match="end what uses the database"):
         restore_backup(two, tmp_path / "backup", replace=True)
     assert rows_of(two) == before
-    assert not pending(two.home) and left_beside(two) == []
+    assert not pending(two.home) and files_of(two) == files
     require_settled(two.home)
     restore_backup(two, tmp_path / "backup", replace=True)
     assert rows_of(two) == [rows // 2 for rows in before]
@@ -87,9 +88,12 @@ def test_what_changed_nothing_may_start(two: Settings, tmp_path: Path) -> None:
 
 def test_one_replaced_and_one_refused_is_run_again(two: Settings, tmp_path: Path) -> None:
     before = rows_of(two)
-    with in_use(urls_of(two)[1]), pytest.raises(DumpFailed, match=r"by now: log\. Run the same"):
+    with in_use(urls_of(two)[1]), pytest.raises(DumpFailed, match=r"by now: log\.") as refused:
         restore_backup(two, tmp_path / "backup", replace=True)
     assert rows_of(two) == [before[0] // 2, before[1]]
+    (kept,) = tmp_path.glob("home.before-*")
+    assert sorted(one.name for one in (kept / "databases").iterdir()) == ["log.dump", "mlflow.dump"]
+    assert f"is kept in {kept.name} beside MAMMO_HOME. Run the same" in str(refused.value)
     with pytest.raises(StackUnhealthy, match="run the same command again"):
         require_settled(two.home)
     restore_backup(two, tmp_path / "backup")
@@ -101,9 +105,11 @@ def test_the_note_of_one_that_was_killed_before_stands(two: Settings, tmp_path: 
     """It may have replaced a database, whatever the second try met first."""
     note = two.home.with_name(".mammo-restore-home.pending")
     note.write_text("0f\n")
+    files = files_of(two)
     with in_use(urls_of(two)[0]), pytest.raises(DumpFailed):
         restore_backup(two, tmp_path / "backup", replace=True)
     assert pending(two.home) and note.read_text() == "0f\n"
+    assert files_of(two) == files
 
 
 def test_a_server_that_was_lost_may_have_replaced_it(
@@ -122,9 +128,11 @@ def test_a_dump_of_before_that_fails_leaves_nothing(
     two: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(url: str, target: Path) -> None:
+        target.write_bytes(b"PGDMP")  # half of it
         raise DumpFailed("pg_dump failed")
 
+    files = files_of(two)
     monkeypatch.setattr(restore, "dump_database", failing)
     with pytest.raises(DumpFailed):
         restore_backup(two, tmp_path / "backup", replace=True)
-    assert not pending(two.home) and left_beside(two) == []
+    assert not pending(two.home) and files_of(two) == files
