@@ -15,6 +15,8 @@ from tests.postgres import Cluster
 
 DISK_MB = 64
 DRAIN_SECONDS = 60.0
+SETTLE_SECONDS = 1.0
+"""How long after an answer its files may still be on the way to where they wait."""
 
 
 @contextmanager
@@ -44,11 +46,21 @@ def fill_disk(folder: Path) -> Path:
     return ballast
 
 
+def _images_are_drawn(home: Path) -> bool:
+    """Return True where no file waits to become an image, now and a moment later."""
+    for pause in (SETTLE_SECONDS / 2, 0.0):
+        if any(home.glob("images/waiting/**/*.dcm")):
+            return False
+        time.sleep(pause)
+    return True
+
+
 def disk_full(bench: Bench, exams: int = 6) -> Fault:
     """Fill the small disk that the service's home is on, send exams, make room, send them again."""
     home = bench.served.settings.home
     # a file that has become images is removed, and would make room on the full disk
-    wait_until(lambda: not any(home.glob("images/waiting/**/*.dcm")), DRAIN_SECONDS)
+    time.sleep(SETTLE_SECONDS)
+    wait_until(lambda: _images_are_drawn(home), DRAIN_SECONDS)
     ballast = fill_disk(home)
     full = bench.try_new(exams)
     sent = bench.sent[-exams:]
