@@ -129,7 +129,8 @@ def leads_out(home: Path, path: str) -> bool:
     if target.is_absolute() or not named.is_relative_to(home):
         return not Path(os.path.realpath(link)).is_relative_to(home)
     # in a folder that is a link itself, ".." is another one than in the copy
-    return link.exists() and not (named.exists() and named.samefile(link))
+    here, there = _behind(link), _behind(named)
+    return here is not None and not (there is not None and os.path.samestat(here, there))
 
 
 def _place(found: Found) -> tuple[int, str]:
@@ -137,6 +138,20 @@ def _place(found: Found) -> tuple[int, str]:
         return -1, found.path
     first = [one for stage in STAGES for one in stage]
     return next(n for n, one in enumerate(first) if _is_at(found, one)), found.path
+
+
+NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+DOES_NOT_ANSWER = (errno.ENOTCONN, errno.ESTALE, errno.EIO, errno.EHOSTDOWN)
+"""What a link to a disk fails with that is not mounted, or whose server is gone."""
+
+
+def _behind(link: Path) -> os.stat_result | None:
+    try:
+        return link.stat()
+    except OSError as error:
+        if error.errno in (*NOT_THERE, *DOES_NOT_ANSWER):
+            return None
+        raise
 
 
 Identities = frozenset[tuple[int, int]]
@@ -184,10 +199,5 @@ def _found(home: Path, entry: os.DirEntry[str], path: str, above: Identities) ->
 
 def _followed(link: os.DirEntry[str], above: Identities) -> os.stat_result | None:
     """Return the state of what is behind a link; None where nothing is, or the walk itself."""
-    try:
-        status = link.stat()
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-            return None
-        raise
-    return None if _identity(status) in above else status
+    status = _behind(Path(link.path))
+    return None if status is None or _identity(status) in above else status

@@ -13,7 +13,7 @@ import pytest
 from mammo.backup import restore_backup, take_backup
 from mammo.backup.contents import find_contents
 from mammo.backup.home_copy import HomeCopy
-from mammo.errors import BackupExists, BackupInvalid, StoreReadOnly
+from mammo.errors import BackupExists, BackupInvalid, HomeNotEmpty, StoreReadOnly
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 from tests.prediction_log.rows import scoring
@@ -89,6 +89,34 @@ def test_a_link_that_cannot_be_followed_is_refused(
     with pytest.raises(BackupInvalid, match=r"mlflow.* leads out of MAMMO_HOME.*--without mlflow"):
         take_backup(settings, tmp_path / "backup")
     assert not (tmp_path / "backup").exists()
+    take_backup(settings, tmp_path / "backup", without=["mlflow"])
+
+
+@pytest.mark.parametrize(
+    "number",
+    [errno.ENOTCONN, errno.ESTALE, errno.EIO, errno.EHOSTDOWN],
+    ids=lambda number: errno.errorcode[number],
+)
+@pytest.mark.parametrize("target", ["{disk}", "../disk", "../disk/mlflow"])
+def test_a_link_to_a_disk_that_does_not_answer_is_named(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, target: str
+) -> None:
+    (tmp_path / "disk" / "mlflow").mkdir(parents=True)
+    (settings.home / "mlflow").symlink_to(target.format(disk=tmp_path / "disk"))
+    (settings.home / "within").symlink_to("mlflow/runs")
+    take_backup(settings, tmp_path / "before", without=["mlflow"])
+    behind_a_link = Path.stat
+
+    def dead(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if follow_symlinks and path in (settings.home / "mlflow", settings.home / "within"):
+            raise OSError(number, os.strerror(number), str(path))
+        return behind_a_link(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", dead)
+    with pytest.raises(BackupInvalid, match=r"^mlflow leads out.*--without mlflow"):
+        take_backup(settings, tmp_path / "backup")
+    with pytest.raises(HomeNotEmpty):
+        restore_backup(settings, tmp_path / "before")
     take_backup(settings, tmp_path / "backup", without=["mlflow"])
 
 
