@@ -126,10 +126,11 @@ def leads_out(home: Path, path: str) -> bool:
     link = home / path
     target = link.readlink()
     named = Path(os.path.normpath(link.parent / target))
-    if target.is_absolute() or not named.is_relative_to(home):
+    within, here = named.is_relative_to(home), _behind(link)
+    if target.is_absolute() or (here is None and not within):
         return not Path(os.path.realpath(link)).is_relative_to(home)
     # in a folder that is a link itself, ".." is another one than in the copy
-    here, there = _behind(link), _behind(named)
+    there = _behind(named) if within else None
     return here is not None and not (there is not None and os.path.samestat(here, there))
 
 

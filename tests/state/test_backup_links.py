@@ -63,6 +63,28 @@ def contents_of(home: Path) -> dict[str, bytes]:
     return {str(one.relative_to(home)): one.read_bytes() for one in whole}
 
 
+@pytest.mark.parametrize("target", ["releases/r", "releases/r/weights", "data/store/0.npy"])
+def test_a_link_back_from_another_disk_is_what_it_leads_to(
+    settings: Settings, tmp_path: Path, target: str
+) -> None:
+    """There "../.." is another folder than it is in the restored home."""
+    (settings.home / "releases" / "r").mkdir(parents=True)
+    (settings.home / "releases" / "r" / "weights").write_bytes(b"w")
+    disk = tmp_path / "a" / "b" / "data"
+    disk.parent.mkdir(parents=True)
+    settings.data_dir.rename(disk)
+    settings.data_dir.symlink_to(disk)
+    (disk / "r").symlink_to(f"../../../home/{target}")
+    before = contents_of(settings.home / target) or (settings.home / target).read_bytes()
+    take_backup(settings, tmp_path / "backup")
+    shutil.rmtree(settings.home)
+    shutil.rmtree(tmp_path / "a")
+    restore_backup(settings, tmp_path / "backup")
+    back = settings.data_dir / "r"
+    assert (contents_of(back) or back.read_bytes()) == before
+    take_backup(settings, tmp_path / "second")
+
+
 @pytest.mark.parametrize(
     ("at", "target"),
     [("latest", "data/store/0.npy"), ("data/store/now", "0.npy"), ("gone", "data/none")],
