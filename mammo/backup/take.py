@@ -101,9 +101,14 @@ def _require_free_place(folder: Path) -> None:
 def _require_outside(folder: Path, contents: Sequence[Found]) -> None:
     """Refuse a place that a link in the home leads to."""
     above = {(one.st_dev, one.st_ino) for one in (up.stat() for up in folder.resolve().parents)}
-    walked = {(one.status.st_dev, one.status.st_ino) for one in contents if one.kind == "folder"}
-    if above & walked:
-        raise BackupExists(INSIDE)
+    folders = (one for one in contents if one.kind == "folder")
+    # the outermost comes first: the link, or a folder in what it leads to
+    found = next((one for one in folders if (one.status.st_dev, one.status.st_ino) in above), None)
+    if found:
+        raise BackupExists(
+            f"{found.path} in MAMMO_HOME leads to the place of this backup, which would hold "
+            f"itself: leave it out (--without {found.path}), or give another place"
+        )
 
 
 @contextmanager

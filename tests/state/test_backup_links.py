@@ -142,12 +142,16 @@ def test_a_link_to_a_disk_that_does_not_answer_is_named(
     take_backup(settings, tmp_path / "backup", without=["mlflow"])
 
 
-def test_a_backup_does_not_hold_itself_through_a_link(settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("at", ["old", "data/old"])
+def test_a_backup_does_not_hold_itself_through_a_link(
+    settings: Settings, tmp_path: Path, at: str
+) -> None:
     (tmp_path / "disk" / "night").mkdir(parents=True)
-    (settings.home / "backups").symlink_to(tmp_path / "disk")
-    with pytest.raises(BackupExists, match="hold itself"):
+    (settings.home / at).symlink_to(tmp_path / "disk")
+    told = rf"^{at} in MAMMO_HOME leads to the place of this backup.*hold itself.*--without {at}\)"
+    with pytest.raises(BackupExists, match=told):
         take_backup(settings, tmp_path / "disk" / "night" / "first")
-    take_backup(settings, tmp_path / "disk" / "night" / "first", without=["backups"])
+    take_backup(settings, tmp_path / "disk" / "night" / "first", without=[at])
 
 
 def test_an_inode_that_was_given_to_another_file_is_copied(
