@@ -168,7 +168,7 @@ def _walk(home: Path, below: str, without: Sequence[str], above: Identities) -> 
         named = sorted(entries, key=lambda one: one.name)
     for entry in named:
         path = f"{below}/{entry.name}".lstrip("/")
-        # a pattern for names leaves out files alone: a folder may be called anything
+        # a pattern for names meets folders, too (`.draft-*`): then nothing in it is looked at
         if matches(path, without):
             continue
         found = _found(home, entry, path, above)
