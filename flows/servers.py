@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import socket
 import subprocess
@@ -28,7 +29,7 @@ def free_port() -> int:
     Raises
     ------
     OSError
-        No candidate is left.
+        No candidate is left, or the system gives no port at all: it has none, or no files.
     """
     for candidate in candidates:
         port = _listened(candidate)
@@ -39,12 +40,14 @@ def free_port() -> int:
 
 
 def _listened(port: int) -> int | None:
-    """Listen for a moment; return the port, or None where another process has it."""
+    """Listen for a moment; return the port, or None where it, of all ports, may not be had."""
     try:
         with socket.create_server((HOST, port)) as listener:
             return int(listener.getsockname()[1])
-    except OSError:
-        return None
+    except OSError as error:
+        if port and error.errno in (errno.EADDRINUSE, errno.EACCES):
+            return None
+        raise
 
 
 @contextmanager
