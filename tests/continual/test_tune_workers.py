@@ -82,7 +82,8 @@ from pathlib import Path
 from mammo.continual.tune_study import open_study
 from mammo.continual.tune_workers import run_workers
 from tests.continual.tuning import slow_job
-job = slow_job(Path(sys.argv[1]), sys.argv[2], 4, seconds=600)
+# a heartbeat so long that a worker of a busy machine is not taken for dead meanwhile
+job = slow_job(Path(sys.argv[1]), sys.argv[2], 4, heartbeat_s=60, seconds=600)
 run_workers(open_study(job), job, 2)
 """
 
@@ -107,7 +108,7 @@ def await_no(what: Callable[[], Any], seconds: float) -> None:
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
 def test_no_worker_outlives_the_command(tmp_path: Path, by: signal.Signals) -> None:
     folder, storage = tmp_path / "w", f"sqlite:///{tmp_path / 's.db'}"
-    study = open_study(slow_job(folder, storage, 4))
+    study = open_study(slow_job(folder, storage, 4, heartbeat_s=60))
     command = subprocess.Popen([sys.executable, "-c", RUN, str(folder), storage])
     pids: set[int] = set()
 

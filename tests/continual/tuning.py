@@ -52,10 +52,12 @@ class Slow:
             time.sleep(0.02)
 
 
-def slow_job(folder: Path, storage: str, trials: int, deaths: int = 0, **more: Any) -> Job:
-    """Return a job of `Slow` whose dead workers are noticed within 3 s."""
+def slow_job(
+    folder: Path, storage: str, trials: int, deaths: int = 0, heartbeat_s: int = 1, **more: Any
+) -> Job:
+    """Return a job of `Slow` whose dead workers are noticed within three heartbeats."""
     folder.mkdir(parents=True, exist_ok=True)
     return Job(
         storage, "slow", SPACE, trials, Slow(folder, deaths, **more), folder / "slow.lock",
-        Search(pruner="none"), heartbeat_s=1,
+        Search(pruner="none"), heartbeat_s=heartbeat_s,
     )  # fmt: skip

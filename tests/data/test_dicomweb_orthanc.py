@@ -6,7 +6,6 @@ import json
 import logging
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pydicom
 import pytest
 from pydantic import SecretStr
 
+from flows.servers import free_port
 from mammo.data.index import read_index
 from mammo.data.ingest import ingest
 from mammo.data.sources.dicomweb import fetch_new, remove_ingested, spool_of
@@ -38,9 +38,7 @@ MakeDicom = Callable[..., Path]
 
 class Orthanc:
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         folder.mkdir()
         told = {
             "StorageDirectory": str(folder / "storage"), "IndexDirectory": str(folder / "storage"),
