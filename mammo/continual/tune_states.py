@@ -10,18 +10,28 @@ combination, which counts as visited.
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 RETRIES = 2
 """How often a trial whose worker died is run again."""
+QUEUED_AFTER = 3
+"""Heartbeats that whoever failed a stale trial has for queueing it again."""
 DIVERGED, ERROR, PULSE = "diverged", "error", "pulse"
 INTERRUPTED, AGAIN, GRID_SEED = "interrupted", "again", "grid_seed"
 
 
 def count_trials(study: Any, *, running: bool = False) -> int:
-    """Return how many trials ended (`has_ended`); with those that run on request."""
+    """Return how many trials ended (`has_ended`); with those that run on request.
+
+    One that another machine is about to queue again counts as running: it is taken.
+    """
     every = study.get_trials(deepcopy=False)
-    return sum(has_ended(one) or (running and one.state.name == "RUNNING") for one in every)
+    ended = sum(map(has_ended, every))
+    if not running:
+        return ended
+    taken = sum(_is_another_s(study, one) for one in _unqueued(every))
+    return ended + taken + sum(one.state.name == "RUNNING" for one in every)
 
 
 def has_ended(trial: Any) -> bool:
@@ -42,20 +52,37 @@ def ask_again(study: Any) -> None:
     """Queue each failed trial that has not ended, and that nobody queued, with its settings.
 
     Its place in a grid goes with it. To be called under the lock by which trials are
-    taken: between a stale trial's failure and its retry it looks like one of these.
+    taken: between a stale trial's failure and its retry it looks like one of these. The
+    lock is of one machine: what another may be queueing is left to it for a while.
     """
     from optuna.trial import TrialState, create_trial
 
-    every = study.get_trials(deepcopy=False)
-    queued = {one.user_attrs.get(AGAIN) for one in every}
-    queued |= {number for one in every for number in one.system_attrs.get("retry_history", ())}
-    for one in every:
-        if one.state.name == "FAIL" and not has_ended(one) and one.number not in queued:
+    for one in _unqueued(study.get_trials(deepcopy=False)):
+        if not _is_another_s(study, one):
             again = create_trial(
                 state=TrialState.WAITING, params=one.params, distributions=one.distributions,
                 user_attrs=one.user_attrs | {AGAIN: one.number}, system_attrs=one.system_attrs,
             )  # fmt: skip
             study.add_trial(again)
+
+
+def _unqueued(every: list[Any]) -> list[Any]:
+    """Return the failed trials that have not ended, and that nobody queued."""
+    queued = {one.user_attrs.get(AGAIN) for one in every}
+    queued |= {number for one in every for number in one.system_attrs.get("retry_history", ())}
+    failed = [one for one in every if one.state.name == "FAIL" and one.number not in queued]
+    return [one for one in failed if not has_ended(one)]
+
+
+def _is_another_s(study: Any, failed: Any) -> bool:
+    """Return whether who failed a stale trial may still be about to queue it.
+
+    By the clock of that machine: where clocks are further apart than that, it is not.
+    """
+    if failed.user_attrs.get(INTERRUPTED) == failed.number:  # queued by nobody but us
+        return False
+    wait = timedelta(seconds=QUEUED_AFTER * (study._storage.get_heartbeat_interval() or 0))
+    return abs(datetime.now() - failed.datetime_complete) < wait  # Optuna's times have no zone
 
 
 def tell_other_grid(study: Any, sampler: str, seed: int) -> str:

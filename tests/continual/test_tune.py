@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from mammo.continual.tune_space import check_space, grid, grid_size, read_space
-from mammo.continual.tune_states import ERROR, RETRIES, count_trials
+from mammo.continual.tune_space import check_space, grid, grid_size, read_space, suggest
+from mammo.continual.tune_states import ERROR, RETRIES, ask_again, count_trials
 from mammo.continual.tune_study import Job, Search, Tell, open_study, quiet_optuna, run_study
 from mammo.errors import SourceInvalid, StudyConflict, TrainingDiverged
 
@@ -135,6 +135,44 @@ def test_an_interrupted_grid_tries_every_combination(
     whole = [trial.params["learning_rate"] for trial in study.trials if trial.state.name != "FAIL"]
     assert sorted(whole) == pytest.approx(grid(space)["learning_rate"])
     assert len(asked) == 4 + len(stops)
+
+
+def failed_elsewhere(study: Any, one: Job) -> Any:
+    """Return a trial as a machine leaves it that fails it as stale and has yet to queue it."""
+    study.sampler = one.search.new_sampler(one.space, 0)
+    suggest(trial := study.ask(), one.space)
+    study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    return study.trials[trial.number]
+
+
+def test_a_trial_that_another_machine_is_about_to_queue_is_queued_once(tmp_path: Path) -> None:
+    """Twice queued it would count twice, and a grid end before its last combination."""
+    asked = []
+
+    def objective(params: dict[str, Any], tell: Tell) -> float:
+        asked.append(params["learning_rate"])
+        return 0.5
+
+    space = {"learning_rate": {"low": 0.1, "high": 0.4, "points": 4}}
+    one = job(tmp_path, objective, 4, space=space, search=Search("grid"))
+    study = open_study(one)
+    failed = failed_elsewhere(study, one)
+    ask_again(study)  # here, meanwhile
+    with quiet_optuna():
+        RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)(study, failed)
+    run_study(study, one)
+    assert sorted(asked) == pytest.approx(grid(space)["learning_rate"])
+
+
+def test_a_trial_that_nobody_queued_is_waited_for_and_then_asked_again(tmp_path: Path) -> None:
+    one = job(tmp_path, rate, 1, search=Search("grid"), heartbeat_s=1)
+    study = open_study(one)
+    failed = failed_elsewhere(study, one)  # and the machine is gone
+    began = time.monotonic()
+    run_study(study, one)
+    assert time.monotonic() - began > 2.5
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
+    assert study.trials[1].params == failed.params
 
 
 def test_a_trial_killed_twice_and_then_interrupted_is_run_again(tmp_path: Path) -> None:
