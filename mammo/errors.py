@@ -120,7 +120,8 @@
     │   ├── ChangeNotCovered        409  CHANGE_NOT_COVERED
     │   ├── PackagingFailed         409  PACKAGING_FAILED
     │   ├── NoPreviousRelease       409  NO_PREVIOUS_RELEASE
-    │   └── DeployFailed            409  DEPLOY_FAILED
+    │   ├── DeployFailed            409  DEPLOY_FAILED
+    │   └── PointerDamaged          503  POINTER_DAMAGED
     ├── StackError                       the services of `mammo up`, a Dask cluster
     │   ├── PortTaken               409  PORT_TAKEN
     │   ├── StackNotRunning         409  STACK_NOT_RUNNING
@@ -969,6 +970,13 @@ class DeployFailed(ReleaseError):
     """The service did not take the release over; the pointer was put back."""
 
     code = "DEPLOY_FAILED"
+
+
+class PointerDamaged(ReleaseError, ValueError):
+    """The pointer to what is in service is no whole pointer, and nothing writes over it."""
+
+    code = "POINTER_DAMAGED"
+    http_status = 503
 
 
 class StackError(MammoError):

@@ -33,15 +33,31 @@ import os
 from pathlib import Path
 from typing import Any
 
+from mammo.errors import PointerDamaged
 from mammo.folder_entries import sync_folder
 
 
 def read_pointer(path: Path) -> dict[str, Any] | None:
-    """Return the pointer, or None when no release was ever put into service."""
+    """Return the pointer, or None when no release was ever put into service.
+
+    Raises PointerDamaged for a file that is no pointer.
+    """
     try:
-        return json.loads(path.read_text())
+        text = path.read_bytes()
     except FileNotFoundError:
         return None
+    try:
+        pointer: dict[str, Any] = json.loads(text)
+        whole = isinstance(pointer["release_id"], str)
+    except (ValueError, KeyError, TypeError):  # no JSON or no UTF-8; another object; none
+        whole = False
+    if not whole:
+        raise PointerDamaged(
+            f"{path.name} is damaged, so nobody can say which release is in service: move it "
+            "aside and put the release of the last change (`mammo changes list`) into service "
+            "again, or copy it from the last backup; do not restart the service before"
+        )
+    return pointer
 
 
 def write_pointer(path: Path, pointer: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mammo.errors import PointerDamaged
 from mammo.pointer import read_pointer, remove_pointer, write_pointer
 
 
@@ -39,3 +40,15 @@ def test_reader_sees_the_old_pointer_or_the_new_one(tmp_path: Path) -> None:
         pointer = read_pointer(path)
         assert pointer is not None and pointer["release_id"] == f"r-{number}"
     assert [one.name for one in tmp_path.iterdir()] == ["pointer.json"]
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[]", b'"r-1"', b"{}", b'{"release_id": null}', b"\x00\x00", b"\xff{"]
+)
+def test_a_damaged_pointer_is_told_and_left_as_it_is(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "pointer.json"
+    path.write_bytes(text)
+    with pytest.raises(PointerDamaged, match="move it aside") as caught:
+        read_pointer(path)
+    assert isinstance(caught.value, ValueError)  # who went on without one still does
+    assert str(tmp_path) not in str(caught.value) and path.read_bytes() == text

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -14,6 +14,7 @@ from mammo.errors import (
     MammoError,
     NoPreviousRelease,
     ParityError,
+    PointerDamaged,
     ReleaseNotFound,
     StackNotRunning,
 )
@@ -123,6 +124,20 @@ def test_failed_smoke_test_moves_nothing(running: Settings) -> None:
     with pytest.raises(ParityError):
         deploy(running, "r-1-bad")
     assert read_pointer(running.pointer_path) is None
+
+
+@pytest.mark.parametrize("move", [lambda settings: deploy(settings, "r-2"), rollback])
+def test_nothing_is_moved_over_a_damaged_pointer(
+    running: Settings, move: Callable[[Settings], object]
+) -> None:
+    for name in ("r-1", "r-2"):
+        pack(running, name)
+    deploy(running, "r-1")
+    running.pointer_path.write_text('{"release_id": "r-1", "bento')
+    with pytest.raises(PointerDamaged, match="copy it from the last backup"):
+        move(running)
+    assert running.pointer_path.read_text() == '{"release_id": "r-1", "bento'
+    assert serving(running) == "r-1"
 
 
 def test_service_that_is_too_slow(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
