@@ -14,7 +14,7 @@ from mammo.changes.origin import code_origin, container_origin
 from mammo.changes.page import write_page
 from mammo.changes.record import CHANGE_RECORD, Origin, describe_change
 from mammo.changes.signing import record_key, sealed
-from mammo.models.tracking import own_version, set_alias
+from mammo.models.tracking import named_version, own_version, set_alias, version_owner
 from mammo.prediction_log import PredictionLog
 from mammo.release import Release, write_json
 from mammo.settings import Settings
@@ -83,19 +83,22 @@ def _show(settings: Settings) -> None:
 
 
 def _origin(settings: Settings, release_id: str) -> Origin:
-    return Origin(code_origin(), container_origin(settings), _version(settings, release_id))
+    version = named_version(settings.releases_dir / release_id)
+    # written once and signed: an MLflow that does not answer now takes nothing from it
+    if version is not None and version_owner(settings, version) not in (None, release_id):
+        version = None
+    return Origin(code_origin(), container_origin(settings), version)
 
 
 def name_in_mlflow(pointer: dict[str, Any], settings: Settings) -> None:
     """Name champion and previous in MLflow, where it knows them; serving does not need it."""
     roles = {"previous": id_of(pointer["previous"]), "champion": pointer["release_id"]}
     for alias, release_id in roles.items():
-        if release_id is not None and (version := _version(settings, release_id)) is not None:
+        if release_id is None:
+            continue
+        version = own_version(settings, settings.releases_dir / release_id, release_id)
+        if version is not None:
             _set_alias(settings, version, alias)
-
-
-def _version(settings: Settings, release_id: str) -> str | None:
-    return own_version(settings, settings.releases_dir / release_id, release_id)
 
 
 def _set_alias(settings: Settings, version: str, alias: str) -> None:

@@ -159,23 +159,40 @@ def own_version(settings: Settings, directory: Path, release_id: str) -> str | N
     A folder that came from elsewhere may name a version of the MLflow there, whose number is
     another release's here. Nothing is told of a release that was never registered.
     """
+    version = named_version(directory)
+    if version is None or (owner := version_owner(settings, version)) == release_id:
+        return version
+    if owner is not None:
+        _logger.warning("MLflow's version %s is not of %s: left as it is", version, release_id)
+    return None
+
+
+def named_version(directory: Path) -> str | None:
+    """Return the version that a release's folder names; None where it was never registered."""
     place = directory / REGISTRY
-    if not place.is_file():
-        return None
+    return str(json.loads(place.read_text())["version"]) if place.is_file() else None
+
+
+def version_owner(settings: Settings, version: str) -> str | None:
+    """Return the release that a version of this MLflow is of; None, and told, where none says so.
+
+    No database is made for the question.
+    """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    version = str(json.loads(place.read_text())["version"])
+    own = _own_uri(settings)
+    if own.startswith("sqlite:///") and not Path(own.removeprefix("sqlite:///")).exists():
+        _logger.warning("MLflow does not answer: whose its version %s is, is not known", version)
+        return None
     try:
         found = mlflow_client(settings).get_model_version(MODEL_NAME, version)
     except (MlflowException, SQLAlchemyError) as error:
         why = getattr(error, "error_code", type(error).__name__)
-        _logger.warning("MLflow has no version %s for %s: %s", version, release_id, why)
+        _logger.warning("MLflow tells of no version %s: %s", version, why)
         return None
-    if found.tags.get("release") != release_id:
-        _logger.warning("MLflow's version %s is not of %s: left as it is", version, release_id)
-        return None
-    return version
+    owner: str | None = found.tags.get("release")
+    return owner
 
 
 def set_alias(settings: Settings, version: str, alias: str) -> None:

@@ -165,3 +165,12 @@ def test_a_deployment_names_no_other_releases_version(settings: Settings) -> Non
     for alias in ("champion", "previous"):
         version = client.get_model_version_by_alias(MODEL_NAME, alias)
         assert version.tags == {"release": house.name}
+
+
+def test_an_mlflow_that_is_away_takes_no_version_from_a_record(settings: Settings) -> None:
+    settings = settings.model_copy(update={"mlflow_port": 9})
+    pointer = moved(settings, "r-house", "2026-03-01T09:00:00+00:00")
+    write_json(settings.releases_dir / "r-house" / REGISTRY, {"version": "7"})
+    name_in_mlflow(pointer, settings)
+    assert write_change(pointer, settings)["mlflow_version"] == "7"
+    assert not list((settings.home / "mlflow").glob("*.db")), "made for the question"

@@ -68,7 +68,12 @@ def test_a_scanner_of_any_name_can_be_recalibrated(tmp_path: Path) -> None:
         ("r-house", '{"version": "1"}', "1", ""),
         ("r-house", None, None, ""),
         ("r-job", '{"version": "1"}', None, "MLflow's version 1 is not of r-job: left as it is"),
-        ("r-job", '{"version": "7"}', None, "no version 7 for r-job: RESOURCE_DOES_NOT_EXIST"),
+        (
+            "r-job",
+            '{"version": "7"}',
+            None,
+            "MLflow tells of no version 7: RESOURCE_DOES_NOT_EXIST",
+        ),
     ],
 )
 def test_only_the_version_of_this_release_is_its_own(
@@ -98,4 +103,4 @@ def test_a_damaged_database_of_mlflow_has_no_version(
     (tmp_path / "mlflow" / "mlflow.db").write_bytes(b"damaged" * 999)
     (tmp_path / REGISTRY).write_text('{"version": "1"}')
     assert own_version(settings, tmp_path, "r-1") is None
-    assert "no version 1 for r-1" in caplog.text
+    assert "MLflow tells of no version 1: DatabaseError" in caplog.text
