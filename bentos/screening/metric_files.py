@@ -18,8 +18,10 @@ from typing import Any
 from prometheus_client.mmap_dict import MmapedDict
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-RESERVED_BYTES = 2**18
-"""Of each new file, some 1,800 series; one that grows doubles."""
+RESERVED_BYTES = 2**20
+"""Of each new file, some 7,000 series; one that grows doubles."""
+KINDS = ("counter", "histogram")
+"""Kinds of metrics here: the file of one is made with its first value, which may come late."""
 _MARK = "place_is_reserved"
 
 
@@ -34,6 +36,8 @@ def reserve_metric_files() -> None:
         return
     for path in Path(folder).glob(f"*_{os.getpid()}.db"):  # made by others than us before
         _reserve(path, path.stat().st_size)
+    for kind in KINDS:
+        _reserve(Path(folder, f"{kind}_{os.getpid()}.db"), RESERVED_BYTES)
     kept: Any = MmapedDict  # untyped; what is replaced are two of its methods
     if hasattr(kept, _MARK):
         return
@@ -55,7 +59,10 @@ def reserve_metric_files() -> None:
 
 
 def _reserve(path: Path, size: int) -> None:
-    """Make the file at least so long, each of its bytes with a place; a new one wholly or not."""
+    """Make the file at least so long, each of its bytes with a place; a new one wholly or not.
+
+    A mapping of the part that was there goes on: what is longer is for who opens it anew.
+    """
     place = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         held = os.fstat(place).st_size
