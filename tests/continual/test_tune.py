@@ -167,8 +167,8 @@ def test_a_trial_that_another_machine_is_about_to_queue_is_queued_once(tmp_path:
 def test_a_trial_that_nobody_queued_is_waited_for_and_then_asked_again(tmp_path: Path) -> None:
     one = job(tmp_path, rate, 1, search=Search("grid"), heartbeat_s=1)
     study = open_study(one)
-    failed = failed_elsewhere(study, one)  # and the machine is gone
     began = time.monotonic()
+    failed = failed_elsewhere(study, one)  # and the machine is gone
     run_study(study, one)
     assert time.monotonic() - began > 2.5
     assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
