@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import _thread
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,6 +15,14 @@ pytestmark = pytest.mark.slow
 IMAGE = "registry.test/mammo-service@sha256:" + "1" * 64
 NEXT = "registry.test/mammo-service@sha256:" + "2" * 64
 ENDPOINT = "onlineEndpoints/mammo-screening"
+
+
+@pytest.fixture(autouse=True)
+def heeds_ctrl_c() -> Iterator[None]:
+    """Tests in the background of a shell ignore SIGINT; whoever deploys does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def interrupt() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from markdown_it import MarkdownIt
+
 from flows import monitor
 
 
@@ -26,5 +28,7 @@ def test_a_scanner_of_any_name_adds_nothing_to_the_question() -> None:
         "report_url": "http://host/drift/x/",
     }
     text = monitor.question_of([told])
-    assert "](http://elsewhere" not in text and "<img" not in text
-    assert "\n# Close it" not in text
+    shown = MarkdownIt().render(text)
+    assert "Maker/![x](http://elsewhere/x.png)&lt;img src=y&gt;" in shown
+    assert "<img" not in shown and 'href="http://elsewhere' not in shown
+    assert shown.count("<h") == 1 and "<h1" not in shown

@@ -9,7 +9,7 @@ from mammo.settings import Settings
 
 @pytest.mark.parametrize("kind", ["postgresql+psycopg", "mysql", "nodb"])
 def test_a_missing_driver_says_what_to_install(kind: str) -> None:
-    with pytest.raises(SettingsInvalid, match=r"mammo\[postgres\]") as caught:
+    with pytest.raises(SettingsInvalid, match=r"'\.\[postgres\]'") as caught:
         PredictionLog(f"{kind}://user:secret@host/mammo")
     assert "secret" not in caught.value.message
 
