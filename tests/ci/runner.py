@@ -51,12 +51,16 @@ class Runner:
     def __init__(self, folder: Path) -> None:
         self.folder, self.programs = folder / "work", folder / "programs"
         self.folder.mkdir()
-        self.programs.mkdir()
         (self.folder / ".github").symlink_to(ROOT / ".github")  # as the checkout has it
         for name in ("cosign", "gh", "docker"):
-            program = self.programs / name
-            program.write_text(STAND_IN.format(python=sys.executable, release=RELEASE, digest=HELD))
-            program.chmod(0o755)
+            text = STAND_IN.format(python=sys.executable, release=RELEASE, digest=HELD)
+            self.stand_in(self.programs / name, text)
+
+    def stand_in(self, program: Path, text: str) -> None:
+        """Put a script in the place of a program."""
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(text)
+        program.chmod(0o755)
 
     def step(self, job: str, named: str, **given: str) -> subprocess.CompletedProcess[str]:
         """Run the step whose name has ``named`` in it."""

@@ -79,14 +79,10 @@ def test_variables_are_of_an_environment_or_of_the_repository() -> None:
 def test_the_rollout_says_how_it_ended_though_no_token_is_kept_any_more(
     runner: Runner, status: int
 ) -> None:
-    programs = {
-        runner.programs / "python": "#!/bin/bash\n",  # the keeper of tokens ends at once
-        runner.folder / ".venv" / "bin" / "mammo": f"#!/bin/bash\nsleep 0.2\nexit {status}\n",
-    }
-    (runner.folder / ".venv" / "bin").mkdir(parents=True)
-    for program, text in programs.items():
-        program.write_text(text)
-        program.chmod(0o755)
+    # the keeper of tokens ends at once
+    runner.stand_in(runner.programs / "python", "#!/bin/bash\n")
+    mammo = f"#!/bin/bash\nsleep 0.2\nexit {status}\n"
+    runner.stand_in(runner.folder / ".venv" / "bin" / "mammo", mammo)
     given = {"AZURE_FEDERATED_TOKEN_FILE": "token", "IMAGE": "image", "PERCENT": "10,100"}
     done = runner.step("deploy:deploy", "Blue and green", **given)
     assert done.returncode == status, done.stderr

@@ -25,12 +25,8 @@ def checkout(runner: Runner) -> Runner:
     """A runner with the project's environment.yml, and stand-ins for Python and mammo."""
     (runner.folder / SPEC).parent.mkdir(parents=True)
     (runner.folder / SPEC).write_text((ROOT / SPEC).read_text())
-    (runner.folder / ".venv" / "bin").mkdir(parents=True)
-    programs = {runner.programs / "python": "#!/bin/bash\n"}
-    programs |= {runner.folder / ".venv" / "bin" / "mammo": MAMMO}
-    for program, text in programs.items():
-        program.write_text(text)
-        program.chmod(0o755)
+    runner.stand_in(runner.programs / "python", "#!/bin/bash\n")
+    runner.stand_in(runner.folder / ".venv" / "bin" / "mammo", MAMMO)
     return runner
 
 
