@@ -24,7 +24,7 @@ from bentos.screening.shadow import ShadowScorer
 from bentos.screening.trying import Scored, Trying
 from bentos.screening.upload import ReceivedFile
 from mammo.audit import AuditLog
-from mammo.contract import ScoredExam
+from mammo.contract import LoggedExam, ScoredExam
 from mammo.errors import (
     DeadlineExceeded,
     DiskFull,
@@ -140,15 +140,29 @@ class Answering:
 
     def replay(self, order: Order) -> Answered | None:
         """Return the answer that was given under this request id, or None."""
-        with suppress(ResultUnknown):
-            kept = self.results.of_request(order.request_id)
-            require_same(kept.answer.get(FILES_DIGEST), order.files_sha256)
-            return self._replayed(order, kept.answer)
         try:
-            row = self.durable.scoring(order.request_id)
+            given = self._given(order.request_id)
         except LogUnavailable:
             return None  # what is scored meanwhile meets the same id when it is written
-        return None if row is None else self._replayed(order, _from_log(row))
+        if given is None:
+            return None
+        require_same(given.get(FILES_DIGEST), order.files_sha256)
+        return self._replayed(order, given)
+
+    def answer_of(self, request_id: str) -> dict[str, Any] | None:
+        """Return what was answered to a request, as `ScoredExam` has it; None if nothing was.
+
+        What is kept may be lost, by a kill or with its disk; the log has the answer for good,
+        without its views. Raises LogUnavailable where it is not kept and the log is away.
+        """
+        given = self._given(request_id)
+        return None if given is None else _without_digest(given)
+
+    def _given(self, request_id: str) -> dict[str, Any] | None:
+        with suppress(ResultUnknown):
+            return dict(self.results.of_request(request_id).answer)
+        row = self.durable.scoring(request_id)
+        return None if row is None else _from_log(row)
 
     def _note_failure(self, order: Order, error: MammoError) -> None:
         """Note a failure for the list of exams; of a study, the gateway's book tells it."""
@@ -199,7 +213,7 @@ class Answering:
             _log.error("a result could not be kept: %s", error.code)
 
     def _replayed(self, order: Order, answer: dict[str, Any]) -> Answered:
-        body = {name: value for name, value in answer.items() if name != FILES_DIGEST}
+        body = _without_digest(answer)
         self._audit(order, body["exam"], body["release"], body["decision"], 200, "replay")
         return Answered(body, replayed=True)
 
@@ -224,9 +238,12 @@ class Answering:
         )
 
 
+def _without_digest(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name != FILES_DIGEST}
+
+
 def _from_log(row: dict[str, Any]) -> dict[str, Any]:
     """Return the answer that a row of the log gives; its views are no longer known."""
-    from mammo.contract import LoggedExam
-
     logged = LoggedExam.of(row | {"times_scored": row.get("times_scored", 1)})
-    return logged.model_dump(mode="json") | {"views": [], "refused": []}
+    told = logged.model_dump() | {"views": [], "refused": []}
+    return ScoredExam.model_validate(told).model_dump(mode="json")

@@ -225,7 +225,7 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
         tags=["exams"],
         summary="How far an accepted exam is",
         response_model=schema.Job,
-        responses=schema.problems(404),
+        responses=schema.problems(404, 503),
     )
     async def get_job(request: Request, job: str) -> schema.Job:
         stored = await service.run(service.jobs.read, job)

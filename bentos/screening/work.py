@@ -121,12 +121,15 @@ class Service:
             return None
 
     def tell_job(self, job: StoredJob) -> schema.Job:
-        """Return what is said of a job; its answer where it is done and still kept."""
+        """Return what is said of a job, with its answer where it is done.
+
+        Raises LogUnavailable where only the log knows the answer, and is away.
+        """
         links = {"self": f"/v1/jobs/{job.id}"}
         answer = None
         if job.status == "done":
             links["exam"] = f"/v1/exams/{job.exam}"
-            answer = self._kept(job.id)
+            answer = self.answering.answer_of(job.id)
         return schema.Job.model_validate(
             {
                 "id": job.id,

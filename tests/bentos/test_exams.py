@@ -15,11 +15,14 @@ from fastapi.testclient import TestClient
 from bentos.screening import running
 from bentos.screening.app import create_app
 from mammo.audit import AuditLog
+from mammo.errors import LogUnavailable
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 from mammo.tokens import TokenStore
 from tests.bentos.conftest import FakeScreener, load_fake, open_client, point_to
 
+KNOWN = ("exam", "request", "release", "score", "decision", "scored_at")
+"""What an answer tells for good: the log knows it, whether the answer is kept or not."""
 FOUR = [b"E-1|L CC", b"E-1|L MLO", b"E-1|R CC", b"E-1|R MLO"]
 
 
@@ -38,6 +41,13 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def forget(results_dir: Path) -> None:
+    """Take away every kept answer."""
+    for path in results_dir.rglob("*"):
+        if path.is_file():
+            path.unlink()
 
 
 def load_slowly(directory: Path) -> FakeScreener:
@@ -73,16 +83,13 @@ def test_a_key_is_remembered_when_its_result_is_gone(settings: Settings) -> None
     app = create_app(settings, load=load_fake)
     with open_client(app) as client:
         first = post(client, *FOUR, Idempotency_Key="k-1").json()
-    for path in settings.results_dir.rglob("*"):
-        if path.is_file():
-            path.unlink()
+    forget(settings.results_dir)
     with open_client(create_app(settings, load=load_fake)) as client:
         again = post(client, *FOUR, Idempotency_Key="k-1")
         assert again.headers["idempotency-replayed"] == "true"
         gone = client.get("/v1/exams/E-1/report.dcm")
         assert (gone.status_code, gone.json()["code"]) == (404, "RESULT_UNKNOWN")
-    same = ("exam", "request", "release", "score", "decision", "scored_at")
-    assert [again.json()[name] for name in same] == [first[name] for name in same]
+    assert {name: again.json()[name] for name in KNOWN} == {name: first[name] for name in KNOWN}
     assert len(logged(settings)) == 1
 
 
@@ -182,6 +189,38 @@ def test_an_accepted_exam_is_scored_later(
         assert client.get(job["links"]["exam"]).json()["request"] == job["id"]
         assert post(client, *files, Idempotency_Key="k-1").json() == job["exam"]
         assert len(logged(settings)) == 1
+
+
+def test_a_job_tells_its_answer_from_the_log(settings: Settings) -> None:
+    """A worker that is killed once it has logged leaves no kept answer; the next finds the log."""
+    point_to(settings, "r-1")
+    with open_client(create_app(settings, load=load_fake)) as client:
+        first = post(client, *FOUR, Idempotency_Key="k-1").json()
+        forget(settings.results_dir)
+        accepted = post(client, *FOUR, Prefer="respond-async", Idempotency_Key="k-1")
+        assert accepted.status_code == 202
+        link = accepted.headers["location"]
+        wait_for(lambda: client.get(link).json()["status"] == "done")
+        told = client.get(link).json()["exam"]
+        assert {name: told[name] for name in KNOWN} == {name: first[name] for name in KNOWN}
+        assert post(client, *FOUR, Idempotency_Key="k-1").json() == told
+    assert len(logged(settings)) == 1
+
+
+def test_a_job_without_kept_answer_and_log_is_asked_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise LogUnavailable("The database is locked.")
+
+    point_to(settings, "r-1")
+    with open_client(create_app(settings, load=load_fake)) as client:
+        link = post(client, *FOUR, Prefer="respond-async").headers["location"]
+        wait_for(lambda: client.get(link).json()["status"] == "done")
+        forget(settings.results_dir)
+        monkeypatch.setattr(PredictionLog, "scoring", refuse)
+        answer = client.get(link)
+    assert (answer.status_code, answer.json()["code"]) == (503, "LOG_UNAVAILABLE")
 
 
 def test_accepted_exams_outlive_the_service(settings: Settings) -> None:
