@@ -58,6 +58,7 @@ __all__ = [
     "ViewFindings",
     "WorkerAnswer",
     "name_refused",
+    "split_codes",
 ]
 
 PROBLEM = "application/problem+json"
@@ -236,7 +237,8 @@ class LoggedExam(ExamAnswer):
                 "release": row["release_id"],
                 "score": row["probability"],
                 "decision": "recall" if row["recall"] else "no recall",
-                "quality": [code for code in row["quality"].split("|") if code],
+                "quality": split_codes(row["quality"]),
+                "abstention": split_codes(row.get("abstention")),
             }
             | more
         )
@@ -289,6 +291,11 @@ class Job(BaseModel):
     def is_over(self) -> bool:
         """True when nothing more will change."""
         return self.status in ("done", "failed")
+
+
+def split_codes(joined: str | None) -> list[str]:
+    """Return the codes of a column of the log; none of a null one."""
+    return [code for code in (joined or "").split("|") if code]
 
 
 def name_refused(refused: Sequence[Any], names: Sequence[str]) -> list[dict[str, Any]]:

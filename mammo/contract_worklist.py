@@ -34,10 +34,10 @@ class ExamLine(BaseModel):
     scanner: str | None
     release: str | None
     score: float | None
-    scale: int | None = Field(description="null where the answer is not kept any more")
+    scale: int | None
     decision: Literal["recall", "no recall"] | None
     quality: list[str]
-    abstention: list[str] = Field(description="empty where the answer is not kept any more")
+    abstention: list[str]
     outcome: OutcomeLine | None
     has_images: bool
 

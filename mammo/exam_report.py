@@ -67,7 +67,7 @@ class ExamReport:
     probability falls, 10 the highest; None with fewer than 50 of them
     (:mod:`mammo.scale`). ``abstention`` holds the codes for which the score should
     not be relied on (:mod:`mammo.abstention`); they are no part of ``quality``,
-    which is logged and watched for drift. ``localised`` is False where the release does
+    which is watched for drift. ``localised`` is False where the release does
     not tell where a score comes from: then no findings mean nothing. ``agreement`` says of
     each breast how far heat and detector agree; empty without a detector.
     """
@@ -151,6 +151,8 @@ class ExamReport:
             "recall": self.recall,
             "embedding": self.embedding.astype(np.float32).tobytes(),
             "features": self.features,
+            "scale": self.scale,
+            "abstention": "|".join(self.abstention),
         }
         return [*rows, common | exam]
 
@@ -169,6 +171,4 @@ def _point_fields(point: OperatingPoint | None) -> dict[str, Any] | None:
 
 
 def _breast_row(breast: BreastScore) -> dict[str, Any]:
-    logged = asdict(breast)
-    del logged["scale"]  # it follows from the probability and the release
-    return logged | {"level": "breast", "embedding": None, "features": None}
+    return asdict(breast) | {"level": "breast", "embedding": None, "features": None}

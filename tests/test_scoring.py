@@ -100,7 +100,9 @@ def test_heat_adds_up_to_the_logit_and_findings_follow_it(
     assert told["views"][0]["findings"] == [one.to_dict() for one in report.views[0].findings]
     assert told["data_version"] == "d1" and told["operating_point"]["scanner"] == "*"
     assert report.abstention == ("UNKNOWN_SCANNER",)
-    assert all("scale" not in row for row in report.to_log_rows())
+    *breasts, exam = report.to_log_rows()
+    assert (exam["scale"], exam["abstention"]) == (report.scale, "UNKNOWN_SCANNER")
+    assert [one["scale"] for one in breasts] == [one.scale for one in report.breasts]
 
 
 @pytest.mark.slow

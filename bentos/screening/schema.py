@@ -62,8 +62,7 @@ class AuditHead(BaseModel):
 def logged_exam(row: Mapping[str, Any], answer: Mapping[str, Any] | None) -> LoggedExam:
     """Return the answer for a row of `PredictionLog.exam_report`.
 
-    With ``answer``, what was answered then, where it is still kept: the log has
-    neither scale nor abstention.
+    With ``answer``, what was answered then, where it is still kept.
     """
     more = dict(answer or {})
     return LoggedExam.of(dict(row), **more)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bentos.gateway.book import StudyLine
 from bentos.gateway.tables import reading
+from mammo.contract import split_codes
 from mammo.quality import explain
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def study_marks(path: Path, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _of_row(service: Service, row: Mapping[str, Any]) -> dict[str, Any]:
-    quality = [code for code in row["quality"].split("|") if code]
+    quality, abstention = (split_codes(row[name]) for name in ("quality", "abstention"))
     kept = service.results.answer(row["request_id"])
     code, text = _why_partly(quality, kept)
     return {
@@ -102,10 +103,10 @@ def _of_row(service: Service, row: Mapping[str, Any]) -> dict[str, Any]:
         "scanner": row["scanner"],
         "release": row["release_id"],
         "score": row["probability"],
-        "scale": kept.get("scale"),
+        "scale": row["scale"],
         "decision": "recall" if row["recall"] else "no recall",
         "quality": quality,
-        "abstention": kept.get("abstention", []),
+        "abstention": abstention,
         "has_images": service.images.has(row["request_id"])
         or service.images.has_exam(row["exam_id"]),
     }

@@ -14,8 +14,9 @@ from mammo.prediction_log.frames import logged_frame, unpack_embedding
 from mammo.prediction_log.tables import PREDICTIONS
 
 Level = Literal["breast", "exam"]
+_UNREAD = ("features", "scored_at", "request_id", "scale", "abstention")
 EXAM_COLUMNS = (
-    *(one for one in PREDICTIONS.c if one.name not in ("features", "scored_at", "request_id")),
+    *(one for one in PREDICTIONS.c if one.name not in _UNREAD),
     # as text and without zone: a hundred thousand exams are parsed at once, not one by one
     sa.cast(PREDICTIONS.c.features, sa.Text).label("features"),
     sa.type_coerce(PREDICTIONS.c.scored_at, sa.DateTime).label("scored_at"),

@@ -57,8 +57,11 @@ PREDICTIONS = sa.Table(
     sa.Column("embedding", sa.LargeBinary),
     sa.Column("features", sa.JSON(none_as_null=True)),
     sa.Column("latency_ms", sa.Double),
-    # last: a log that was made before it existed gets it at the end, too
+    # last: a log that was made before they existed gets them at the end, too
     sa.Column("request_id", sa.String, index=True),
+    # null in rows of before: then nothing is known of them
+    sa.Column("scale", sa.Integer),
+    sa.Column("abstention", sa.String),
     sqlite_autoincrement=True,
 )
 

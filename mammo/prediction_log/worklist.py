@@ -18,7 +18,7 @@ from mammo.prediction_log.tables import FAILED_REQUESTS, OUTCOMES, PREDICTIONS
 EXAM_ID = re.compile(r"E-[0-9a-f]{16}")
 _LINE = (
     *("id", "exam_id", "request_id", "release_id", "scanner", "site", "acquired_on"),
-    *("scored_at", "probability", "recall", "quality"),
+    *("scored_at", "probability", "recall", "quality", "scale", "abstention"),
 )
 _PANDAS = (datetime(1678, 1, 1, tzinfo=UTC), datetime(2261, 12, 31, tzinfo=UTC))
 """Instants that a nanosecond frame can hold."""
@@ -36,7 +36,8 @@ class Worklist(Database):
 
         ``before`` is the ``id`` of the last line of the page before. ``search`` is a part of
         exam, site, scanner or release. Columns: id, exam_id, request_id, release_id,
-        scanner, site, acquired_on, scored_at (UTC), probability, recall, quality.
+        scanner, site, acquired_on, scored_at (UTC), probability, recall, quality, scale and
+        abstention (codes joined by ``|``; both null in rows of an earlier version).
         """
         query = _latest().order_by(PREDICTIONS.c.id.desc()).limit(limit)
         if before is not None:

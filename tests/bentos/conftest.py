@@ -125,6 +125,8 @@ class FakeScreener:
             embedding=np.zeros(32, np.float32),
             features={"contrast": 0.2},
             latency_ms=1.0,
+            scale=7,
+            abstention=("OUT_OF_DISTRIBUTION",),
         )
         return Scoring(report, read.views, None, None)
 

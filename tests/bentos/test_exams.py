@@ -21,7 +21,7 @@ from mammo.settings import Settings
 from mammo.tokens import TokenStore
 from tests.bentos.conftest import FakeScreener, load_fake, open_client, point_to
 
-KNOWN = ("exam", "request", "release", "score", "decision", "scored_at")
+KNOWN = ("exam", "request", "release", "score", "scale", "decision", "abstention", "scored_at")
 """What an answer tells for good: the log knows it, whether the answer is kept or not."""
 FOUR = [b"E-1|L CC", b"E-1|L MLO", b"E-1|R CC", b"E-1|R MLO"]
 

@@ -60,7 +60,7 @@ def test_a_line_tells_what_was_answered(client: TestClient, settings: Settings) 
     assert (line["state"], line["code"], line["study"]) == ("scored", None, None)
     assert (line["acquired_on"], line["outcome"]) == ("2026-02-28", None)
     assert (line["incident"], line["has_images"]) == (False, False)
-    assert line["abstention"] == answered["abstention"]
+    assert line["abstention"] == answered["abstention"] == ["OUT_OF_DISTRIBUTION"]
     last = list(AuditLog(settings.audit_path).entries())[-1]
     assert (last["action"], last["exam"]) == ("worklist", None)
 

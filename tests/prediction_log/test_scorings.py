@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from mammo.contract import LoggedExam
 from mammo.prediction_log import PredictionLog
 from tests.prediction_log.rows import T0, breast_row, exam_row, scoring
 
@@ -83,21 +84,26 @@ def test_breasts_belong_to_their_request_when_the_clock_jumps(
 
 
 def old_log(url: str) -> sa.Engine:
-    """A log as it was made before requests had ids, with one exam in it."""
+    """A log as it was made before requests had ids and answers scale, with one exam in it."""
     PredictionLog(url).create().append_exam(scoring())
     engine = sa.create_engine(PredictionLog(url).url, poolclass=sa.pool.NullPool)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP INDEX ix_predictions_request_id")
-        connection.exec_driver_sql("ALTER TABLE predictions DROP COLUMN request_id")
+        for name in ("request_id", "scale", "abstention"):
+            connection.exec_driver_sql(f"ALTER TABLE predictions DROP COLUMN {name}")
     return engine
 
 
-def test_an_old_log_gets_the_new_column(log_url: str) -> None:
+def test_an_old_log_gets_the_new_columns(log_url: str) -> None:
     engine = old_log(log_url)
     log = PredictionLog(log_url).create().create()
     report = log.exam_report("E-1")
     assert report is not None and len(report["breasts"]) == 2
-    assert log.append_scoring("q-1", scoring("E-2"))
+    told = LoggedExam.of(report)
+    assert (told.scale, told.abstention) == (None, [])
+    assert log.append_scoring("q-1", scoring("E-2", scale=9, abstention="LOW_CONTRAST|SATURATED"))
+    told = LoggedExam.of(log.exam_report("E-2"))
+    assert (told.scale, told.abstention) == (9, ["LOW_CONTRAST", "SATURATED"])
     assert not log.append_scoring("q-1", scoring("E-2"))
     indexes = {one["name"] for one in sa.inspect(engine).get_indexes("predictions")}
     assert "ix_predictions_request_id" in indexes
@@ -105,6 +111,7 @@ def test_an_old_log_gets_the_new_column(log_url: str) -> None:
 
 RACER = """
 import sys
+from mammo.contract import LoggedExam
 from mammo.prediction_log import PredictionLog
 from tests.prediction_log.rows import scoring
 log = PredictionLog(sys.argv[1], pooled=True).create()  # both find that the column lacks
