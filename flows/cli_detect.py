@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_files import read_files
-from flows.cli_joined import KeepBoxFrame, add_joined_commands, say_refused, screen_with_release
+from flows.cli_files import read_files, say_refused
+from flows.cli_joined import KeepBoxFrame, add_joined_commands, screen_with_release
 from flows.cli_terminal import (
     Json,
     reported,

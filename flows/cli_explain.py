@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_files import list_files, read_files
-from flows.cli_joined import say_refused
+from flows.cli_files import list_files, read_files, say_refused
 from flows.cli_model import directory_in_service
 from flows.cli_terminal import (
     Json,

@@ -11,9 +11,13 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flows.cli_terminal import may_name_files
+from flows.cli_terminal import may_name_files, say
 from mammo.errors import SourceInvalid, SourceNotFound
+
+if TYPE_CHECKING:
+    from mammo.exam_report import Refused
 
 
 def list_files(paths: Sequence[Path], *, as_json: bool) -> list[Path]:
@@ -89,3 +93,9 @@ def _content(path: Path, told: str) -> bytes:
 def _unreadable(told: str, error: OSError) -> SourceInvalid:
     """Return the error to raise ``from None``: the system's words hold the path."""
     return SourceInvalid(f"{told} cannot be read: {error.strerror or type(error).__name__}")
+
+
+def say_refused(refused: Sequence[Refused]) -> None:
+    """Say which files were refused, by the names of `read_files`, and why."""
+    for one in refused:
+        say(f"refused: {one.file}: {one.code}: {one.message}")

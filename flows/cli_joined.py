@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.cli_files import say_refused
 from flows.cli_terminal import (
     Json,
     quiet_mlflow,
@@ -22,7 +23,6 @@ from flows.cli_terminal import (
 
 if TYPE_CHECKING:
     from mammo.appraisal.agreement import AgreementTable
-    from mammo.screening import Refused
     from mammo.settings import Settings
 
 KeepBoxFrame = Annotated[
@@ -148,12 +148,6 @@ def screen_with_release(
     columns = ("view", "named by", "rests on", "x", "y", "width", "height")
     show_rows(rows, columns, f"{directory.name}: findings in pixels of the original")
     say_refused(refused)
-
-
-def say_refused(refused: Sequence[Refused]) -> None:
-    """Say which files were refused, by the names of `flows.cli_files.read_files`, and why."""
-    for one in refused:
-        say(f"refused: {one.file}: {one.code}: {one.message}")
 
 
 def _places(view: dict[str, Any]) -> list[dict[str, Any]]:

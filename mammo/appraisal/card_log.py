@@ -15,8 +15,8 @@ from pathlib import Path
 
 from mammo.appraisal.card_files import write_dataset_card, write_model_card
 from mammo.errors import RunUnknown, VersionUnknown
-from mammo.models.tracking import REGISTRY, mlflow_client
-from mammo.release import Release
+from mammo.models.tracking import mlflow_client
+from mammo.release import REGISTRY, Release
 from mammo.settings import Settings
 
 PLACE = "cards"

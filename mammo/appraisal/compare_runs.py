@@ -27,8 +27,8 @@ from mammo.errors import (
     RunUnknown,
 )
 from mammo.kept_files import DAY_SECONDS
-from mammo.models.tracking import EXPERIMENT, KIND, REGISTRY, TOLD_OF_ALL, mlflow_client
-from mammo.release import MANIFEST, RECALIBRATED, Release
+from mammo.models.tracking import EXPERIMENT, KIND, TOLD_OF_ALL, mlflow_client
+from mammo.release import MANIFEST, RECALIBRATED, REGISTRY, Release
 from mammo.settings import Settings
 
 Progress = Callable[[str, int, int], None]

@@ -20,12 +20,12 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from mammo.azure_mlflow.workspace import SCHEME, Workspace, find_job
+from mammo.release import REGISTRY
 from mammo.settings import TELEMETRY_OFF, Settings
 
 AZURE = f"{SCHEME}://"
 EXPERIMENT = "mammo"
 MODEL_NAME = "mammo-screening"
-REGISTRY = "registry.json"
 TOLD_OF_ALL = ("target", "architecture")
 """Parameters of every run, of whatever a release was made."""
 KIND = "kind"

@@ -18,9 +18,9 @@ from mammo.changes.origin import code_origin
 from mammo.changes.schema import check_schema
 from mammo.changes.signing import OWN_KEYS, keys_of_records, record_key, sealed
 from mammo.changes.verify import verify_changes
-from mammo.models.tracking import MODEL_NAME, REGISTRY, mlflow_client, register_release
+from mammo.models.tracking import MODEL_NAME, mlflow_client, register_release
 from mammo.prediction_log import PredictionLog
-from mammo.release import write_json
+from mammo.release import REGISTRY, write_json
 from mammo.settings import Settings
 from mammo.signing import public_bytes, signing_key, trusted_keys
 from tests.bentos.conftest import make_release

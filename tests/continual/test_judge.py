@@ -26,9 +26,9 @@ from mammo.errors import ApproverNotAllowed, GateRefused, NotJudged, TooFewLabel
 from mammo.evaluation.gate import decide
 from mammo.evaluation.ledger import Spending
 from mammo.evaluation.verdict import GateDecision
-from mammo.models.tracking import MODEL_NAME, REGISTRY, mlflow_client, register_release
+from mammo.models.tracking import MODEL_NAME, mlflow_client, register_release
 from mammo.prediction_log import PredictionLog
-from mammo.release import OWN_FILES, Release
+from mammo.release import OWN_FILES, REGISTRY, Release
 from mammo.settings import Settings
 from mammo.tokens import TokenStore
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from mammo.models.tracking import (
-    REGISTRY,
     mlflow_client,
     own_version,
     register_release,
 )
+from mammo.release import REGISTRY
 from mammo.settings import Settings
 
 pytestmark = pytest.mark.slow
