@@ -19,6 +19,7 @@ from bentos.screening.finishing import finish_move
 from flows import flow_runs
 from flows.flow_runs import RETRAIN
 from flows.retries import unforeseen
+from mammo.continual import mend
 from mammo.continual.fresh_labels import FreshLabels, fresh_labels
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings, read_settings
@@ -65,8 +66,11 @@ def are_enough(fresh: FreshLabels, policy: MonitorConfig) -> bool:
 
 
 def is_busy(settings: Settings) -> bool:
-    """Say whether a retraining runs or waits, or an episode will start one: one at a time."""
-    if any(
+    """Say whether a retraining runs or waits, or an episode will start one: one at a time.
+
+    Also while a release is on trial: the next would take its place, and its exams be lost.
+    """
+    if mend.on_trial(settings) is not None or any(
         one["status"] == ACTING or (one["status"] == OPEN and "retrain" in one["action"])
         for one in PredictionLog(settings.log_url).create().episodes()
     ):

@@ -214,6 +214,10 @@ def retrain_alone(
     strategy: str | None,
 ) -> dict[str, Any]:
     """Do the work of `retrain`, with nobody else at it."""
+    trial = mend.on_trial(settings) if episode_key is None else None
+    if trial is not None:
+        told = f"{trial} is on trial; `mammo trial` tells how far; another would end it"
+        return {"episode": None, "skipped": told}
     assignment = claim(settings, episode_key)
     if assignment is None:
         return {"episode": episode_key, "skipped": "another run has it or it is closed"}

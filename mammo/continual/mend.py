@@ -30,6 +30,7 @@ from mammo.continual.recalibrate import (
 from mammo.continual.strategy import starts_from_parent
 from mammo.errors import ReleaseNotFound, TooFewLabels
 from mammo.models.config import TrainConfig
+from mammo.pointer import read_pointer
 from mammo.prediction_log import PredictionLog
 from mammo.release import MANIFEST, Release, find_release
 from mammo.settings import Settings
@@ -74,6 +75,12 @@ def alone(settings: Settings, *, wait: bool) -> Iterator[bool]:
             yield False
         else:
             yield True
+
+
+def on_trial(settings: Settings) -> str | None:
+    """Return the release that the guard leads towards service over shadow and canary, or None."""
+    challenger = (read_pointer(settings.pointer_path) or {}).get("challenger") or {}
+    return str(challenger["release_id"]) if challenger.get("plan") else None
 
 
 def claim(settings: Settings, key: str | None, run_id: str, started_by: str) -> Assignment | None:

@@ -21,6 +21,7 @@ from prefect.states import Completed, Crashed, Pending, Running, Scheduled
 from flows import flow_runs, reconcile
 from mammo.continual.fresh_labels import FreshLabels
 from mammo.errors import SourceInvalid
+from mammo.pointer import write_pointer
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 from monitoring.policy import read_policy
@@ -232,7 +233,7 @@ def test_enough_new_outcomes_start_one_retraining(
     assert [one.parameters for one in server.runs.values()] == [{"reason": "labels"}] * runs
 
 
-@pytest.mark.parametrize("busy", ["episode", "run"])
+@pytest.mark.parametrize("busy", ["episode", "run", "trial"])
 def test_one_retraining_at_a_time(
     settings: Settings,
     log: PredictionLog,
@@ -243,8 +244,11 @@ def test_one_retraining_at_a_time(
     monkeypatch.setattr(reconcile, "fresh_labels", lambda _: FreshLabels("r-1", 900, 90))
     if busy == "episode":
         take(log, "a")
-    else:
+    elif busy == "run":
         server.add(Running(), parameters={"reason": "schedule"})
+    else:  # the candidate of the last one: exams of its shadow and canary are what it needs
+        place = {"release_id": "r-2", "bento_tag": "b:2", "plan": {"stages": ["shadow"]}}
+        write_pointer(settings.pointer_path, {"release_id": "r-1", "challenger": place})
     told = reconcile.start_on_labels.fn(settings)
     assert told == {"newest": "r-1", "exams": 900, "cancers": 90, "started": None}
     assert server.keys == {}

@@ -11,6 +11,7 @@ import pytest
 from flows import retrain
 from mammo.continual import mend
 from mammo.continual.mend import Assignment
+from mammo.pointer import write_pointer
 from mammo.settings import Settings
 
 NEW = "New/Scanner"
@@ -68,6 +69,7 @@ def play(
     monkeypatch: pytest.MonkeyPatch,
     scanner: str | None = NEW,
     asked: str | None = None,
+    key: str | None = "k",
 ) -> dict[str, Any]:
     """Run the flow's own body on the loop's tasks; ``asked`` is why a person must approve."""
     action = "recalibrate_and_retrain" if scanner else "retrain"
@@ -91,7 +93,7 @@ def play(
     }
     for name, function in plain.items():
         monkeypatch.setattr(retrain, name, function)
-    return retrain.retrain.fn("k", "drift")
+    return retrain.retrain.fn(key, "drift")
 
 
 CANDIDATES = ["r-scores", "r-outcomes", "r-tuned"]
@@ -191,6 +193,30 @@ def test_nothing_goes_into_service_before_a_person_has_approved(
     assert (result["chosen"], result["service"]) == ("r-tuned", "awaiting approval")
     assert loop.served == []
     assert loop.closed["service"] == "awaiting approval"
+
+
+@pytest.mark.parametrize(
+    ("plan", "key", "skipped"),
+    [
+        ({"stages": ["shadow"]}, None, True),
+        ({"stages": ["shadow"]}, "k", False),  # drift is met at once
+        (None, None, False),  # set beside the champion by hand: the guard leads it nowhere
+    ],
+)
+def test_a_release_on_trial_is_not_thrown_out_by_a_retraining_without_cause(
+    plan: dict[str, Any] | None,
+    key: str | None,
+    skipped: bool,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = Loop("r-tuned")
+    place = {"release_id": "r-2", "bento_tag": "b:2", "stage": "shadow", "plan": plan}
+    write_pointer(settings.pointer_path, {"release_id": "r-1", "challenger": place})
+    result = play(loop, settings, monkeypatch, scanner=None, key=key)
+    assert (loop.judged == [], loop.served == []) == (skipped, skipped)
+    told = "r-2 is on trial; `mammo trial` tells how far; another would end it"
+    assert result.get("skipped") == (told if skipped else None)
 
 
 def test_one_retraining_at_a_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
