@@ -192,6 +192,17 @@ def _unless_moved(seen: Pointer | None, change: Change) -> Change:
     return change if seen is None else unless_moved(seen, change)
 
 
+def _without_refused(settings: Settings, now: Pointer) -> Pointer:
+    """End a trial that a worker refuses, as a move of its own.
+
+    The pointer tells of its last move alone: where the trial came by that one and has no
+    record yet, whoever finishes it would else record a trial that the service does not run.
+    """
+    plan = (now.get("challenger") or {}).get("plan") or {}
+    why = Why("refused", plan.get("episode_key"))
+    return without_challenger(now, _granted_stop(settings, now, why))
+
+
 def _granted_stop(settings: Settings, now: Pointer | None, why: Why) -> Why:
     """Tell the clause; a challenger whose folder is gone must be stopped all the same."""
     challenger = (now or {}).get("challenger")
@@ -279,7 +290,8 @@ class _Deployment:
         path, moved = self.settings.pointer_path, last_move(after)["release_id"]
         back = before
         if after is before:  # a deployment run again: what was before the first try
-            back = after["previous"] if part == "champion" else after | {"challenger": None}
+            champion = part == "champion"
+            back = after["previous"] if champion else _without_refused(self.settings, after)
         if back is None:
             remove_pointer(path)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from bentos.screening import deployment
 from bentos.screening.deployment import rollback, stop_challenger
 from bentos.screening.finishing import finish_move
+from bentos.screening.workers import WorkerFile
+from mammo.changes.verify import verify_changes
+from mammo.errors import DeployFailed
 from mammo.pointer import read_pointer
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
@@ -73,6 +77,40 @@ def test_a_trial_that_was_killed_is_finished_as_one(
     report = finish_move(settings, wait=False, check=load_embedded)
     assert report is not None and report.stage == "stopped"
     assert recorded(settings)[2:] == [("r-3", "canary"), ("r-3", "stopped")]
+
+
+def canary(settings: Settings, **options: object) -> object:
+    return deploy(settings, "r-3", stage="canary", percent=10, **options)
+
+
+def finish(settings: Settings, **options: object) -> object:
+    return finish_move(settings, check=load_embedded, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("killed", "again"),
+    [(True, canary), (True, finish), (False, canary)],
+    ids=["killed and run again", "killed and finished", "recorded and run again"],
+)
+def test_a_trial_that_is_refused_later_is_recorded_as_ended(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, killed: bool, again: Callable[..., object]
+) -> None:
+    finish(settings, wait=False)
+    dies = pytest.raises(ZeroDivisionError) if killed else nullcontext()
+    with monkeypatch.context() as patch, dies:
+        if killed:
+            patch.setattr(deployment, "write_change", lambda *_: 1 / 0)
+        canary(settings, wait=False)
+    refused = {"release": "r-3", "code": "PARITY", "message": "no.", "at": "2999-01-01T00:00+00:00"}
+    monkeypatch.setattr(deployment, "require_running", lambda _: None)
+    WorkerFile(settings.home / "workers").tell(release="r-2", challenger_refused=refused)
+    with pytest.raises(DeployFailed, match=r"r-3 did not come into service: PARITY: no\."):
+        again(settings, timeout=1)
+    report = finish_move(settings, timeout=1, check=load_embedded)
+    assert report is not None and (report.release, report.stage) == ("r-3", "stopped")
+    assert recorded(settings)[2:] == [*([] if killed else [("r-3", "canary")]), ("r-3", "stopped")]
+    assert (report.record["reason"], report.record["champion"]) == ("refused", "r-2")
+    assert verify_changes(settings).wrong == ()
 
 
 def test_nothing_to_finish(tmp_path: Path) -> None:
