@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 from typing import Literal
 
 from bentos.gateway.arrival import Arrival
@@ -26,24 +27,19 @@ class Bookings(SharedBook):
             ).fetchone()
         return None if row is None else tuple(row)
 
-    def book(self, one: Arrival, source: str, now: float) -> Booked:
-        """Book an object whose file is in the inbox; durable when this returns."""
+    def book(self, one: Arrival, path: Path, source: str, now: float) -> Booked | None:
+        """Book an object whose file is at ``path``; durable when this returns.
+
+        None where no file is there (any more), and nothing is booked. A file that is there
+        stays: the sweep removes under the same lock, and only what no row names.
+        """
         with self._alone() as book:
-            row = book.execute(
-                "SELECT sha256, syntax, file FROM images WHERE key = ?", (one.image,)
-            ).fetchone()
-            if row is None:
-                _add_image(book, one, source, now)
-                return "new"
-            if (row["sha256"], row["syntax"]) != (one.sha256, one.syntax):
-                _add_other_bytes(book, one, source, now)
-                return "incident"
-            if row["file"]:
-                return "known"
-            # it was removed after its days, and is here again
-            book.execute("UPDATE images SET file = ? WHERE key = ?", (one.file, one.image))
-            _touch_study(book, one.study, now, arrives=counts(one.code))
-            return "new"
+            if not path.exists():
+                _forget_file(book, one)
+                return None
+            booked = _booked(book, one, source, now)
+            _begin_days_anew(book, one.study, now)
+            return booked
 
     def refuse(
         self, study: str | None, image: str | None, code: str, text: str, source: str, now: float
@@ -53,6 +49,40 @@ class Bookings(SharedBook):
             if study is not None:
                 _touch_study(book, study, now, arrives=False)
             add_incident(book, (study, image, code, text, None, None, source, now))
+
+
+def _booked(book: sqlite3.Connection, one: Arrival, source: str, now: float) -> Booked:
+    row = book.execute(
+        "SELECT sha256, syntax, file FROM images WHERE key = ?", (one.image,)
+    ).fetchone()
+    if row is None:
+        _add_image(book, one, source, now)
+        return "new"
+    if (row["sha256"], row["syntax"]) != (one.sha256, one.syntax):
+        _add_other_bytes(book, one, source, now)
+        return "incident"
+    if row["file"]:
+        return "known"
+    # it was removed after its days, or lost, and is here again
+    book.execute("UPDATE images SET file = ? WHERE key = ?", (one.file, one.image))
+    _touch_study(book, one.study, now, arrives=counts(one.code))
+    return "new"
+
+
+def _forget_file(book: sqlite3.Connection, one: Arrival) -> None:
+    """Take a file that is gone out of the book, so that the object counts as new once written."""
+    gone = (one.image, one.file)
+    book.execute("UPDATE images SET file = '' WHERE key = ? AND file = ?", gone)
+    book.execute("UPDATE incidents SET file = NULL WHERE image = ? AND file = ?", gone)
+
+
+def _begin_days_anew(book: sqlite3.Connection, study: str, now: float) -> None:
+    """Let a study that is over keep its files: else the sweep comes between two of its images."""
+    book.execute(
+        "UPDATE studies SET last_received_at = ? WHERE key = ?"
+        " AND state IN ('scored', 'partly', 'failed')",
+        (now, study),
+    )
 
 
 def _add_image(book: sqlite3.Connection, one: Arrival, source: str, now: float) -> None:
@@ -66,11 +96,12 @@ def _add_image(book: sqlite3.Connection, one: Arrival, source: str, now: float) 
 
 
 def _add_other_bytes(book: sqlite3.Connection, one: Arrival, source: str, now: float) -> None:
-    """Note an incident, unless the same bytes made one before."""
+    """Note an incident, unless the same bytes made one before; it has its file (again)."""
     seen = book.execute(
-        "SELECT 1 FROM incidents WHERE image = ? AND sha256 = ?", (one.image, one.sha256)
-    ).fetchone()
-    if seen is not None:
+        "UPDATE incidents SET file = ? WHERE image = ? AND sha256 = ?",
+        (one.file, one.image, one.sha256),
+    ).rowcount
+    if seen:
         return
     _touch_study(book, one.study, now, arrives=False)
     add_incident(

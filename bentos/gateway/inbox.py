@@ -2,11 +2,13 @@
 
 Whoever was told "taken" can forget the object: file, folder and row are on the disk.
 Killed before that, the sender was told nothing and sends again; what lies there of it
-is taken over (a file is named by its content) or swept.
+is taken over (a file is named by its content) or swept. The sweep goes on meanwhile, and may
+be another process: a file is booked, and removed, under the book's lock alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import threading
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from bentos.gateway.arrival import Arrival
-from bentos.gateway.bookings import SAME_UID_OTHER_BYTES, Bookings
+from bentos.gateway.bookings import SAME_UID_OTHER_BYTES, Booked, Bookings
 from mammo.data.durable import storing, sweep_drafts, write_file
 from mammo.errors import DiskFull, MammoError, ReadError, StoreReadOnly, TooLarge
 from mammo.folder_entries import sync_folder
@@ -27,6 +29,8 @@ MB = 2**20
 NO_ROOM = (DiskFull, StoreReadOnly, sqlite3.OperationalError)
 """SQLite says of a quota, a failing disk and a lock that stays held that it cannot go on now."""
 BOOK_UNWRITABLE = "BOOK_UNWRITABLE"
+MOST_WRITES = 5
+"""How often an object is written that the sweep removes before it is booked; it comes hourly."""
 Status = Literal["stored", "known", "incident", "no room", "refused"]
 """New; the same bytes again; the same UID with other bytes, both kept; the disk is full or
 cannot be written, nothing kept; nothing kept, and another try would end the same."""
@@ -113,12 +117,8 @@ class Inbox:
         return self._refused(None, error.code, error.message, source)
 
     def _keep(self, one: Arrival, source: str) -> Taken:
-        path = self.folder / one.file
-        known = self._bookings.known(one.image)
         with storing(self.folder):
-            if known is None or known[2] != one.file or not path.exists():
-                self._write(path, one.data)
-            booked = self._bookings.book(one, source, time.time())
+            booked = self._book(one, source)
         if booked == "incident":
             text = "The UID is known with other bytes; both are kept, the first one counts."
             return Taken("incident", SAME_UID_OTHER_BYTES, text, one)
@@ -127,14 +127,30 @@ class Inbox:
         self._on_stored()
         return Taken("stored", arrival=one)
 
+    def _book(self, one: Arrival, source: str) -> Booked:
+        """Write the object and book it, or book it alone where its file should be there."""
+        path = self.folder / one.file
+        known = self._bookings.known(one.image)
+        is_booked = known is not None and known[2] == one.file
+        for _ in range(MOST_WRITES):
+            if not is_booked:
+                self._write(path, one.data)
+            booked = self._bookings.book(one, path, source, time.time())
+            if booked is not None:
+                return booked
+            is_booked = False
+        raise MammoError("The object's file went each time before it was booked.")
+
     def _write(self, path: Path, data: bytes) -> None:
+        """Write a file; it is not there afterwards if the sweep took its folder meanwhile."""
         if shutil.disk_usage(self.folder).free - len(data) < self._least_free:
             raise DiskFull("the disk has less free than MAMMO_DICOM_FREE_MB")
         with self._making:
             if not path.parent.exists():
-                path.parent.mkdir(mode=0o700)
+                path.parent.mkdir(mode=0o700, exist_ok=True)  # another process may be faster
                 sync_folder(self.folder)
-        write_file(path, lambda stream: stream.write(data), self.folder)
+        with contextlib.suppress(FileNotFoundError):
+            write_file(path, lambda stream: stream.write(data), self.folder)
 
     def _refused(self, one: Arrival | None, code: str, text: str, source: str) -> Taken:
         """Book a refusal as an incident; on a full disk there is no room for that either."""

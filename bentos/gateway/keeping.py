@@ -19,16 +19,15 @@ def sweep_inbox(settings: Settings, ledger: Ledger, now: float) -> int:
 
     A study that waits, or whose reports are not in the outbox yet, keeps its files. The
     row loses its file first: killed in between, the file is an orphan. Orphans, also of
-    senders that were never told success, go after a day.
+    senders that were never told success, go after a day. What is sent again meanwhile
+    stays (`Ledger.remove_file`).
     """
     inbox = settings.gateway_dir / "inbox"
-    gone = ledger.forget_files(now - settings.dicom_keep_days * DAY_SECONDS)
-    for name in gone:
-        (inbox / name).unlink(missing_ok=True)
-    orphans = [one for one in _old_files(inbox, now) if not ledger.has_file(_name(one, inbox))]
-    for path in orphans:
-        path.unlink(missing_ok=True)
-    for folder in {inbox / name for name in map(_folder, gone)} | {one.parent for one in orphans}:
+    over = ledger.forget_files(now - settings.dicom_keep_days * DAY_SECONDS)
+    gone = [name for name in over if ledger.remove_file(inbox, name)]
+    left = [name for name in _old_files(inbox, now) if not ledger.has_file(name)]
+    orphans = [name for name in left if ledger.remove_file(inbox, name)]
+    for folder in {(inbox / name).parent for name in (*gone, *orphans)}:
         with contextlib.suppress(OSError):  # it is not empty: an incident's bytes, or a new image
             folder.rmdir()
     if gone or orphans:
@@ -36,17 +35,9 @@ def sweep_inbox(settings: Settings, ledger: Ledger, now: float) -> int:
     return len(gone) + len(orphans)
 
 
-def _old_files(inbox: Path, now: float) -> Iterator[Path]:
-    """Yield files that nobody is about to book any more."""
+def _old_files(inbox: Path, now: float) -> Iterator[str]:
+    """Yield the names of files that nobody is about to book any more."""
     for path in inbox.glob("*/*.dcm"):
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_mtime < now - DAY_SECONDS:
-                yield path
-
-
-def _name(path: Path, inbox: Path) -> str:
-    return str(path.relative_to(inbox))
-
-
-def _folder(name: str) -> str:
-    return name.split("/")[0]
+                yield str(path.relative_to(inbox))

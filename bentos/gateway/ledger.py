@@ -14,6 +14,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bentos.gateway.book import State
@@ -198,6 +199,18 @@ class Ledger(SharedBook):
                 ).fetchone()
                 for table in ("images", "incidents")
             )
+
+    def remove_file(self, inbox: Path, file: str) -> bool:
+        """Remove a file of the inbox unless it is an object's or an incident's; True if it went.
+
+        Under the book's lock: who books it meanwhile, also in another process, has done so
+        before and keeps it, or finds it gone (`Bookings.book`).
+        """
+        with self._alone():
+            if self.has_file(file):
+                return False
+            (inbox / file).unlink(missing_ok=True)
+            return True
 
     def note_fault(self, study: str, code: str, text: str, now: float) -> None:
         """Note a fault of ours about a study, as an incident."""

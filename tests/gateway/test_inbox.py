@@ -8,6 +8,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -178,6 +179,21 @@ def test_a_file_that_was_written_and_not_booked_is_taken_over(
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_a_folder_that_another_process_makes_at_that_moment_is_used(
+    inbox: Inbox, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Path.mkdir
+
+    def made_just_before(folder: Path, *given: Any, **named: Any) -> None:
+        if folder.parent == inbox.folder:
+            make(folder, exist_ok=True)
+        make(folder, *given, **named)
+
+    monkeypatch.setattr(Path, "mkdir", made_just_before)
+    assert inbox.take(image(), "SENDER").status == "stored"
+    assert len(files_of(settings)) == 1
 
 
 def test_many_senders_of_the_same_images_make_one_of_each(inbox: Inbox, settings: Settings) -> None:
