@@ -21,6 +21,7 @@ from prefect.states import Crashed
 from flows.automations import lost_episodes
 from flows.stack_services import POOL, TOKEN_VARIABLE
 from flows.stack_state import flow_runs_alive
+from mammo.continual.unfinished import end, unfinished
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 from monitoring.episodes import FAILED, MAX_ATTEMPTS, abandoned_updates
@@ -33,6 +34,7 @@ RETRAIN = "retrain/retrain"
 STARTING = timedelta(minutes=2)
 """What a run may take from the worker's word to its process; longer, and it is lost."""
 ON_A_PROCESS = (StateType.RUNNING, StateType.CANCELLING, StateType.PENDING)
+ENDED = (StateType.COMPLETED, StateType.CANCELLED, StateType.FAILED, StateType.CRASHED)
 UNDER_WAY = (*ON_A_PROCESS, StateType.SCHEDULED, StateType.PAUSED)
 
 
@@ -90,6 +92,29 @@ def start_lost(settings: Settings) -> list[str]:
             else:
                 log.update_episode(key, if_status="open", status=FAILED)
     return started
+
+
+def start_unfinished(settings: Settings) -> str | None:
+    """Start a run that goes on with a retraining without an episode; return its id.
+
+    None where there is none, its run goes on, a person cancelled it, or three runs have
+    left it as it was. It is given what the one before was given.
+    """
+    left = unfinished(settings)
+    if left is None:
+        return None
+    with get_client(sync_client=True) as client:
+        state = _state(client, left.run)
+        if state is not None and StateType(state) not in ENDED:
+            return None
+        run = None
+        if state not in ("COMPLETED", "CANCELLED"):
+            given = {} if state is None else client.read_flow_run(UUID(left.run)).parameters
+            given = dict(given) | {"work": left.work}
+            run = start_once(client, RETRAIN, left.work, given)
+    if run is None:
+        end(settings, left.work)
+    return None if run is None else str(run)
 
 
 def start_once(

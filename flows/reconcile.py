@@ -51,6 +51,12 @@ def start_lost(settings: Settings) -> list[str]:
 
 
 @again
+def start_unfinished(settings: Settings) -> str | None:
+    """Go on with a retraining without an episode whose run died; return the new run's id."""
+    return None if is_busy(settings) else flow_runs.start_unfinished(settings)
+
+
+@again
 def start_on_labels(settings: Settings) -> dict[str, Any] | None:
     """Start retraining when enough exams with an outcome are new; return what is there."""
     fresh = fresh_labels(settings)
@@ -84,7 +90,8 @@ def _start(settings: Settings, fresh: FreshLabels) -> str | None:
     grown = fresh.exams // read_policy(settings).retrain_exams
     key = f"{LABELS}:{fresh.newest}:{grown}"
     with get_client(sync_client=True) as client:
-        run = flow_runs.start_once(client, RETRAIN, key, {"reason": LABELS})
+        given = {"reason": LABELS, "work": key}
+        run = flow_runs.start_once(client, RETRAIN, key, given)
     return None if run is None else str(run)
 
 
@@ -115,6 +122,7 @@ def reconcile() -> dict[str, Any]:
         "crashed_runs": crash_dead(settings),
         "freed_episodes": free_abandoned(settings),
         "started_episodes": start_lost(settings),
+        "unfinished_retraining": start_unfinished(settings),
         "new_labels": start_on_labels(settings),
     }
     done["finished_deployment"] = finish_deployment(settings)  # last: it needs the service

@@ -36,10 +36,12 @@ MINIMUM_LABELLED = 60
 
 
 @task
-def claim(settings: Settings, episode_key: str | None) -> Assignment | None:
-    """Take the episode on; exactly one run gets it."""
+def claim(
+    settings: Settings, episode_key: str | None, work: str | None = None
+) -> Assignment | None:
+    """Take the episode, or the work without one, on; exactly one run gets it."""
     run_id = str(flow_run.get_id())
-    return mend.claim(settings, episode_key, run_id, started_by())
+    return mend.claim(settings, episode_key, run_id, started_by(), work)
 
 
 def started_by() -> str:
@@ -196,14 +198,16 @@ def retrain(
     reason: str = "manual",
     minimum_labelled: int = MINIMUM_LABELLED,
     strategy: str | None = None,
+    work: str | None = None,
 ) -> dict[str, Any]:
     """Mend what the episode found, or retrain by schedule or hand; return what came of it.
 
     ``strategy`` is one of docs/strategies.md; that of the champion's configuration if None.
+    ``work`` is the name of a retraining without an episode, which a dead run may have begun.
     """
     settings = read_settings()
     with mend.alone(settings, wait=True):
-        return retrain_alone(settings, episode_key, reason, minimum_labelled, strategy)
+        return retrain_alone(settings, episode_key, reason, minimum_labelled, strategy, work)
 
 
 def retrain_alone(
@@ -212,13 +216,14 @@ def retrain_alone(
     reason: str,
     minimum_labelled: int,
     strategy: str | None,
+    work: str | None = None,
 ) -> dict[str, Any]:
     """Do the work of `retrain`, with nobody else at it."""
     trial = mend.on_trial(settings) if episode_key is None else None
     if trial is not None:
         told = f"{trial} is on trial; `mammo trial` tells how far; another would end it"
         return {"episode": None, "skipped": told}
-    assignment = claim(settings, episode_key)
+    assignment = claim(settings, episode_key, work)
     if assignment is None:
         return {"episode": episode_key, "skipped": "another run has it or it is closed"}
     made = recalibrate_scanner(assignment) if assignment.recalibrates else []

@@ -28,6 +28,7 @@ from mammo.continual.recalibrate import (
     recalibrate_release,
 )
 from mammo.continual.strategy import starts_from_parent
+from mammo.continual.unfinished import begin, end, is_served, unfinished
 from mammo.errors import ReleaseNotFound, TooFewLabels
 from mammo.models.config import TrainConfig
 from mammo.pointer import read_pointer
@@ -42,7 +43,8 @@ RECALIBRATE = "recalibrate_and_retrain"
 class Assignment:
     """What a retraining run is to do. ``scanner`` is None without a drift episode.
 
-    ``run`` names the work whose candidates are made once: the episode, or the flow run.
+    ``run`` names the work whose candidates are made once: the episode, or what was begun
+    without one (`mammo.continual.unfinished`).
     ``flow_run`` is the run that took the episode on, and alone may write into it.
     """
 
@@ -83,8 +85,17 @@ def on_trial(settings: Settings) -> str | None:
     return str(challenger["release_id"]) if challenger.get("plan") else None
 
 
-def claim(settings: Settings, key: str | None, run_id: str, started_by: str) -> Assignment | None:
+def claim(
+    settings: Settings,
+    key: str | None,
+    run_id: str,
+    started_by: str,
+    work: str | None = None,
+) -> Assignment | None:
     """Take an episode on; None when another run has it or it is closed.
+
+    Without an episode, go on with ``work`` or what an earlier run has left unfinished; None
+    when what that made has been in service or on trial.
 
     The same run that comes back after a kill gets its episode again. What is mended is the
     release in service when the work was first taken on, which may be another than the
@@ -94,7 +105,7 @@ def claim(settings: Settings, key: str | None, run_id: str, started_by: str) -> 
     if champion is None:
         raise ReleaseNotFound("No release is in service: run `mammo train` and `mammo deploy`.")
     if key is None:
-        return Assignment(None, "retrain", None, _first_champion(settings, run_id), run_id)
+        return _claim_unprompted(settings, run_id, work)
     log = PredictionLog(settings.log_url).create()
     episode = log.episode(key)
     if episode is None:
@@ -107,6 +118,16 @@ def claim(settings: Settings, key: str | None, run_id: str, started_by: str) -> 
             return None
     champion = _first_champion(settings, key)
     return Assignment(key, _action(episode), scanner_of(episode), champion, key, run_id)
+
+
+def _claim_unprompted(settings: Settings, run_id: str, work: str | None) -> Assignment | None:
+    """Take a retraining without an episode on; `alone` has let nobody else be at one."""
+    left = unfinished(settings)
+    work = work or (run_id if left is None else left.work)
+    if is_served(settings, work):
+        return None
+    begin(settings, work, run_id)
+    return Assignment(None, "retrain", None, _first_champion(settings, work), work)
 
 
 def _first_champion(settings: Settings, run: str) -> Path:
@@ -301,5 +322,7 @@ def choose(settings: Settings, assignment: Assignment, candidates: list[str]) ->
 
 
 def close(settings: Settings, assignment: Assignment, result: dict[str, Any]) -> None:
-    """Close the episode with what came of it."""
+    """Close the episode with what came of it; without one, end the work."""
+    if assignment.key is None:
+        end(settings, assignment.run)
     _note(settings, assignment, {"result": result}, status="closed", closed_at=datetime.now(UTC))

@@ -20,6 +20,7 @@ from prefect.states import Completed, Crashed, Pending, Running, Scheduled
 
 from flows import flow_runs, reconcile
 from mammo.continual.fresh_labels import FreshLabels
+from mammo.continual.unfinished import begin, unfinished
 from mammo.errors import SourceInvalid
 from mammo.pointer import write_pointer
 from mammo.prediction_log import PredictionLog
@@ -230,7 +231,8 @@ def test_enough_new_outcomes_start_one_retraining(
     monkeypatch.setattr(reconcile, "fresh_labels", lambda _: fresh)
     for _ in range(3):
         reconcile.start_on_labels.fn(settings)
-    assert [one.parameters for one in server.runs.values()] == [{"reason": "labels"}] * runs
+    given = {"reason": "labels", "work": "labels:r-1:1" if exams < 1000 else "labels:r-1:2"}
+    assert [one.parameters for one in server.runs.values()] == [given] * runs
 
 
 @pytest.mark.parametrize("busy", ["episode", "run", "trial"])
@@ -252,6 +254,53 @@ def test_one_retraining_at_a_time(
     told = reconcile.start_on_labels.fn(settings)
     assert told == {"newest": "r-1", "exams": 900, "cancers": 90, "started": None}
     assert server.keys == {}
+
+
+@pytest.mark.parametrize(
+    ("state", "work", "runs", "left"),
+    [
+        (Crashed, "labels:r-1:1", 1, True),
+        (partial(State, type=StateType.FAILED), "labels:r-1:1", 1, True),
+        (Running, "labels:r-1:1", 0, True),
+        (Completed, "labels:r-1:1", 0, False),
+        (partial(State, type=StateType.CANCELLED), "labels:r-1:1", 0, False),  # a person's word
+        (None, "labels:r-1:1", 1, True),  # of a Prefect database that is gone
+        (Crashed, None, 1, True),  # by schedule: named by its first run
+    ],
+)
+def test_a_retraining_without_an_episode_goes_on_after_its_run_died(
+    settings: Settings,
+    log: PredictionLog,
+    server: Server,
+    state: Callable[[], State[Any]] | None,
+    work: str | None,
+    runs: int,
+    left: bool,
+) -> None:
+    """Its candidate is sealed and counts as one that has learnt: no outcome is new."""
+    given = {"reason": "schedule", "strategy": "ewc"} if state else {}
+    run = server.add(state(), parameters=given) if state else str(uuid4())
+    work = work or run
+    begin(settings, work, run)
+    for _ in range(3):
+        reconcile.start_unfinished.fn(settings)
+    started = [one.parameters for key, one in server.keys.items() if key == f"{work}:1"]
+    assert started == [given | {"work": work}] * runs
+    assert len(server.keys) == runs
+    assert (unfinished(settings) is not None) is left
+
+
+def test_three_runs_that_left_a_retraining_are_enough(
+    settings: Settings, log: PredictionLog, server: Server
+) -> None:
+    begin(settings, "labels:r-1:1", server.add(Crashed()))
+    for _ in (1, 2, 3):
+        run = reconcile.start_unfinished.fn(settings)
+        assert run is not None
+        begin(settings, "labels:r-1:1", run)
+        server.runs[run].state = Crashed()
+    assert reconcile.start_unfinished.fn(settings) is None
+    assert unfinished(settings) is None
 
 
 def test_a_schedule_of_next_month_is_not_under_way(server: Server) -> None:
