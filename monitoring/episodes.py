@@ -101,10 +101,8 @@ def open_episode(log: PredictionLog, proposal: Proposal) -> dict[str, Any] | Non
             "software_version": proposal.stratum.software_version,
         },
         report_url=proposal.report_url,
+        settles=() if proposal.lane == ASK_LANE else _questions(episodes, proposal),
     )
-    if opened and proposal.lane != ASK_LANE:
-        for one in _in_lanes(episodes, proposal, (ASK_LANE,)):
-            log.update_episode(one["key"], if_status=OPEN, status=SETTLED)
     return proposal.to_dict(key) if opened else None
 
 
@@ -119,6 +117,10 @@ def _waits(proposal: Proposal, episodes: Sequence[dict[str, Any]]) -> bool:
     return acting_elsewhere(episodes, release_id, scanner) or (
         everybody and retraining(episodes, release_id)
     )
+
+
+def _questions(episodes: Sequence[dict[str, Any]], proposal: Proposal) -> list[str]:
+    return [one["key"] for one in _in_lanes(episodes, proposal, (ASK_LANE,))]
 
 
 def _in_lanes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -39,10 +39,12 @@ class LoopState(Database):
 
     # episodes
 
-    def open_episode(self, key: str, **values: Any) -> bool:
+    def open_episode(self, key: str, *, settles: Collection[str] = (), **values: Any) -> bool:
         """Open a drift episode; False, and nothing written, if the key exists already.
 
         ``values`` are columns of ``episodes``: stratum, cause and action at least.
+        ``settles`` are keys of questions that it answers: those open are ``settled`` with
+        it or not at all, as nobody who finds it open later would settle them.
         """
         row = {"key": key, "opened_at": datetime.now(UTC), "status": "open", **plain(values)}
         with self._writing(EPISODES) as connection:
@@ -50,6 +52,8 @@ class LoopState(Database):
             if connection.execute(known).first() is not None:
                 return False
             connection.execute(EPISODES.insert().values(**row))
+            asked = EPISODES.c.key.in_(list(settles)) & (EPISODES.c.status == "open")
+            connection.execute(EPISODES.update().where(asked).values(status="settled"))
         return True
 
     def update_episode(

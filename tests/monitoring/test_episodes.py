@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from mammo.prediction_log import PredictionLog
@@ -15,6 +17,7 @@ from monitoring.episodes import (
 )
 from monitoring.strata import Stratum
 from monitoring.triage import Triage
+from tests.loop_deaths import Deaths, Killed
 
 AURORA = Stratum("site-1", "Phantom Aurora/A1", "1.0")
 ALL = Stratum("", "", "")
@@ -91,6 +94,20 @@ def test_what_is_opened_settles_the_question(log, answer):
     assert closed_acting(log.episodes(), "r-1", AURORA) == [], "nothing was answered by a person"
     log.update_episode(opened, status="closed")
     assert open_episode(log, proposal("acquisition", "ask"))["key"].endswith(":ask:2")
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_a_question_is_settled_wherever_the_opening_was_killed(log, at):
+    key = open_episode(log, proposal("acquisition", "ask"))["key"]
+    deaths = Deaths()
+    with deaths.install():
+        deaths.arm(at)
+        with suppress(Killed):
+            open_episode(log, proposal())
+        deaths.disarm()
+        open_episode(log, proposal())
+    assert log.episode(key)["status"] == "settled"
+    assert [one["status"] for one in log.episodes()] == ["settled", "open"]
 
 
 def test_a_question_that_a_person_closed_was_answered(log):
