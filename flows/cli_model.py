@@ -137,7 +137,9 @@ def predict(
         show(answer, as_json=True)
         return
     apart = ("breasts", "views", "operating_point")
-    show({name: value for name, value in answer.items() if name not in apart}, as_json=False)
+    unknown = {"abstention": "not known"} if answer["abstention"] is None else {}  # no good news
+    whole = {name: value for name, value in answer.items() if name not in apart}
+    show(whole | unknown, as_json=False)
     breasts = [one | _agreed(one) for one in answer["breasts"]]
     agreed = ("agreement",) if any(one.get("agreement") for one in breasts) else ()
     show_rows(breasts, ("laterality", "probability", "scale", "recall", *agreed), "Breasts")

@@ -57,6 +57,7 @@ __all__ = [
     "ViewAnswer",
     "ViewFindings",
     "WorkerAnswer",
+    "known_codes",
     "name_refused",
     "split_codes",
 ]
@@ -71,7 +72,7 @@ Scale = Annotated[
         ge=1,
         le=10,
         description="tenth of the release's reference exams in which the score falls, "
-        "10 the highest; null when the release has too few of them",
+        "10 the highest; null when the release has fewer than 50 of them, or not known any more",
     ),
 ]
 
@@ -190,9 +191,10 @@ class ExamAnswer(BaseModel):
     operating_point: OperatingPointAnswer | None = None
     breasts: list[BreastAnswer]
     quality: list[str] = Field(examples=[["MISSING_VIEW"]])
-    abstention: list[str] = Field(
-        default=[],
-        description="why the score should not be relied on; empty when nothing speaks against it",
+    abstention: list[str] | None = Field(
+        default=None,
+        description="why the score should not be relied on; empty when nothing speaks against it; "
+        "null when not known (any more), as of a scoring that an earlier version logged",
         examples=[["OUT_OF_DISTRIBUTION"]],
     )
     scored_at: datetime
@@ -238,7 +240,7 @@ class LoggedExam(ExamAnswer):
                 "score": row["probability"],
                 "decision": "recall" if row["recall"] else "no recall",
                 "quality": split_codes(row["quality"]),
-                "abstention": split_codes(row.get("abstention")),
+                "abstention": known_codes(row.get("abstention")),
             }
             | more
         )
@@ -296,6 +298,11 @@ class Job(BaseModel):
 def split_codes(joined: str | None) -> list[str]:
     """Return the codes of a column of the log; none of a null one."""
     return [code for code in (joined or "").split("|") if code]
+
+
+def known_codes(joined: str | None) -> list[str] | None:
+    """Return the codes of a column of the log; None of a null one: they are not known."""
+    return None if joined is None else split_codes(joined)
 
 
 def name_refused(refused: Sequence[Any], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -34,10 +34,16 @@ class ExamLine(BaseModel):
     scanner: str | None
     release: str | None
     score: float | None
-    scale: int | None
+    scale: int | None = Field(
+        description="null where the release has fewer than 50 reference exams, where nothing is "
+        "scored, or not known any more"
+    )
     decision: Literal["recall", "no recall"] | None
     quality: list[str]
-    abstention: list[str]
+    abstention: list[str] | None = Field(
+        description="empty when nothing speaks against the score, or nothing is scored; "
+        "null when not known any more"
+    )
     outcome: OutcomeLine | None
     has_images: bool
 

@@ -38,7 +38,8 @@ class StudyLine:
 
     ``study`` is the opaque key, the same text as the exam's pseudonym; ``exam``,
     ``request``, ``release``, ``score``, ``scale``, ``decision``, ``quality`` and
-    ``abstention`` are of the latest scoring that gave an answer for this version.
+    ``abstention`` are of the latest scoring that gave an answer for this version;
+    ``abstention`` is None where that answer did not know it.
     ``version`` counts the scorings, ``incidents`` what an administrator should look at.
     ``next_try_at`` is there while the service is away.
     """
@@ -64,12 +65,13 @@ class StudyLine:
     scale: int | None
     decision: str | None
     quality: tuple[str, ...]
-    abstention: tuple[str, ...]
+    abstention: tuple[str, ...] | None
     cursor: int
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON has of it."""
-        return asdict(self) | {"quality": list(self.quality), "abstention": list(self.abstention)}
+        reserves = None if self.abstention is None else list(self.abstention)
+        return asdict(self) | {"quality": list(self.quality), "abstention": reserves}
 
 
 @dataclass(frozen=True)
@@ -260,9 +262,15 @@ def _study_line(row: sqlite3.Row) -> StudyLine:
         scale=answer.get("scale"),
         decision=answer.get("decision"),
         quality=tuple(answer.get("quality", ())),
-        abstention=tuple(answer.get("abstention", ())),
+        abstention=_reserves(answer),
         cursor=row["number"],
     )
+
+
+def _reserves(answer: dict[str, Any]) -> tuple[str, ...] | None:
+    """Return an answer's abstention codes: none without an answer, None where it has none."""
+    told = answer.get("abstention") if answer else ()
+    return None if told is None else tuple(told)
 
 
 def _image_line(row: sqlite3.Row, refused: dict[str, str]) -> ImageLine:

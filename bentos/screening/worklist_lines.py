@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bentos.gateway.book import StudyLine
 from bentos.gateway.tables import reading
-from mammo.contract import split_codes
+from mammo.contract import known_codes, split_codes
 from mammo.quality import explain
 
 if TYPE_CHECKING:
@@ -89,10 +89,10 @@ def study_marks(path: Path, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _of_row(service: Service, row: Mapping[str, Any]) -> dict[str, Any]:
-    quality, abstention = (split_codes(row[name]) for name in ("quality", "abstention"))
     kept = service.results.answer(row["request_id"])
+    quality = split_codes(row["quality"])
     code, text = _why_partly(quality, kept)
-    return {
+    return _reserves(row, kept) | {
         "exam": row["exam_id"],
         "state": "partly" if code else "scored",
         "code": code,
@@ -103,13 +103,17 @@ def _of_row(service: Service, row: Mapping[str, Any]) -> dict[str, Any]:
         "scanner": row["scanner"],
         "release": row["release_id"],
         "score": row["probability"],
-        "scale": row["scale"],
         "decision": "recall" if row["recall"] else "no recall",
         "quality": quality,
-        "abstention": abstention,
         "has_images": service.images.has(row["request_id"])
         or service.images.has_exam(row["exam_id"]),
     }
+
+
+def _reserves(row: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scale and abstention; of a row of before, which lacks them, the kept answer's."""
+    told = {"scale": row["scale"], "abstention": known_codes(row["abstention"])}
+    return {name: answer.get(name) if one is None else one for name, one in told.items()}
 
 
 def _why_partly(quality: Sequence[str], answer: Mapping[str, Any]) -> tuple[str | None, str]:

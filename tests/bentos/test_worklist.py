@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from bentos.gateway.tables import connect
@@ -16,7 +17,7 @@ from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 from mammo.tokens import TokenStore
 from tests.bentos.conftest import load_fake, open_client, point_to
-from tests.bentos.test_exams import FOUR, post
+from tests.bentos.test_exams import FOUR, forget, post
 
 EARLY = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
@@ -63,6 +64,20 @@ def test_a_line_tells_what_was_answered(client: TestClient, settings: Settings) 
     assert line["abstention"] == answered["abstention"] == ["OUT_OF_DISTRIBUTION"]
     last = list(AuditLog(settings.audit_path).entries())[-1]
     assert (last["action"], last["exam"]) == ("worklist", None)
+
+
+def test_a_row_of_before_is_told_by_the_kept_answer_or_as_not_known(
+    client: TestClient, settings: Settings
+) -> None:
+    exam = post(client, *FOUR).json()["exam"]
+    log = sa.create_engine(PredictionLog(settings.log_url).url, poolclass=sa.pool.NullPool)
+    with log.begin() as connection:  # as a version wrote it that did not log the two
+        connection.exec_driver_sql("UPDATE predictions SET scale = NULL, abstention = NULL")
+    for told in (listed(client)["exams"][0], client.get(f"/v1/exams/{exam}").json()):
+        assert (told["scale"], told["abstention"]) == (7, ["OUT_OF_DISTRIBUTION"])
+    forget(settings.results_dir)
+    for told in (listed(client)["exams"][0], client.get(f"/v1/exams/{exam}").json()):
+        assert (told["scale"], told["abstention"]) == (None, None), "not known is not nothing"
 
 
 def test_the_latest_scoring_is_the_line(client: TestClient) -> None:

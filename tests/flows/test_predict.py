@@ -159,3 +159,15 @@ def test_a_service_is_given_numbers_and_its_answer_told_alike(
     settings = Settings(home=release.parents[1], _env_file=None)
     said = cli_model.ask_service("http://x/", [("digest", b"1")], settings, named=named)
     assert given == [b"1"] and said["refused"][0]["file"] == expected
+
+
+def test_what_a_service_does_not_know_is_told_as_not_known(
+    release: Path, exam: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = json.loads(predict(release, exam, "--json").stdout)
+    for reserves, told in ((None, "not known"), ([], "-"), (["SATURATED"], '["SATURATED"]')):
+        full = ScoredExam.model_validate(answer | {"abstention": reserves})
+        monkeypatch.setattr(Screening, "score", lambda *_, full=full: full)
+        done = predict(release, exam, "--url", "http://x/")
+        line = next(one for one in done.stdout.splitlines() if "abstention" in one)
+        assert line.split("abstention")[1].strip(" │|") == told

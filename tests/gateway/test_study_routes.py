@@ -166,6 +166,34 @@ def test_studies_are_paged_filtered_and_name_nobody(client: TestClient) -> None:
     assert not [one for one in (STUDY, PATIENT, "secret-id") if one in whole.text]
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (None, []),
+        ({"exam": "E-1", "abstention": ["SATURATED"]}, ["SATURATED"]),
+        ({"exam": "E-1", "abstention": []}, []),
+        ({"exam": "E-1", "abstention": None}, None),
+        ({"exam": "E-1"}, None),
+    ],
+    ids=["no answer", "a reason", "no reason", "not known any more", "an older service"],
+)
+def test_a_study_tells_whether_its_score_is_to_be_relied_on(
+    client: TestClient, settings: Settings, answer: dict[str, Any] | None, told: list[str] | None
+) -> None:
+    stow(client, [image()])
+    (study,) = client.get("/v1/studies").json()["studies"]
+    book = connect(settings.gateway_book)
+    book.execute(
+        "INSERT INTO scorings (study, version, images_sha256, images, last_image, state, answer,"
+        " scored_at) VALUES (?, ?, '', 1, 1, 'scored', ?, 1)",
+        (study["study"], study["version"], None if answer is None else json.dumps(answer)),
+    )
+    book.close()
+    (line,) = client.get("/v1/studies").json()["studies"]
+    assert line["abstention"] == told
+    assert Book(settings.gateway_book).study(line["study"]).to_json()["abstention"] == told
+
+
 def test_metrics_tell_of_the_gateway(client: TestClient, settings: Settings) -> None:
     assert "mammo_gateway" not in client.get("/metrics").text
     stow(client, [image(), image(BitsStored=11)])
