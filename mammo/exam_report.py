@@ -153,6 +153,7 @@ class ExamReport:
             "features": self.features,
             "scale": self.scale,
             "abstention": "|".join(self.abstention),
+            "refused": [asdict(one) for one in self.refused],
         }
         return [*rows, common | exam]
 

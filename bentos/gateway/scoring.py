@@ -32,7 +32,7 @@ GIVEN_UP_AFTER = 10
 AWAY = frozenset((401, 403, 421, 429, 502, 503, 507))
 """Statuses of a service that is not there, full, or does not let us in: waited for without end."""
 FAULTS = frozenset((408, 500, 504))
-MISSING_VIEW = "MISSING_VIEW"
+FILE_REFUSED, MISSING_VIEW = "FILE_REFUSED", "MISSING_VIEW"
 LEFT_OUT_ORDER = (Tomosynthesis.code, ForProcessing.code, NotMammography.code)
 """Which code tells most of a study in which nothing is scored."""
 TEXTS = {
@@ -133,8 +133,8 @@ def _answered(work: StudyWork, answer: dict[str, Any]) -> Outcome:
         _refused(place, one) for place, one in enumerate(told, start=len(work.scored) + 1)
     ]
     code = next((one["code"] for one in answer["refused"]), None)
-    if code is None and MISSING_VIEW in answer["quality"]:
-        code = MISSING_VIEW
+    if code is None:  # of an answer from a log of before, it is not known which file was refused
+        code = next((one for one in (FILE_REFUSED, MISSING_VIEW) if one in answer["quality"]), None)
     return Outcome("partly" if code else "scored", code, "", answer, codes)
 
 

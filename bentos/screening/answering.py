@@ -178,7 +178,9 @@ class Answering:
         report, role = scored.scoring.report, scored.route.role
         order.patience.require()  # from here on it is a prediction
         with self.metrics.stage("log"):
-            state = self.durable.append(order.request_id, report.to_log_rows(role))
+            *breasts, exam = report.to_log_rows(role)
+            rows = [*breasts, exam | {FILES_DIGEST: order.files_sha256}]
+            state = self.durable.append(order.request_id, rows)
         if state == "repeated":  # another worker was first with the same request
             known = self.replay(order)
             if known is not None:
@@ -243,7 +245,11 @@ def _without_digest(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_log(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer that a row of the log gives; its views are no longer known."""
+    """Return the answer that a row of the log gives; its views are no longer known.
+
+    Refused files are named by their position: the log knows no other name of them.
+    """
     logged = LoggedExam.of(row | {"times_scored": row.get("times_scored", 1)})
-    told = logged.model_dump() | {"views": [], "refused": []}
-    return ScoredExam.model_validate(told).model_dump(mode="json")
+    refused = [one | {"position": int(one["file"])} for one in row.get("refused") or ()]
+    told = ScoredExam.model_validate(logged.model_dump() | {"views": [], "refused": refused})
+    return told.model_dump(mode="json") | {FILES_DIGEST: row.get(FILES_DIGEST)}

@@ -17,7 +17,7 @@ from bentos.screening.answering import Answered, Order
 from bentos.screening.asked import Asked, digest_files, require_same
 from bentos.screening.jobs import new_job
 from bentos.screening.upload import receive_files, require_some
-from mammo.errors import ExamUnknown, ResultUnknown
+from mammo.errors import ExamUnknown
 from mammo.patience import Patience
 from mammo.results import KeptResult
 
@@ -119,8 +119,11 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
                 Patience(asked.seconds), asked.repeatable, asked.study,
             )  # fmt: skip
             with service.admission.enter():
+                request.state.waits_for_score = True  # `edge.Watch` knows when it began
                 async with _watched(request, order.patience):
-                    return _answer(await service.score(order))
+                    answered = await service.score(order)
+                request.state.waits_for_score = not answered.replayed
+                return _answer(answered)
 
 
 def _stated_bytes(request: Request) -> int:
@@ -182,18 +185,9 @@ def _add_lookup(app: FastAPI, service: Service) -> None:
 
 
 def _add_results(app: FastAPI, service: Service) -> None:
-    async def kept_of(exam: str) -> KeptResult:
-        try:
-            kept: KeptResult = await service.run(service.results.latest, exam)
-        except ResultUnknown:
-            if await service.run(service.durable.exam_report, exam) is not None:
-                raise
-            raise ExamUnknown("No prediction is logged under this exam id.") from None
-        return kept
-
     async def told(request: Request, exam: str, what: str, tell: str) -> Any:
         """Return what a kept result tells, once the audit log knows who saw it."""
-        kept = await kept_of(exam)
+        kept: KeptResult = await service.run(service.latest_kept, exam)
         content = await service.run(getattr(kept, tell))
         await service.note(request, what, exam, kept.answer["release"])
         return content

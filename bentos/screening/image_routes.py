@@ -143,9 +143,9 @@ def kept_of(service: Service, exam: str, request_id: str | None) -> KeptResult:
 
     Raises ExamUnknown where nothing is logged of the exam, ResultUnknown where it is not kept.
     """
+    if request_id is None:
+        return service.latest_kept(exam)
     try:
-        if request_id is None:
-            return service.results.latest(exam)
         found = service.results.of_request(request_id)
         if found.exam_id == exam:
             return found

@@ -10,7 +10,7 @@ from typing import Any
 from bentos.screening.answering import Answered, Order
 from bentos.screening.jobs import JobStore, StoredJob
 from bentos.screening.schema import name_refused
-from mammo.errors import JobUnknown, MammoError
+from mammo.errors import JobUnknown, LogUnavailable, MammoError
 from mammo.patience import Patience
 
 LOOK_SECONDS = 2.0
@@ -21,16 +21,18 @@ _log = logging.getLogger("mammo.service")
 
 Score = Callable[[Order], Awaitable[Answered]]
 Run = Callable[..., Awaitable[Any]]
+AnswerOf = Callable[[str], dict[str, Any] | None]
 
 
 class JobRunner:
     """Takes jobs of the store, whichever worker accepted them, and scores them.
 
-    ``score`` waits for the exam's turn; ``run`` calls what touches the disk in a thread.
+    ``score`` waits for the exam's turn; ``run`` calls what touches the disk in a thread;
+    ``answer_of`` tells what was answered to a request, by whichever worker.
     """
 
-    def __init__(self, jobs: JobStore, score: Score, run: Run) -> None:
-        self.jobs, self._score, self._run = jobs, score, run
+    def __init__(self, jobs: JobStore, score: Score, run: Run, answer_of: AnswerOf) -> None:
+        self.jobs, self._score, self._run, self._answer_of = jobs, score, run, answer_of
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -67,8 +69,7 @@ class JobRunner:
 
     async def _do(self, job: StoredJob) -> None:
         if job.attempts >= MOST_ATTEMPTS:
-            died = f"{job.attempts} workers ended while they scored this exam; it is given up."
-            await self._fail(job, MammoError(died))
+            await self._give_up(job)
             return
         running = await self._run(lambda: self.jobs.set(job, "running", attempts=job.attempts + 1))
         files = await self._run(self.jobs.files, job)
@@ -83,6 +84,9 @@ class JobRunner:
                 await asyncio.sleep(LOOK_SECONDS)
                 return
             await self._fail(running, error)
+        except asyncio.CancelledError:  # the service is stopped: that says nothing of the exam
+            self.jobs.set(running, "queued", attempts=job.attempts)
+            raise
         except Exception as error:  # noqa: BLE001 - the other jobs must go on
             _log.error("job failed with an unexpected %s", type(error).__name__)
             await self._fail(
@@ -90,6 +94,18 @@ class JobRunner:
             )
         else:
             await self._run(lambda: self.jobs.set(running, "done", exam=answered.body["exam"]))
+
+    async def _give_up(self, job: StoredJob) -> None:
+        """End a job that workers die of; the last of them may have died of its answer's log."""
+        try:
+            answer = await self._run(self._answer_of, job.id)
+        except LogUnavailable:
+            return  # whether it was answered is not known yet
+        if answer is not None:
+            await self._run(lambda: self.jobs.set(job, "done", exam=answer["exam"]))
+            return
+        died = f"{job.attempts} workers ended while they scored this exam; it is given up."
+        await self._fail(job, MammoError(died))
 
     async def _fail(self, job: StoredJob, error: MammoError) -> None:
         problem = error.problem()

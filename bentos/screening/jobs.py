@@ -154,17 +154,21 @@ class JobStore:
                 yield None
                 return
             job = self.read(job_id)
+            if job.is_over:  # killed before the files went: they hold a place, and name a patient
+                self._drop_files(job_id)
             yield None if job.is_over else job
 
     def set(self, job: StoredJob, status: JobStatus, **more: Any) -> StoredJob:
         """Write a job's new status; one that is over loses its files."""
         changed = replace(job, status=status, **more)
-        folder = self.folder / job.id
-        write_json(folder / RECORD, asdict(changed))
+        write_json(self.folder / job.id / RECORD, asdict(changed))
         if changed.is_over:
-            for path in folder.glob("*.dcm"):
-                path.unlink(missing_ok=True)
+            self._drop_files(job.id)
         return changed
+
+    def _drop_files(self, job_id: str) -> None:
+        for path in (self.folder / job_id).glob("*.dcm"):
+            path.unlink(missing_ok=True)
 
     def sweep(self, days: float) -> int:
         """Remove jobs that are over for so many days, and drafts of the dead; return how many."""

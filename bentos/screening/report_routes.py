@@ -72,16 +72,18 @@ def _add_kind(app: FastAPI, service: Service, kind: ReportKind) -> None:
 
 def _material(service: Service, caller: Any, exam: str, request_id: str | None) -> ReportMaterial:
     """Return what is known of an exam. Raises ResultUnknown, ExamNotScored, ExamUnknown."""
+    if request_id is None:
+        try:
+            return ReportMaterial.of_kept(service.latest_kept(exam))
+        except ExamUnknown:
+            return failed_material(service.settings, exam)
     try:
-        if request_id is None:
-            return ReportMaterial.of_kept(service.results.latest(exam))
         kept = service.results.of_request(request_id)
         if kept.exam_id != exam:
             raise ResultUnknown("This request was of another exam.")
         return ReportMaterial.of_kept(kept)
     except ResultUnknown:
-        if request_id is not None:
-            _require_no_failed_job(service, caller, request_id)
+        _require_no_failed_job(service, caller, request_id)
         if service.durable.exam_report(exam) is not None:
             raise
     return failed_material(service.settings, exam)

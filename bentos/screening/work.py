@@ -22,13 +22,13 @@ from bentos.screening.metrics import Metrics
 from bentos.screening.rollout import Load, Rollout
 from bentos.screening.shadow import ShadowScorer
 from mammo.audit import AuditLog
-from mammo.errors import ResultUnknown
+from mammo.errors import ExamUnknown, LogUnavailable, ResultUnknown
 from mammo.kept_images import ImageStore
 from mammo.prediction_log import PredictionLog
 from mammo.prediction_log.durable import DurableLog
 from mammo.prediction_log.spool import Spool
 from mammo.reading import ViewReader
-from mammo.results import ResultStore
+from mammo.results import KeptResult, ResultStore
 from mammo.settings import Settings
 from mammo.tokens import TokenStore
 
@@ -60,7 +60,7 @@ class Service:
             self.metrics, self.keeper,
         )  # fmt: skip
         self.jobs = JobStore(settings.jobs_dir, settings.queue_jobs)
-        self.runner = JobRunner(self.jobs, self.score, self.run)
+        self.runner = JobRunner(self.jobs, self.score, self.run, self.answering.answer_of)
         self._scoring = anyio.CapacityLimiter(settings.exams_at_once)
         self._others = anyio.CapacityLimiter(max(4, os.cpu_count() or 1))
 
@@ -109,6 +109,34 @@ class Service:
             repeated=len(outcomes) - new,
             exams_unknown=unknown,
         )
+
+    def latest_kept(self, exam: str) -> KeptResult:
+        """Return what is kept of the latest scoring of an exam that was answered.
+
+        What is kept of one before is not the latest: where the log is away, nobody knows.
+
+        Raises
+        ------
+        ExamUnknown
+            No scoring of it was answered.
+        ResultUnknown
+            Nothing is kept of the latest.
+        """
+        try:
+            row = self.durable.exam_report(exam)
+        except LogUnavailable:
+            return self.results.latest(exam)
+        if row is None:
+            raise ExamUnknown("No prediction is logged under this exam id.")
+        if row["request_id"] is None:  # a log of before requests had ids
+            return self.results.latest(exam)
+        try:
+            return self.results.of_request(row["request_id"])
+        except ResultUnknown:
+            raise ResultUnknown(
+                "Heat map, findings and images of the latest scoring of this exam are not kept; "
+                "`?request=` asks for those of one before, where that is kept."
+            ) from None
 
     def tell_exam(self, row: dict[str, Any]) -> schema.LoggedExam:
         """Return what is said of a logged exam, and of its kept answer where there is one."""

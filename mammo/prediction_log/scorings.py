@@ -14,7 +14,7 @@ from mammo.prediction_log.frames import logged_frame, unpack_embedding
 from mammo.prediction_log.tables import PREDICTIONS
 
 Level = Literal["breast", "exam"]
-_UNREAD = ("features", "scored_at", "request_id", "scale", "abstention")
+_UNREAD = ("features", "scored_at", "request_id", "scale", "abstention", "refused", "files_sha256")
 EXAM_COLUMNS = (
     *(one for one in PREDICTIONS.c if one.name not in _UNREAD),
     # as text and without zone: a hundred thousand exams are parsed at once, not one by one

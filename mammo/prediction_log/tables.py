@@ -62,6 +62,9 @@ PREDICTIONS = sa.Table(
     # null in rows of before: then nothing is known of them
     sa.Column("scale", sa.Integer),
     sa.Column("abstention", sa.String),
+    # of the exam's row: files left out, by position, and which files the request's key is of
+    sa.Column("refused", sa.JSON(none_as_null=True)),
+    sa.Column("files_sha256", sa.String(64)),
     sqlite_autoincrement=True,
 )
 

@@ -174,8 +174,8 @@ class ReportMaterial:
 
 def _status_of(answer: Mapping[str, Any]) -> Status:
     """Return scored, or partly where a file was refused or one of the four views is missing."""
-    partly = answer.get("refused") or "MISSING_VIEW" in (answer.get("quality") or ())
-    return Status.PARTLY if partly else Status.SCORED
+    left_out = {"FILE_REFUSED", "MISSING_VIEW"}.intersection(answer.get("quality") or ())
+    return Status.PARTLY if answer.get("refused") or left_out else Status.SCORED
 
 
 def _with_refused(

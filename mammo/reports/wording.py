@@ -21,8 +21,13 @@ HOW_REGIONS = (
 )
 
 
+HOW_GONE = "The regions of this score are no longer kept."
+
+
 def how_regions(material: ReportMaterial) -> str:
     """Return what the regions of an exam are, by what its release has."""
+    if material.answer is not None and not material.views:
+        return HOW_GONE
     breasts = [] if material.answer is None else material.answer["breasts"]
     marked = any("sources" in one for view in material.views for one in view["findings"])
     return HOW_JOINED if marked or any(one.get("agreement") for one in breasts) else HOW_REGIONS

@@ -14,9 +14,13 @@ from fastapi.testclient import TestClient
 
 from bentos.screening import running
 from bentos.screening.app import create_app
+from bentos.screening.job_runner import MOST_ATTEMPTS
+from bentos.screening.jobs import JobStore, new_job
+from bentos.screening.upload import ReceivedFile
 from mammo.audit import AuditLog
-from mammo.errors import LogUnavailable
+from mammo.errors import DiskFull, LogUnavailable
 from mammo.prediction_log import PredictionLog
+from mammo.results import ResultStore
 from mammo.settings import Settings
 from mammo.tokens import TokenStore
 from tests.bentos.conftest import FakeScreener, load_fake, open_client, point_to
@@ -91,6 +95,49 @@ def test_a_key_is_remembered_when_its_result_is_gone(settings: Settings) -> None
         assert (gone.status_code, gone.json()["code"]) == (404, "RESULT_UNKNOWN")
     assert {name: again.json()[name] for name in KNOWN} == {name: first[name] for name in KNOWN}
     assert len(logged(settings)) == 1
+
+
+@pytest.mark.parametrize("prefer", ["wait=20", "respond-async"])
+def test_a_key_names_its_files_when_its_result_is_gone(client: TestClient, prefer: str) -> None:
+    settings = client.app.state.service.settings  # type: ignore[attr-defined]
+    assert post(client, *FOUR, Idempotency_Key="k-1").status_code == 200
+    forget(settings.results_dir)
+    other = [one.replace(b"E-1", b"E-9") for one in FOUR]
+    answer = post(client, *other, Idempotency_Key="k-1", Prefer=prefer)
+    if answer.status_code == 202:
+        link = answer.headers["location"]
+        wait_for(lambda: client.get(link).json()["status"] == "failed")
+        assert client.get(link).json()["problem"]["code"] == "IDEMPOTENCY_CONFLICT"
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (409, "IDEMPOTENCY_CONFLICT")
+    assert list(logged(settings)["exam_id"]) == ["E-1"]
+
+
+def test_what_was_refused_is_known_when_the_result_is_gone(
+    client: TestClient, settings: Settings
+) -> None:
+    files = [*FOUR[:3], b"refuse:NOT_DICOM"]
+    first = post(client, *files, Idempotency_Key="k-1").json()
+    forget(settings.results_dir)
+    again = post(client, *files, Idempotency_Key="k-1").json()
+    assert again["quality"] == first["quality"] == ["FILE_REFUSED", "MISSING_VIEW"]
+    (one,), (known,) = first["refused"], again["refused"]
+    assert known == one | {"file": "4"}, "the log knows a file by its position alone"
+
+
+@pytest.mark.parametrize("what", ["findings", "heatmap.png", "report.dcm", "images"])
+def test_the_scoring_before_is_not_told_as_the_latest(
+    client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise DiskFull("The disk of the results is full.")
+
+    assert post(client, *FOUR).status_code == 200
+    monkeypatch.setattr(ResultStore, "keep", refuse)
+    assert post(client, *FOUR).status_code == 200
+    answer = client.get(f"/v1/exams/E-1/{what}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "RESULT_UNKNOWN")
+    assert "?request=" in answer.json()["detail"]
 
 
 def test_many_with_one_key_at_once_are_one_prediction(slow: TestClient) -> None:
@@ -205,6 +252,36 @@ def test_a_job_tells_its_answer_from_the_log(settings: Settings) -> None:
         assert {name: told[name] for name in KNOWN} == {name: first[name] for name in KNOWN}
         assert post(client, *FOUR, Idempotency_Key="k-1").json() == told
     assert len(logged(settings)) == 1
+
+
+def test_a_job_whose_workers_died_is_asked_for_in_the_log(settings: Settings) -> None:
+    """The last of them may have died when its answer was logged."""
+    point_to(settings, "r-1")
+    with open_client(create_app(settings, load=load_fake)) as client:
+        first = post(client, *FOUR, Idempotency_Key="k-1").json()
+    forget(settings.results_dir)
+    store = JobStore(settings.jobs_dir, 9)
+    for job_id in (first["request"], "0" * 32):
+        files = [ReceivedFile("a.dcm", one) for one in FOUR]
+        job = new_job(job_id, "local", ["predict"], files, "")
+        store.set(store.accept(job, files), "running", attempts=MOST_ATTEMPTS)
+    with open_client(create_app(settings, load=load_fake)) as client:
+        wait_for(lambda: not list(store.open_ids()))
+        told = client.get(f"/v1/jobs/{first['request']}").json()
+        assert (told["status"], told["exam"]["scored_at"]) == ("done", first["scored_at"])
+        died = client.get(f"/v1/jobs/{'0' * 32}").json()
+        assert (died["status"], died["exam"]) == ("failed", None)
+    assert len(logged(settings)) == 1
+
+
+def test_a_stopped_service_is_no_attempt(settings: Settings) -> None:
+    point_to(settings, "r-1")
+    app = create_app(settings, load=lambda place: FakeScreener(place, seconds=30.0))
+    with open_client(app) as client:
+        job = post(client, *FOUR, Prefer="respond-async").json()["id"]
+        store = JobStore(settings.jobs_dir, 9)
+        wait_for(lambda: store.read(job).status == "running")
+    assert (store.read(job).status, store.read(job).attempts) == ("queued", 0)
 
 
 def test_a_job_without_kept_answer_and_log_is_asked_again(

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from bentos.screening.jobs import JobStore, new_job
 from bentos.screening.upload import ReceivedFile
 from mammo.errors import DiskFull, JobUnknown, Overloaded
+from mammo.release import write_json
 
 FILES = [ReceivedFile("Doe_Jane.dcm", b"one"), ReceivedFile("", b"two")]
 ID, OTHER = "a" * 32, "b" * 32
@@ -40,6 +42,18 @@ def test_a_job_is_kept_once_and_loses_its_files_when_it_is_over(tmp_path: Path) 
         assert again is None
     assert not list((tmp_path / "jobs" / ID).glob("*.dcm"))
     assert (tmp_path / "jobs").stat().st_mode & 0o077 == 0
+
+
+def test_files_of_a_job_that_was_killed_at_its_end_go(tmp_path: Path) -> None:
+    """Its record says that it is over, its files were not yet taken away."""
+    store = JobStore(tmp_path / "jobs", 1)
+    job = accept(store)
+    write_json(store.folder / ID / "job.json", asdict(replace(job, status="done", exam="E-1")))
+    assert list(store.open_ids()) == [ID]
+    with store.claim(ID) as mine:
+        assert mine is None
+    assert list(store.open_ids()) == []
+    accept(store, OTHER)  # its place is free
 
 
 def test_the_same_request_at_once_is_one_job(tmp_path: Path) -> None:

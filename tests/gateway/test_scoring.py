@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from mammo.errors import (
     ServiceUnreachable,
     TokenInvalid,
 )
+from mammo.reports.identities import original_ids_of
+from mammo.reports.material import ReportMaterial, Status
 from mammo.settings import Settings
 from tests.gateway.images import OTHERS, image, make_home
 from tests.gateway.serving import Answering, served
@@ -63,10 +66,16 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screening]:
-    """A real release, served; its home is not the gateway's, its key is."""
+def home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The service's home; it is not the gateway's, its key is."""
     home = tmp_path_factory.mktemp("service")
-    with served(Settings(home=home, image_days=0, given_key=KEY, _env_file=None)) as one:
+    return Settings(home=home, image_days=0, given_key=KEY, _env_file=None)
+
+
+@pytest.fixture(scope="module")
+def service(home: Settings) -> Iterator[Screening]:
+    """A real release, served."""
+    with served(home) as one:
         yield one
 
 
@@ -192,6 +201,33 @@ def test_a_file_of_another_kind_is_left_out_by_the_service(desk: Desk, service: 
     answer = desk.ledger.scoring(desk.study.line.study, 1)[0].answer
     assert answer is not None
     assert [one["file"] for one in answer["refused"]] == ["5"], "no name of a file on this disk"
+
+
+class Killed:
+    """A service that was killed once it had logged the answer, and is asked again."""
+
+    def __init__(self, real: Screening, home: Settings) -> None:
+        self.real, self.home = real, home
+
+    def score(self, files: Any, *, key: str) -> Any:
+        self.real.score(files, key=key)
+        shutil.rmtree(self.home.results_dir)
+        return self.real.score(files, key=key)
+
+
+def test_what_was_left_out_is_told_after_a_kill(
+    desk: Desk, service: Screening, home: Settings
+) -> None:
+    foot = image(5, sop_class="1.2.840.10008.5.1.4.1.1.1", Modality="CR", BodyPartExamined="FOOT")
+    desk.take(*FOUR, foot)
+    desk.step(Killed(service, home))
+    assert (desk.study.line.state, desk.study.line.code) == ("partly", "NOT_MAMMOGRAPHY")
+    assert [one.code for one in desk.study.images][-1] == "NOT_MAMMOGRAPHY"
+    answer = desk.ledger.scoring(desk.study.line.study, 1)[0].answer
+    assert answer is not None and answer["views"] == []
+    material = ReportMaterial.of_answer(answer, original_ids_of([*FOUR, foot]))
+    assert material.status is Status.PARTLY
+    assert [one.code for one in material.refused] == ["NOT_MAMMOGRAPHY"]
 
 
 def refused(*codes: str) -> NothingReadable:

@@ -89,7 +89,7 @@ def old_log(url: str) -> sa.Engine:
     engine = sa.create_engine(PredictionLog(url).url, poolclass=sa.pool.NullPool)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP INDEX ix_predictions_request_id")
-        for name in ("request_id", "scale", "abstention"):
+        for name in ("request_id", "scale", "abstention", "refused", "files_sha256"):
             connection.exec_driver_sql(f"ALTER TABLE predictions DROP COLUMN {name}")
     return engine
 

@@ -23,10 +23,12 @@ from flows.cli import app as command
 from mammo.audit import AuditLog
 from mammo.errors import NothingReadable
 from mammo.kept_result import KeptResult
+from mammo.prediction_log import PredictionLog
 from mammo.reports import KINDS, ReportMaterial, write
 from mammo.settings import Settings
 from tests.bentos.conftest import load_fake, open_client, point_to
 from tests.gateway.serving import Answering
+from tests.prediction_log.rows import scoring
 from tests.reports.materials import as_bytes
 
 pytest.importorskip("highdicom", reason="highdicom comes with the extra serve")
@@ -39,6 +41,7 @@ def settings(tmp_path: Path, scored: KeptResult, scored_folder: Path) -> Setting
     """A home where one exam was scored, by request q-1."""
     made = Settings(home=tmp_path / "home", image_days=0, _env_file=None)
     shutil.copytree(scored_folder / "results", made.results_dir, symlinks=True)
+    PredictionLog(made.log_url).create().append_scoring(scored.request_id, scoring(scored.exam_id))
     return made
 
 
@@ -85,7 +88,7 @@ def test_each_document_is_given_and_noted(
 def test_what_is_not_there_has_a_code(client: TestClient, scored: KeptResult) -> None:
     assert code(ask(client, "E-0", "cad")) == (404, "EXAM_UNKNOWN")
     assert code(ask(client, "E-0", "cad", request="q-1")) == (404, "EXAM_UNKNOWN")
-    assert code(ask(client, scored.exam_id, "cad", request="q-0")) == (404, "EXAM_UNKNOWN")
+    assert code(ask(client, scored.exam_id, "cad", request="q-0")) == (404, "RESULT_UNKNOWN")
     assert ask(client, scored.exam_id, "heat").status_code == 404
 
 
