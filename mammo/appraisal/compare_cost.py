@@ -25,6 +25,7 @@ from mammo.detection.carried import GRAPH, OUTPUTS, suppress
 from mammo.release import DETECTOR_TRAINING, Release
 
 ROUNDS = 15
+NOT_KEPT = "not kept"
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -138,13 +139,20 @@ def _time(views: Sequence[_View], rounds: int) -> np.ndarray:
 
 
 def differing_settings(runs: Sequence[ComparedRun]) -> dict[str, list[Any]]:
-    """Return the settings in which the runs' configurations differ: name -> a value a run."""
+    """Return the settings in which the runs' configurations differ: name -> a value a run.
+
+    Those that are kept are compared with each other; "-" is a setting that a configuration
+    lacks, `NOT_KEPT` the place of a run whose configuration is not known.
+    """
     from mammo.models.tracking import flatten
 
-    flat = [flatten(run.config) for run in runs]
-    names = sorted({name for one in flat for name in one} - {"name"})
-    found = {name: [one.get(name, "-") for one in flat] for name in names}
-    return {name: values for name, values in found.items() if len({*map(str, values)}) > 1}
+    flat = [None if run.config is None else flatten(run.config) for run in runs]
+    kept = [one for one in flat if one is not None]
+    names = sorted({name for one in kept for name in one} - {"name"})
+    differ = [name for name in names if len({str(one.get(name, "-")) for one in kept}) > 1]
+    return {
+        name: [NOT_KEPT if one is None else one.get(name, "-") for one in flat] for name in differ
+    }
 
 
 def cost_table(costs: Sequence[Cost]) -> pd.DataFrame:
@@ -160,8 +168,12 @@ def cost_table(costs: Sequence[Cost]) -> pd.DataFrame:
 
 
 def settings_table(runs: Sequence[ComparedRun]) -> pd.DataFrame:
-    """Return `differing_settings` with a row a setting and a column a run, as text."""
-    differ = differing_settings(runs)
+    """Return `differing_settings` with a row a setting and a column a run, as text.
+
+    Where a run's configuration is not kept, the first row says whose.
+    """
+    kept = ["kept" if run.config is not None else NOT_KEPT for run in runs]
+    differ = ({"configuration": kept} if NOT_KEPT in kept else {}) | differing_settings(runs)
     rows = [[str(one) for one in values] for values in differ.values()]
     columns = [run.name for run in runs]
     return pd.DataFrame(rows, index=pd.Index(differ, name="setting"), columns=columns)

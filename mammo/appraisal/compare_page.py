@@ -224,16 +224,10 @@ def _training(found: Comparison) -> Section:
     )
     differ = differing_settings(found.runs)
     rows = tuple((name, *map(str, values)) for name, values in differ.items())
-    tables = [facts]
-    told = "The configurations are the same."
-    if rows:
-        told = f"The configurations differ in {len(rows)} settings; all others are the same."
-        tables.append(
-            Table(
-                ("setting", *(found.letter(run.name) for run in found.runs)), rows, "What differs"
-            )
-        )
-    return Section("training", "How they were trained", (told,), tables=tuple(tables))
+    letters = [found.letter(run.name) for run in found.runs]
+    tables = [facts, *([Table(("setting", *letters), rows, "What differs")] if rows else [])]
+    told = tuple(say.settings_sentences(found, len(rows)))
+    return Section("training", "How they were trained", told, tables=tuple(tables))
 
 
 def _limits(found: Comparison) -> Section:

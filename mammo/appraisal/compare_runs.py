@@ -44,15 +44,16 @@ LEAST_RUNS, MOST_RUNS = 2, 8
 class ComparedRun:
     """One of the models: its release, its scores, and whom it was trained on.
 
-    ``scores`` are checked (`mammo.appraisal.scores`), of every part; ``run_id`` is
-    MLflow's, empty where it was never registered.
+    ``scores`` are checked (`mammo.appraisal.scores`), of every part; ``config`` is what it was
+    trained with, None where its folder does not keep that; ``run_id`` is MLflow's, empty where
+    it was never registered.
     """
 
     release: Release
     directory: Path
     scores: pd.DataFrame
     trained: frozenset[str]
-    config: dict[str, Any]
+    config: dict[str, Any] | None
     run_id: str
 
     @property
@@ -255,6 +256,6 @@ def _read(
         directory,
         scores,
         frozenset(trained_patients(directory)),
-        json.loads(config.read_text()) if config.is_file() else {},
+        json.loads(config.read_text()) if config.is_file() else None,
         str(json.loads(registry.read_text())["run_id"]) if registry.is_file() else "",
     )

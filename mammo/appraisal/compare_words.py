@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from mammo.appraisal.compare import Comparison, Pair
 from mammo.appraisal.compare_cost import Cost
 from mammo.appraisal.compare_groups import GroupDifference
+from mammo.appraisal.compare_runs import MOST_RUNS
 from mammo.appraisal.evaluate import plural
 from mammo.appraisal.evaluate_words import FEW_POSITIVES, POSITIVES, POWER
 from mammo.appraisal.scores import OUT_OF_FOLD, UNTOUCHED
@@ -199,6 +200,20 @@ def _training_sentences(costs: list[Cost]) -> list[str]:
     if not any(spent.energy_j is not None for _, spent in kept):
         told.append("No run's energy is known: its machine has no counter that could be read.")
     return told
+
+
+def settings_sentences(found: Comparison, differing: int) -> list[str]:
+    """Say in how many settings the configurations differ, and whose is not kept."""
+    lost = [found.letter(run.name) for run in found.runs if run.config is None]
+    known = len(found.runs) - len(lost)
+    same = f"differ in {count(differing, 'setting')}; all other settings are the same."
+    said = same if differing else "are the same."
+    if not lost:
+        return [f"The configurations {said}"]
+    whose = f"The configuration{'s' * (len(lost) > 1)} of {listed(lost, MOST_RUNS)}"
+    which = "" if known < 2 else "its " if len(lost) == 1 else "their "
+    told = f"{whose} {verb(len(lost), 'is')} not kept: {which}settings cannot be compared."
+    return [told] if known < 2 else [told, f"The others {said}"]
 
 
 def group_sentences(groups: Sequence[GroupDifference]) -> list[str]:

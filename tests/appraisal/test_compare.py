@@ -22,6 +22,7 @@ from mammo.appraisal.compare_cost import (
     count_parameters,
     differing_settings,
     measure_costs,
+    settings_table,
 )
 from mammo.appraisal.compare_groups import compare_groups
 from mammo.appraisal.compare_report import write_comparison
@@ -263,6 +264,37 @@ def test_batch_statistics_are_no_parameters(tmp_path: Path) -> None:
 
 def test_settings_that_differ_are_told(runs: list[ComparedRun]) -> None:
     assert differing_settings(runs) == {"epochs": [2, 5, 2], "pooling": ["-", "-", "max"]}
+
+
+LOST = {
+    "of one": (["r-alike"], ["r-good", "r-alike"],
+               ["The configuration of B is not kept: settings cannot be compared."]),
+    "of both": (["r-good", "r-alike"], ["r-good", "r-alike"],
+                ["The configurations of A and B are not kept: settings cannot be compared."]),
+    "of one of three": (["r-alike"], ["r-good", "r-alike", "r-guess"],
+                        ["The configuration of B is not kept: its settings cannot be compared.",
+                         "The others differ in 1 setting; all other settings are the same."]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_a_configuration_that_is_not_kept_is_no_sameness(
+    case: str, settings: Settings, tmp_path: Path
+) -> None:
+    lost, names, told = LOST[case]
+    home = settings.model_copy(update={"home": tmp_path / "home"})
+    for name in names:
+        shutil.copytree(settings.releases_dir / name, home.releases_dir / name)
+    for name in lost:
+        (home.releases_dir / name / "train_config.json").unlink()
+    page = write_comparison(home, names, resamples=20, to=tmp_path / "page.html").path.read_text()
+    assert all(one in page for one in told)
+    assert "onfigurations are the same" not in page and "configurations differ" not in page
+    runs = read_runs(home, names)
+    others = {"pooling": ["-", "not kept", "max"]} if len(names) == 3 else {}
+    assert differing_settings(runs) == others
+    table = settings_table(runs)
+    assert [name for name in names if table.at["configuration", name] == "not kept"] == lost
 
 
 class Page(HTMLParser):
