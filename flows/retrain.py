@@ -27,12 +27,14 @@ from flows.progress import log_progress
 from flows.retries import too_few
 from flows.train import write_cards
 from flows.validate import validate
+from mammo.changes.taken_back import has_served, is_taken_back
 from mammo.continual import mend
 from mammo.continual.approval import needs_approval
 from mammo.continual.mend import Assignment
 from mammo.settings import Settings, read_settings
 
 MINIMUM_LABELLED = 60
+TAKEN_BACK = "taken back"
 
 
 @task
@@ -107,6 +109,7 @@ def close(settings: Settings, assignment: Assignment, result: dict[str, Any]) ->
     mend.close(settings, assignment, result)
     lines = [one["summary"] for one in result["decisions"]]
     lines += [result["choice"]["text"]] if "choice" in result else []
+    lines += [f"{result['chosen']}: {result['service']}"] if "service" in result else []
     create_markdown_artifact(
         key="retrain",
         markdown="\n".join(
@@ -121,10 +124,12 @@ def meet_gate(
 ) -> dict[str, Any]:
     """Let the gate choose among the candidates; where it refuses all, train from scratch.
 
-    All that were judged have their cards then: who is asked to approve one may read it.
+    What was taken back out of service meanwhile is no candidate any more. All that were
+    judged have their cards then: who is asked to approve one may read it.
     """
-    names = [one["release"] for one in candidates]
-    result = choose(settings, assignment, names)
+    made = [one["release"] for one in candidates]
+    names = [one for one in made if not is_taken_back(settings, one)]
+    result = choose(settings, assignment, names) if names else {"chosen": None, "decisions": []}
     if not result["chosen"]:
         scratch = train_from_scratch(settings, assignment)
         names = [*names, scratch["release"]]
@@ -155,8 +160,11 @@ def let_into_service(
     """Put a release into service that passed the gate, after a person's word where it needs one.
 
     Returns ``rollout``, or ``awaiting approval`` where nobody approved it in time; then
-    `mammo approve` begins the rollout later.
+    `mammo approve` begins the rollout later. ``taken back`` for a release that the guard or
+    a person took out of service, or out of its trial: only a person deploys it again.
     """
+    if is_taken_back(settings, release_id):
+        return TAKEN_BACK
     if not approved(settings, release_id, reason, episode_key):
         return AWAITING
     put_into_service(release_id, reason, episode_key)
@@ -166,9 +174,16 @@ def let_into_service(
 def serve_point(
     settings: Settings, made: dict[str, Any], reason: str, episode_key: str | None
 ) -> None:
-    """Put a new operating point into service where the gate and nobody else has a word on it."""
-    if made["gate"]["passed"] and needs_approval(settings, made["release"]) is None:
-        put_into_service(made["release"], reason, episode_key)
+    """Put a new operating point into service where the gate and nobody else has a word on it.
+
+    Once: run again after a kill, it would undo a rollback of meanwhile, or put the point from
+    scores back over the one by outcomes.
+    """
+    release, passed = made["release"], made["gate"]["passed"]
+    if not passed or needs_approval(settings, release) is not None:
+        return
+    if not has_served(settings, release, episode_key) and not is_taken_back(settings, release):
+        put_into_service(release, reason, episode_key)
 
 
 @flow(name="recalibrate", persist_result=True, result_serializer="json")
@@ -186,7 +201,8 @@ def close_without_outcomes(
 ) -> dict[str, Any]:
     """End with the recalibration alone; the scheduled retraining learns when outcomes are there."""
     decisions = [one["gate"] for one in made]
-    chosen = next((one["release"] for one in made if one["gate"]["passed"]), None)
+    passed = [one["release"] for one in made if one["gate"]["passed"]]
+    chosen = next((one for one in passed if not is_taken_back(settings, one)), None)
     result = {"chosen": chosen, "decisions": decisions, "waiting": "outcomes did not come in time"}
     close(settings, assignment, result)
     return result | {"episode": assignment.key, "recalibrated": made}
