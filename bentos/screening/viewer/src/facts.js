@@ -2,7 +2,8 @@
 
 import { saveDocument } from "./api.js";
 import { el, say } from "./dom.js";
-import { CODES, instant, probability, spacingWords, viewName } from "./words.js";
+import { problemCard } from "./problem.js";
+import { CODES, NOT_JUDGED, NOT_KNOWN, instant, probability, spacingWords, viewName } from "./words.js";
 
 const KINDS = [
   ["report", "Report (TID 1500)"],
@@ -10,14 +11,19 @@ const KINDS = [
   ["marks", "Marks (presentation state)"],
 ];
 
-/** Return the panel beside the images; `answer` and `images` may each be null. */
-export function examFacts(exam, answer, images, onOutcome) {
+/**
+ * Return the panel beside the images; `answer`, `unread` and `images` may each be null.
+ * @param {{reason: import("./api.js").Problem, again: () => void}|null} unread why there is no answer
+ */
+export function examFacts(exam, answer, unread, images, onOutcome) {
+  const against = answer?.abstention ?? [];
   return el(
     "aside",
-    { class: "facts", "aria-label": "What the release says" },
-    answer ? scored(answer) : el("p", {}, "The log has no scoring of this exam."),
-    codes("Do not rely on the score", answer?.abstention, "bad"),
-    codes("Quality", answer?.quality.filter((code) => !answer.abstention.includes(code)), "warn"),
+    { class: "facts", "aria-label": "What the release says", tabindex: -1 },
+    answer ? scored(answer) : noScoring(unread),
+    codes("Do not rely on the score", against, "bad"),
+    answer ? notKnown(answer) : null,
+    codes("Quality", answer?.quality.filter((code) => !against.includes(code)), "warn"),
     answer ? breasts(answer) : null,
     images ? viewTable(images) : null,
     images?.missing?.length ? el("p", { class: "bad" }, `Scored, but its pixels are not kept: ${images.missing.length} image(s).`) : null,
@@ -27,9 +33,20 @@ export function examFacts(exam, answer, images, onOutcome) {
   );
 }
 
+/** Only EXAM_UNKNOWN says that there is none; everything else is no answer to that question. */
+function noScoring({ reason, again }) {
+  if (reason.code === "EXAM_UNKNOWN") return el("p", {}, "The log has no scoring of this exam.");
+  return el(
+    "div",
+    {},
+    problemCard(reason, { again, title: "The scoring of this exam could not be read" }),
+    el("p", { class: "bad" }, "The exam's score is not shown here, nor whether anything speaks against it."),
+  );
+}
+
 function scored(answer) {
   const recall = answer.decision === "recall";
-  const line = answer.scale ? `${answer.scale} of 10` : "no scale: too few reference exams";
+  const line = answer.scale ? `${answer.scale} of 10` : "no scale";
   return el(
     "section",
     { class: "score" },
@@ -45,6 +62,14 @@ function codes(title, list, kind) {
   if (!list?.length) return null;
   const lines = list.flatMap((code) => [el("dt", {}, code), CODES[code] ? el("dd", {}, CODES[code]) : null]);
   return el("section", { class: `codes ${kind}` }, el("h2", {}, title), el("dl", {}, lines));
+}
+
+/** Empty codes are good news only where somebody looked: say what was not judged or is lost. */
+function notKnown(answer) {
+  const lost = (answer.abstention ?? null) === null ? NOT_KNOWN : null;
+  const unjudged = answer.familiarity_judged === false ? NOT_JUDGED : null;
+  const lines = [lost, unjudged].filter(Boolean).map((text) => el("p", {}, text));
+  return lines.length ? el("section", { class: "unknown" }, el("h2", {}, "What is not known"), lines) : null;
 }
 
 function breasts(answer) {

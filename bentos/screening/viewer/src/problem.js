@@ -16,14 +16,14 @@ const NEXT = {
 /**
  * Return the card of a Problem.
  * @param {import("./api.js").Problem} problem
- * @param {{again?: () => void}} ways what the reader may do
+ * @param {{again?: () => void, title?: string}} ways what the reader may do, and what did not work
  */
-export function problemCard(problem, { again } = {}) {
+export function problemCard(problem, { again, title = "This did not work" } = {}) {
   const next = NEXT[problem.code];
   return el(
     "section",
     { class: "card problem", role: "alert" },
-    el("h2", {}, "This did not work"),
+    el("h2", {}, title),
     el("p", {}, problem.message),
     next ? el("p", {}, next) : null,
     problem.refused?.length ? el("ul", {}, problem.refused.map((one) => el("li", {}, `File ${one.position}: ${one.message} `, el("code", {}, one.code)))) : null,

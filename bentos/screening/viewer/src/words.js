@@ -16,6 +16,10 @@ export const CODES = {
   NOTHING_READABLE: "None of the files could be scored.",
 };
 
+/** Where the log is of before it kept this, and the answer itself is gone. */
+export const NOT_KNOWN = "It is not known any more whether anything speaks against the score.";
+export const NOT_JUDGED = "Not judged whether the images look like those the release was tried on (too few reference exams).";
+
 export const STATES = {
   scored: "scored",
   partly: "partly scored",

@@ -9,6 +9,7 @@ import { STATES, instant, probability } from "./words.js";
 const HEADS = ["Exam", "State", "Received", "Score", "of 10", "Decision", "Codes", "Outcome", "Scanner"];
 const MOVING = ["receiving", "waiting", "scoring"];
 const LOOK_AGAIN_MS = 15_000;
+const LOST = "what speaks against it: not known any more";
 
 /** The first page; looks again by itself while something is on its way. */
 export class Worklist {
@@ -126,6 +127,7 @@ function line(one) {
     one.incident ? el("span", { class: "badge bad" }, "incident") : null,
   ];
   const codes = [one.code, ...(one.abstention ?? []), ...(one.quality ?? [])].filter(Boolean);
+  const lost = one.exam && (one.abstention ?? null) === null;
   return el(
     "tr",
     { "data-state": one.state },
@@ -135,7 +137,7 @@ function line(one) {
     el("td", { class: "number" }, probability(one.score)),
     el("td", { class: "number" }, one.scale ?? "–"),
     el("td", {}, one.decision ?? "–"),
-    el("td", {}, [...new Set(codes)].map((code) => el("code", {}, code)), codes.length ? null : "–"),
+    el("td", {}, [...new Set(codes)].map((code) => el("code", {}, code)), codes.length || lost ? null : "–", lost ? el("div", { class: "quiet" }, LOST) : null),
     el("td", {}, one.outcome ? `${one.outcome.label}, ${one.outcome.source}` : "–"),
     el("td", {}, one.scanner ?? "–", one.has_images ? null : el("div", { class: "quiet" }, "no images kept")),
   );
