@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bentos.gateway.ledger import Ledger
+from mammo.data.durable import sweep_drafts
 from mammo.settings import Settings
 
 DAY_SECONDS = 86_400.0
@@ -20,9 +21,11 @@ def sweep_inbox(settings: Settings, ledger: Ledger, now: float) -> int:
     A study that waits, or whose reports are not in the outbox yet, keeps its files. The
     row loses its file first: killed in between, the file is an orphan. Orphans, also of
     senders that were never told success, go after a day. What is sent again meanwhile
-    stays (`Ledger.remove_file`).
+    stays (`Ledger.remove_file`). Drafts of killed writers go at once, such as of a service
+    that took in by STOW-RS: only the gateway sweeps.
     """
     inbox = settings.gateway_dir / "inbox"
+    sweep_drafts(inbox)
     over = ledger.forget_files(now - settings.dicom_keep_days * DAY_SECONDS)
     gone = [name for name in over if ledger.remove_file(inbox, name)]
     left = [name for name in _old_files(inbox, now) if not ledger.has_file(name)]

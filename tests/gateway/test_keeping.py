@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -15,6 +17,7 @@ from bentos.gateway.book import Book
 from bentos.gateway.inbox import Inbox
 from bentos.gateway.keeping import DAY_SECONDS, sweep_inbox
 from bentos.gateway.ledger import Ledger, Outcome
+from mammo.data.durable import write_file
 from mammo.errors import MammoError
 from mammo.settings import Settings
 from tests.gateway.images import STUDY, image, make_home
@@ -94,6 +97,25 @@ def test_what_nobody_acknowledged_goes_after_a_day(
     assert sweep_inbox(settings, ledger, NOW) == 1
     assert sorted(files_of(settings)) == sorted((known, young))
     assert STUDY not in str(known)
+
+
+def test_what_a_killed_stow_wrote_half_goes_while_the_gateway_runs(
+    ledger: Ledger, inbox: Inbox, settings: Settings
+) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from mammo.data.durable import write_file;"
+        "write_file(Path(sys.argv[1], 'S', 'I.dcm'),"
+        " lambda stream: (stream.write(b'half'), os._exit(9)), Path(sys.argv[1]))"
+    )
+    run = subprocess.run([sys.executable, "-c", program, str(inbox.folder)], check=False)
+    assert (run.returncode, len(files_of(settings))) == (9, 1)
+
+    def sweep(stream: BinaryIO) -> None:
+        sweep_inbox(settings, ledger, NOW)
+        stream.write(b"whole")
+
+    write_file(inbox.folder / "S" / "J.dcm", sweep, inbox.folder)
+    assert [one.read_bytes() for one in files_of(settings)] == [b"whole"]
 
 
 def once_before(first: Callable[[], object], then: Callable[..., Any]) -> Callable[..., Any]:
