@@ -145,11 +145,11 @@ class Inbox:
         """Write a file; it is not there afterwards if the sweep took its folder meanwhile."""
         if shutil.disk_usage(self.folder).free - len(data) < self._least_free:
             raise DiskFull("the disk has less free than MAMMO_DICOM_FREE_MB")
-        with self._making:
-            if not path.parent.exists():
-                path.parent.mkdir(mode=0o700, exist_ok=True)  # another process may be faster
-                sync_folder(self.folder)
         with contextlib.suppress(FileNotFoundError):
+            with self._making:
+                path.parent.mkdir(mode=0o700, exist_ok=True)  # another process may be faster
+                if not any(path.parent.iterdir()):  # else it was flushed before its first file
+                    sync_folder(self.folder)
             write_file(path, lambda stream: stream.write(data), self.folder)
 
     def _refused(self, one: Arrival | None, code: str, text: str, source: str) -> Taken:

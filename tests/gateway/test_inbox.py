@@ -196,6 +196,22 @@ def test_a_folder_that_another_process_makes_at_that_moment_is_used(
     assert len(files_of(settings)) == 1
 
 
+def test_the_name_of_a_folder_is_on_the_disk_before_its_first_file(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another process made the folder and may not have flushed it yet."""
+    arrival = inbox._read(image(), "OTHER")
+    (inbox.folder / arrival.file).parent.mkdir()
+    flushed = list[tuple[Path, int]]()
+
+    def flush(folder: Path) -> None:
+        flushed.append((folder, len(list(folder.glob("*/*.dcm")))))
+
+    monkeypatch.setattr(inbox_module, "sync_folder", flush)
+    assert [inbox.take(image(one), "SENDER").status for one in (1, 2)] == ["stored", "stored"]
+    assert flushed == [(inbox.folder, 0)]
+
+
 def test_many_senders_of_the_same_images_make_one_of_each(inbox: Inbox, settings: Settings) -> None:
     files, statuses = [image(number) for number in (1, 2, 3, 4)], list[str]()
 
