@@ -2,23 +2,31 @@
 
 The word is in the log, with who said it and in which role; resuming the run in the
 Prefect UI alone approves nothing. A run that waited in vain ends, and the release keeps:
-`mammo approve` then begins its rollout itself.
+`mammo approve` then begins its rollout itself. One that died while it waited can be resumed
+all the same and goes nowhere; what it waited for is remembered until the release has been
+moved, and the reconciler begins its rollout (`begin_approved`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
 from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import pause_flow_run, resume_flow_run
 from prefect.runtime import flow_run
 
+from flows import flow_runs
 from mammo.continual.approval import approve, needs_approval
+from mammo.continual.unfinished import unfinished, was_moved
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
+from monitoring.episodes import ACTING, OPEN
 
+DEPLOY = "deploy/deploy"
 AWAITING = "awaiting approval"
 PAUSE_SECONDS = 3600
 POLL_SECONDS = 5
@@ -50,26 +58,75 @@ def approved(settings: Settings, release_id: str, reason: str, episode_key: str 
 
 def waiting_releases(settings: Settings) -> list[str]:
     """Return the releases that a run waits for and a person has not yet approved, sorted."""
-    log = PredictionLog(settings.log_url).create()
-    passed = {one["challenger"] for one in log.gates() if one["passed"]}
-    asked = [one for one in sorted(passed) if log.watermark(_reader(one)).state]
-    return [one for one in asked if needs_approval(settings, one) is not None]
+    return [one for one in _asked(settings) if needs_approval(settings, one) is not None]
+
+
+def begin_approved(settings: Settings, package: Callable[[str], Any]) -> list[str]:
+    """Begin the rollout of approved releases that no run brings into service any more.
+
+    Their run died while it waited, or the one who approved did before the rollout had
+    begun. ``package`` makes a release's Bento. Returns the releases begun; what was moved,
+    or three deployments have failed on, is forgotten.
+    """
+    begun = []
+    for name in _asked(settings):
+        waiting = _waiting(settings, name)
+        if needs_approval(settings, name) is not None or not _is_left(settings, name, waiting):
+            continue
+        if was_moved(settings, [name]):
+            _forget(settings, name)
+            continue
+        package(name)
+        if _start_deploy(name, waiting) is None:
+            _forget(settings, name)
+        else:
+            begun.append(name)
+    return begun
+
+
+def _is_left(settings: Settings, release_id: str, waiting: dict[str, Any]) -> bool:
+    """Say whether no run deploys the release or will: its own is over, and none follows it."""
+    with get_client(sync_client=True) as client:
+        deploying = [one.parameters for one in flow_runs.under_way(client, DEPLOY)]
+        if not flow_runs.is_over(client, waiting["run"]):
+            return False
+    if any(one.get("release_id") == release_id for one in deploying):
+        return False
+    key = waiting["episode_key"]
+    if key is None:
+        return unfinished(settings) is None
+    episode = PredictionLog(settings.log_url).episode(key)
+    return episode is None or episode["status"] not in (OPEN, ACTING)
 
 
 def approve_release(settings: Settings, release_id: str, reason: str) -> dict[str, Any]:
     """Write down a person's approval, and let what waits for it go on.
 
     Returns what `mammo.continual.approval.approve` returns, and ``goes_on``: the run that
-    was resumed, that of a rollout begun now, or None where nothing had waited.
+    was resumed, that of a rollout begun now, or None where nothing waits. A resumed run
+    whose process is gone is told from the others by the reconciler (`begin_approved`).
     """
     told = approve(settings, release_id, reason=reason)
-    log = PredictionLog(settings.log_url)
-    waiting = log.watermark(_reader(release_id)).state
-    goes_on = None
-    if waiting:
-        goes_on = _resume(waiting["run"]) or _begin_rollout(settings, release_id, waiting)
-        log.set_watermark(_reader(release_id), 0, {})
+    waiting = _waiting(settings, release_id)
+    goes_on = _resume(waiting["run"]) if waiting else None
+    if waiting and goes_on is None and not was_moved(settings, [release_id]):
+        goes_on = _begin_rollout(settings, release_id, waiting)
     return told | {"goes_on": goes_on}
+
+
+def _asked(settings: Settings) -> list[str]:
+    """Return the releases that the gate passed and a run has asked a person about, sorted."""
+    log = PredictionLog(settings.log_url).create()
+    passed = {one["challenger"] for one in log.gates() if one["passed"]}
+    return [one for one in sorted(passed) if _waiting(settings, one)]
+
+
+def _waiting(settings: Settings, release_id: str) -> dict[str, Any]:
+    return PredictionLog(settings.log_url).create().watermark(_reader(release_id)).state
+
+
+def _forget(settings: Settings, release_id: str) -> None:
+    PredictionLog(settings.log_url).set_watermark(_reader(release_id), 0, {})
 
 
 def _reader(release_id: str) -> str:
@@ -85,17 +142,25 @@ def _resume(run_id: str) -> str | None:
     return run_id
 
 
-def _begin_rollout(settings: Settings, release_id: str, waiting: dict[str, Any]) -> str:
+def _begin_rollout(settings: Settings, release_id: str, waiting: dict[str, Any]) -> str | None:
     """Start the deploy flow for a release whose run did not wait so long."""
-    from flows.follow import run_and_follow, start_run
+    from flows.follow import run_and_follow
 
     run_and_follow(settings, "package/package", {"release_id": release_id})
+    return _start_deploy(release_id, waiting)
+
+
+def _start_deploy(release_id: str, waiting: dict[str, Any]) -> str | None:
+    """Start the deployment once, whoever asks; None where three have ended without a move."""
     given = {"release_id": release_id, "stage": "rollout", "reason": waiting["reason"]}
-    return str(start_run(settings, "deploy/deploy", given | _episode(waiting)).id)
+    given |= _episode(waiting)
+    with get_client(sync_client=True) as client:
+        run = flow_runs.start_once(client, DEPLOY, f"approved:{release_id}", given)
+    return None if run is None else str(run)
 
 
 def _episode(waiting: dict[str, Any]) -> dict[str, Any]:
     return {"episode_key": waiting["episode_key"]} if waiting["episode_key"] else {}
 
 
-__all__ = ["AWAITING", "approve_release", "approved", "waiting_releases"]
+__all__ = ["AWAITING", "approve_release", "approved", "begin_approved", "waiting_releases"]

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 RETRAIN = "retrain/retrain"
 STARTING = timedelta(minutes=2)
 """What a run may take from the worker's word to its process; longer, and it is lost."""
-ON_A_PROCESS = (StateType.RUNNING, StateType.CANCELLING, StateType.PENDING)
+ON_A_PROCESS = (StateType.RUNNING, StateType.CANCELLING, StateType.PENDING, StateType.PAUSED)
+"""States of runs that have a process: a paused one waits in it (no flow here is suspended)."""
 ENDED = (StateType.COMPLETED, StateType.CANCELLED, StateType.FAILED, StateType.CRASHED)
-UNDER_WAY = (*ON_A_PROCESS, StateType.SCHEDULED, StateType.PAUSED)
+UNDER_WAY = (*ON_A_PROCESS, StateType.SCHEDULED)
 
 
 def free_abandoned(settings: Settings) -> list[str]:
@@ -74,6 +75,12 @@ def _state(client: SyncPrefectClient, run_id: str) -> str | None:
     return "PENDING" if state is None else str(state.type.value)
 
 
+def is_over(client: SyncPrefectClient, run_id: str) -> bool:
+    """Say whether a run has ended, in whatever way, or does not exist."""
+    state = _state(client, run_id)
+    return state is None or StateType(state) in ENDED
+
+
 def start_lost(settings: Settings) -> list[str]:
     """Start a run for each episode whose event led to none; return the keys of those started.
 
@@ -104,10 +111,9 @@ def start_unfinished(settings: Settings) -> str | None:
     if left is None:
         return None
     with get_client(sync_client=True) as client:
-        state = _state(client, left.run)
-        if state is not None and StateType(state) not in ENDED:
+        if not is_over(client, left.run):
             return None
-        run = None
+        state, run = _state(client, left.run), None
         if state not in ("COMPLETED", "CANCELLED"):
             given = {} if state is None else client.read_flow_run(UUID(left.run)).parameters
             given = dict(given) | {"work": left.work}

@@ -16,11 +16,12 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 
 from bentos.screening.finishing import finish_move
-from flows import flow_runs
+from flows import approve, flow_runs
 from flows.flow_runs import RETRAIN
 from flows.retries import unforeseen
 from mammo.continual import mend
 from mammo.continual.fresh_labels import FreshLabels, fresh_labels
+from mammo.continual.unfinished import unfinished
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings, read_settings
 from monitoring.config import MonitorConfig
@@ -53,7 +54,9 @@ def start_lost(settings: Settings) -> list[str]:
 @again
 def start_unfinished(settings: Settings) -> str | None:
     """Go on with a retraining without an episode whose run died; return the new run's id."""
-    return None if is_busy(settings) else flow_runs.start_unfinished(settings)
+    if unfinished(settings) is None or is_busy(settings):
+        return None
+    return flow_runs.start_unfinished(settings)
 
 
 @again
@@ -102,6 +105,14 @@ def finish_deployment(settings: Settings) -> dict[str, Any] | None:
     return None if report is None else report.to_dict()
 
 
+@again
+def begin_approved(settings: Settings) -> list[str]:
+    """Begin the rollout of approved releases whose run died while it waited; return them."""
+    from flows.package import package
+
+    return approve.begin_approved(settings, package)
+
+
 @task
 def explain(done: dict[str, Any]) -> None:
     """Leave what was brought to an end in the Prefect UI; nothing where nothing was."""
@@ -125,6 +136,7 @@ def reconcile() -> dict[str, Any]:
         "unfinished_retraining": start_unfinished(settings),
         "new_labels": start_on_labels(settings),
     }
-    done["finished_deployment"] = finish_deployment(settings)  # last: it needs the service
+    done["finished_deployment"] = finish_deployment(settings)  # it needs the service
+    done["approved_releases"] = begin_approved(settings)
     explain(done)
     return done

@@ -128,11 +128,13 @@ async def clear_lost_runs(client: PrefectClient, alive: set[str]) -> int:
     """Crash runs whose process is gone and drop runs that were due while we were down.
 
     A run left in Running would hold its deployment's only place for ever, and a
-    week of missed schedules would all start at once.
+    week of missed schedules would all start at once. One that was paused has waited for a
+    person in its process, and would be resumed to nothing.
     """
     from prefect.states import Crashed
 
-    lost = [r for r in await _runs(client, "RUNNING", "CANCELLING") if str(r.id) not in alive]
+    began = await _runs(client, "RUNNING", "CANCELLING", "PAUSED")
+    lost = [run for run in began if str(run.id) not in alive]
     for run in lost:
         state: State[Any] = Crashed(message="The stack ended while this run was going on.")
         await client.set_flow_run_state(run.id, state, force=True)

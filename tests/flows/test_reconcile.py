@@ -16,7 +16,7 @@ import httpx
 import pytest
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Completed, Crashed, Pending, Running, Scheduled
+from prefect.states import Completed, Crashed, Paused, Pending, Running, Scheduled
 
 from flows import flow_runs, reconcile
 from mammo.continual.fresh_labels import FreshLabels
@@ -169,6 +169,8 @@ def test_three_runs_that_left_an_episode_are_enough(
     [
         (Running, False, True),
         (Running, True, False),
+        (Paused, False, True),  # it waited for a person in its process
+        (Paused, True, False),
         (Pending, False, False),  # of this instant: its process may be on the way
         (partial(State, type=StateType.PENDING, timestamp=OLD), False, True),
         (Completed, False, False),
