@@ -37,6 +37,8 @@ from mammo.release import write_json
 
 FINISHED = "fit.safetensors"
 HISTORY = "history.json"
+GOING = ".over."
+"""Begin of the name of a run's folder that is being removed."""
 OWNER = "mammo_run"
 """Entry of a checkpoint that says which run wrote it."""
 MOST_TIME = 0.05
@@ -70,8 +72,8 @@ class RunFolder:
         return int(read_checkpoint(checkpoint, self.key)["epoch"]) + 1
 
     def finished(self, net: nn.Module) -> History | None:
-        """Put a finished fit's weights into ``net`` and return its history; None without one."""
-        if not (self.path / FINISHED).is_file():
+        """Put a finished fit's weights into ``net`` and return its history; None without both."""
+        if not all((self.path / name).is_file() for name in (FINISHED, HISTORY)):
             return None
         net.load_state_dict(load_file(self.path / FINISHED))
         history: History = json.loads((self.path / HISTORY).read_text())
@@ -201,6 +203,15 @@ def open_run(
                 f"another process trains the same configuration on the same data (run {key}): "
                 "wait for it, or change the seed"
             ) from error
+        _sweep(runs_dir)
         write_json(folder.path / "run.json", facts)
         yield folder
-        shutil.rmtree(folder.path)
+        # out of the way in one step: killed while it goes, no half of it is taken up
+        folder.path.rename(runs_dir / f"{GOING}{key}.{os.getpid()}")
+        _sweep(runs_dir)
+
+
+def _sweep(runs_dir: Path) -> None:
+    """Remove the folders of runs that are over, those too that a kill has left half."""
+    for path in runs_dir.glob(f"{GOING}*"):
+        shutil.rmtree(path, ignore_errors=True)  # another process may be at it; else next time

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mammo.continual import checkpoints
-from mammo.continual.checkpoints import FINISHED, RunFolder, open_run, run_key
+from mammo.continual.checkpoints import FINISHED, HISTORY, RunFolder, open_run, run_key
 from mammo.continual.network import fit_network
 from mammo.continual.start import start_network
 from mammo.errors import CheckpointForeign, TrainingDiverged, TrainingRunning
@@ -87,6 +87,35 @@ def test_a_run_is_held_by_one_process_and_goes_when_done(tmp_path: Path) -> None
     with pytest.raises(ZeroDivisionError), open_run(tmp_path, "k", {}):
         raise ZeroDivisionError
     assert run.path.exists()  # what was reached is kept for the next try
+
+
+@pytest.mark.parametrize("gone", [FINISHED, HISTORY])
+def test_a_fit_of_which_a_file_is_gone_is_not_finished(tmp_path: Path, gone: str) -> None:
+    run = RunFolder(tmp_path, "key")
+    run.finish(torch.nn.Linear(1, 1), [{"train_loss": 1.0}])
+    (tmp_path / gone).unlink()
+    assert run.finished(torch.nn.Linear(1, 1)) is None
+
+
+def test_a_run_killed_while_its_folder_goes_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the release is sealed: what is left is no fit of it, and goes with the next run."""
+
+    def killed(folder: Path, **_: object) -> None:
+        (folder / HISTORY).unlink()
+        raise ZeroDivisionError
+
+    net = torch.nn.Linear(1, 1)
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(checkpoints.shutil, "rmtree", killed)
+        with open_run(tmp_path, "k", {}) as run:
+            run.finish(net, [{"train_loss": 1.0}])
+    assert any(tmp_path.rglob(FINISHED))
+    with open_run(tmp_path, "k", {}) as run:
+        assert run.finished(net) is None
+        run.finish(net, [{"train_loss": 1.0}])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_several_processes_may_finish_the_same_fit(
