@@ -19,6 +19,7 @@ import pandas as pd
 
 from bentos.screening.change_record import is_recorded
 from bentos.screening.finishing import finish_move
+from bentos.screening.workers import FOLDER, WorkerFile
 from mammo.changes.verify import verify_changes
 from mammo.continual import mend
 from mammo.continual.golden_set import GoldenSet, open_look
@@ -69,6 +70,7 @@ class Installation:
         """Start a serving process: what it kept in memory is gone, the files are there."""
         log = PredictionLog(self.settings.log_url, busy_seconds=0.05)
         self.durable = DurableLog(log, Spool(self.settings.spool_dir))
+        WorkerFile(self.settings.home / FOLDER).tell()
 
     def remove(self) -> None:
         """Remove the home."""

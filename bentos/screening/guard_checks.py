@@ -125,11 +125,13 @@ def check_share(
 
 
 def check_loads(refusing: int, workers: int) -> Check:
-    """Judge whether the service's workers load the release: none may refuse it."""
+    """Judge whether the service's workers load the release: none may refuse it.
+
+    Open where no worker lives: nobody has said anything.
+    """
     share = refusing / workers if workers else None
-    verdict: Verdict = "harm" if refusing else "cleared"
-    none = (0.0, math.inf)
-    harm, cleared = none[::-1] if refusing else none
+    verdict: Verdict = "harm" if refusing else "cleared" if workers else "open"
+    harm, cleared = (math.inf if verdict == one else 0.0 for one in ("harm", "cleared"))
     return Check("loads", verdict, refusing, workers, share, None, None, 0.0, harm, cleared)
 
 

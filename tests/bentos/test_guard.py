@@ -15,7 +15,7 @@ from bentos.screening.deployment import rollback, stop_challenger
 from bentos.screening.guard import GUARD, Guard, Look, look
 from bentos.screening.guard_moves import asked_of, examine
 from bentos.screening.leading import begin_rollout
-from bentos.screening.workers import WorkerState
+from bentos.screening.workers import FOLDER, WorkerFile, WorkerState
 from mammo.errors import SourceInvalid
 from mammo.pointer import read_pointer, write_pointer
 from mammo.prediction_log import PredictionLog
@@ -248,6 +248,20 @@ def test_a_worker_that_refuses_the_challenger_is_harm(settings: Settings) -> Non
     folder.mkdir()
     (folder / f"{state.pid}.json").write_text(json.dumps(state.__dict__))
     assert look(settings, **OFFLINE).did == "stopped"
+
+
+def test_without_a_worker_that_lives_nothing_moves_on(settings: Settings) -> None:
+    wide = FEW.replace("recall_times: 4.0", "recall_times: 9.0")  # few exams must clear it
+    (settings.home / "rollout.yaml").write_text(wide)
+    begin(settings)
+    Programme(settings).send(140)
+    worker = WorkerFile(settings.home / FOLDER)
+    worker.remove()
+    looked = look(settings, **OFFLINE)
+    assert looked.did == "watched" and looked.trial is not None
+    assert [one.name for one in looked.trial.checks if one.verdict == "open"] == ["loads"]
+    worker.tell()
+    assert look(settings, **OFFLINE).did == "moved on"
 
 
 def test_failures_of_one_request_count_once_and_older_ones_not(settings: Settings) -> None:

@@ -90,9 +90,16 @@ def test_harm_of_the_stage_counts_whatever_came_before() -> None:
     assert check.verdict == "harm"
 
 
-@pytest.mark.parametrize(("refusing", "workers", "verdict"), [(0, 0, "cleared"), (1, 2, "harm")])
-def test_a_worker_that_refuses_is_harm(refusing: int, workers: int, verdict: str) -> None:
-    assert check_loads(refusing, workers).verdict == verdict
+@pytest.mark.parametrize(
+    ("refusing", "workers", "verdict", "evidence"),
+    [(0, 2, "cleared", (0.0, None)), (1, 2, "harm", (None, 0.0)), (0, 0, "open", (0.0, 0.0))],
+    ids=["all take it", "one refuses", "nobody lives to say"],
+)
+def test_a_worker_that_refuses_is_harm(
+    refusing: int, workers: int, verdict: str, evidence: tuple[float | None, float | None]
+) -> None:
+    told = check_loads(refusing, workers).to_dict()
+    assert (told["verdict"], (told["harm"], told["cleared"])) == (verdict, evidence)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bentos.screening.workers import FOLDER, WorkerFile
 from mammo.pointer import read_pointer
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
@@ -37,7 +38,11 @@ class Programme:
         self.log = PredictionLog(self.settings.log_url).create()
 
     def send(self, exams: int) -> None:
-        """Send exams while the pointer stands as it does now; one transaction for all."""
+        """Send exams while the pointer stands as it does now; one transaction for all.
+
+        This process is the worker that answers them.
+        """
+        WorkerFile(self.settings.home / FOLDER).tell()
         pointer = read_pointer(self.settings.pointer_path) or {}
         for _ in range(exams):
             self._send(pointer)
