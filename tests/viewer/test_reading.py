@@ -45,6 +45,8 @@ def test_a_newcomer_sends_an_exam_reads_it_and_records_its_outcome(
         for code in (*answer["quality"], *answer["abstention"], answer["release"]):
             assert code in facts
         assert answer["intended_use"] in facts
+        unjudged = "Not judged whether the images look like" in facts
+        assert unjudged == (answer.get("familiarity_judged") is False)
         _record(page)
         page.click("nav >> text=Exams")
         row = page.locator(f'tr:has(a[href="#/exam/{exam}"])')
