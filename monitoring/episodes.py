@@ -59,6 +59,25 @@ class Proposal:
         over = [one for one in episodes if one["key"].startswith(prefix) and _is_over(one)]
         return f"{prefix}{len(over) + 1}"
 
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of its episode; the key is not in it."""
+        kept = {
+            "reason": self.triage.reason,
+            "triage": self.triage.to_dict(),
+            "site": self.stratum.site,
+            "scanner": self.stratum.scanner,
+            "software_version": self.stratum.software_version,
+        }
+        return {
+            "stratum": self.stratum.name,
+            "cause": self.triage.cause,
+            "action": self.triage.action,
+            "release_id": self.release_id,
+            "exams_to_alarm": self.exams_to_alarm,
+            "evidence": self.evidence | kept,
+            "report_url": self.report_url,
+        }
+
     def to_dict(self, key: str) -> dict[str, Any]:
         """Return what the flow and its event hold."""
         return {
@@ -73,37 +92,41 @@ class Proposal:
         }
 
 
-def open_episode(log: PredictionLog, proposal: Proposal) -> dict[str, Any] | None:
+def open_episode(
+    log: PredictionLog, proposal: Proposal, known: Sequence[dict[str, Any]] | None = None
+) -> dict[str, Any] | None:
     """Open the proposed episode; None when it is open already or needs none.
 
     A retraining for more than one scanner waits while any of the same release is open,
     and any retraining while a run acts for the scanner under an earlier release: it would
     start what already runs. A question waits while something is done about the stratum.
     The alarm stays, so it is proposed again. What is opened settles an open question.
+    ``known`` are the episodes that the alarm knew of, by default those there are: one
+    that was closed since is this alarm's own, and the next run answers it.
     """
     episodes = log.episodes()
+    key = proposal.key(episodes if known is None else known)
     if _waits(proposal, episodes):
         return None
-    key = proposal.key(episodes)
-    opened = log.open_episode(
-        key,
-        stratum=proposal.stratum.name,
-        cause=proposal.triage.cause,
-        action=proposal.triage.action,
-        release_id=proposal.release_id,
-        exams_to_alarm=proposal.exams_to_alarm,
-        evidence=proposal.evidence
-        | {
-            "reason": proposal.triage.reason,
-            "triage": proposal.triage.to_dict(),
-            "site": proposal.stratum.site,
-            "scanner": proposal.stratum.scanner,
-            "software_version": proposal.stratum.software_version,
-        },
-        report_url=proposal.report_url,
-        settles=() if proposal.lane == ASK_LANE else _questions(episodes, proposal),
-    )
+    settles = () if proposal.lane == ASK_LANE else _questions(episodes, proposal)
+    opened = log.open_episode(key, **proposal.columns(), settles=settles)
     return proposal.to_dict(key) if opened else None
+
+
+def will_open(
+    proposals: Iterable[Proposal],
+    episodes: Sequence[dict[str, Any]],
+    known: Sequence[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return what `open_episode` will open of the proposals, one after another, if alone."""
+    there, found = list(episodes), []
+    for one in proposals:
+        key = one.key(known)
+        if any(old["key"] == key for old in there) or _waits(one, there):
+            continue
+        there.append({"key": key, "status": OPEN, **one.columns()})
+        found.append(one.to_dict(key))
+    return found
 
 
 def _waits(proposal: Proposal, episodes: Sequence[dict[str, Any]]) -> bool:
@@ -169,6 +192,25 @@ def closed_acting(
     lanes = tuple(f"{release_id}:{stratum.slug}:{lane}:" for lane in ("act", FAULT_LANE, ASK_LANE))
     closed = [one for one in episodes if one["key"].startswith(lanes) and _is_closed(one)]
     return sorted(closed, key=lambda one: one["closed_at"] or one["opened_at"])
+
+
+def read_by(episodes: Sequence[dict[str, Any]], last_id: int) -> list[dict[str, Any]]:
+    """Return the episodes whose exams the log holds up to ``last_id``.
+
+    The others were opened by a run that was killed before its watermark: their exams are
+    read again, and an answer to them counts from where that run had read to.
+    """
+    return [one for one in episodes if _read_to(one) <= last_id]
+
+
+def answered_beyond(episodes: Sequence[dict[str, Any]], release_id: str, last_id: int) -> list[int]:
+    """Return, in order, up to where killed runs had read whose episodes were closed since."""
+    closed = [one for one in episodes if one["release_id"] == release_id and _is_closed(one)]
+    return sorted({at for one in closed if (at := _read_to(one)) > last_id})
+
+
+def _read_to(episode: dict[str, Any]) -> int:
+    return int((episode["evidence"] or {}).get("read_to", 0))
 
 
 def answered_before(episodes: Sequence[dict[str, Any]], release_id: str, scanner: str) -> bool:

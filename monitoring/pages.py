@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from monitoring.evidence_page import episode_file
 from monitoring.outcome_section import outcomes_section
@@ -21,6 +24,9 @@ from monitoring.sections import (
     nodes_section,
 )
 from monitoring.words import cause_words
+
+WRITING = ".writing"
+"""The file whose lock tells that a run writes its pages."""
 
 
 def write_run_page(directory: Path, report: Mapping[str, Any]) -> None:
@@ -71,6 +77,33 @@ def run_links(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _key(kind: str, name: str) -> str:
     return f"{kind}-{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}"
+
+
+@contextmanager
+def draft_folder(root: Path, stamp: str) -> Iterator[Path]:
+    """Yield a new folder to write a run's pages in before they are put in place.
+
+    What killed runs have left is removed, unless another run is writing just now.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / WRITING).open("a") as lock:
+        if _is_alone(lock):
+            for path in root.glob(".*"):
+                if path.is_dir():
+                    shutil.rmtree(path)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        draft = root / f".{stamp}.{os.getpid()}"
+        draft.mkdir()
+        yield draft
+
+
+def _is_alone(lock: IO[str]) -> bool:
+    """Return whether nobody else writes; every writer shares the lock, a kill lets go of it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write_index(root: Path, *, keep: int = 40, linked: Iterable[str] = ()) -> None:

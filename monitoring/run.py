@@ -4,14 +4,16 @@ A run that is killed anywhere is made good by the next: everything before the
 last step is either written under a name of its own or under a unique key, and
 the watermark moves last, with the state that belongs to it. What was read again
 gives the same scores (ties are broken by the exam's id), hence the same alarms
-and the same keys.
+and the same keys. The pages are in place before an episode links to them. An episode
+keeps how far its run had read: where it was answered before its exams are read again,
+the answer counts from there on, so that its drift is not opened once more and what
+came after is not missed.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,11 +25,19 @@ from mammo.prediction_log import PredictionLog, Watermark
 from mammo.settings import Settings
 from monitoring.config import WATERMARK, MonitorConfig
 from monitoring.distances import numbers_only, shift_nodes
-from monitoring.episodes import Proposal, close_notes, open_episode, waiting_episodes
+from monitoring.episodes import (
+    Proposal,
+    answered_beyond,
+    close_notes,
+    open_episode,
+    read_by,
+    waiting_episodes,
+    will_open,
+)
 from monitoring.evidence_page import write_episode_pages
 from monitoring.input_codes import codes_of_input
 from monitoring.outcomes import OutcomeReport, measure_outcomes
-from monitoring.pages import write_index, write_run_page
+from monitoring.pages import draft_folder, write_index, write_run_page
 from monitoring.performance import measure_performance
 from monitoring.plot import plot_control
 from monitoring.proposals import compare_strata, propose
@@ -97,16 +107,18 @@ def _run(
     release_id = str(pointer["release_id"])
     mark, episodes = log.watermark(WATERMARK), log.episodes()
     reference = read_reference(pointer, settings)
-    watch = Watch.resume(release_id, reference, mark.state, episodes, config)
     left = _left_at(mark)
     begin = _begin_at(log, mark, release_id, left)
+    known = read_by(episodes, begin)
+    watch = Watch.resume(release_id, reference, mark.state, known, config)
     report = MonitorReport(release_id, _stamp(), last_id=begin, policy=config.policy)
     report.false_alarms_a_year = config.false_alarms_a_year
     _read_on(log, watch, report, episodes)
-    outcomes, looks = _look_at_outcomes(log, watch, report, mark)
+    outcomes, looks = _look_at_outcomes(log, watch, report, mark, episodes)
     report.strata = {one.name: one.summary() for one in watch.nodes()}
     last_url = mark.state.get("report_url")
-    report.report_url = _report_and_open(settings, log, watch, outcomes, report) or last_url
+    proposing = _Proposing(watch, outcomes, episodes, looks)
+    report.report_url = _report_and_open(settings, log, proposing, report) or last_url
     report.episodes_waiting = waiting_episodes(log.episodes())
     state = _state(watch, outcomes, report) | {"left": left, "looks": looks}
     log.set_watermark(WATERMARK, report.last_id, state)
@@ -114,7 +126,11 @@ def _run(
 
 
 def _look_at_outcomes(
-    log: PredictionLog, watch: Watch, report: MonitorReport, mark: Watermark
+    log: PredictionLog,
+    watch: Watch,
+    report: MonitorReport,
+    mark: Watermark,
+    episodes: list[dict[str, Any]],
 ) -> tuple[OutcomeReport, dict[str, int]]:
     """Take the outcomes that have come; note codes of exams and outcomes in the report."""
     same = mark.state.get("release_id") == watch.release_id
@@ -131,7 +147,7 @@ def _look_at_outcomes(
     performance = measure_performance(
         log.labelled(release_id=watch.release_id),
         watch.reference,
-        state.get("looks", {}),
+        _looks_taken(state.get("looks", {}), watch.release_id, episodes),
         watch.config,
         log.scored_exams(watch.release_id),
     )
@@ -140,6 +156,18 @@ def _look_at_outcomes(
     codes = [*codes_of_input(watch.counts), *(one.to_dict() for one in outcomes.codes)]
     report.codes = codes
     return outcomes, performance.looks
+
+
+def _looks_taken(
+    kept: dict[str, int], release_id: str, episodes: list[dict[str, Any]]
+) -> dict[str, int]:
+    """Return the newest look at the AUC: a killed run has left its own with what it opened."""
+    looks = [
+        (one["evidence"] or {}).get("looks", {})
+        for one in episodes
+        if one["release_id"] == release_id
+    ]
+    return max([kept, *looks], key=lambda one: one.get("looks", 0))
 
 
 def _left_at(mark: Watermark) -> dict[str, int]:
@@ -184,7 +212,24 @@ def _state(watch: Watch, outcomes: OutcomeReport, report: MonitorReport) -> dict
 def _read_on(
     log: PredictionLog, watch: Watch, report: MonitorReport, episodes: list[dict[str, Any]]
 ) -> None:
+    for stop in answered_beyond(episodes, watch.release_id, report.last_id):
+        _read_to(stop, log, watch, report, episodes)
+        watch.answer(read_by(episodes, stop))
+    _read_to(None, log, watch, report, episodes)
+
+
+def _read_to(
+    stop: int | None,
+    log: PredictionLog,
+    watch: Watch,
+    report: MonitorReport,
+    episodes: list[dict[str, Any]],
+) -> None:
+    """Take the exams up to the id ``stop``; without one all there are."""
     while len(frame := log.read_since(report.last_id, limit=BATCH)):
+        frame = frame if stop is None else frame[frame["id"] <= stop]
+        if frame.empty:
+            return
         report.last_id = int(frame["id"].iloc[-1])
         ours = frame[frame["release_id"] == watch.release_id].reset_index(drop=True)
         taken = watch.take(ours, episodes)
@@ -192,40 +237,65 @@ def _read_on(
         report.skipped += len(frame) - taken
 
 
+@dataclass(frozen=True)
+class _Proposing:
+    """What a run proposes from; ``episodes`` are those that it knew of when it began."""
+
+    watch: Watch
+    outcomes: OutcomeReport
+    episodes: list[dict[str, Any]]
+    looks: dict[str, int]
+
+    def propose(self, report: MonitorReport, verdicts: dict[str, Any], url: str) -> list[Proposal]:
+        """Return what should be open; each keeps how far was read, and the look it rests on."""
+        auc_loss = bool(report.performance["loss"])
+        found = propose(self.watch, self.outcomes, verdicts, url, auc_loss=auc_loss)
+        return [
+            replace(one, evidence=one.evidence | self._reach(one, report.last_id))
+            for one in self.watch.without_fault_tails(found)
+        ]
+
+    def _reach(self, proposal: Proposal, last_id: int) -> dict[str, Any]:
+        looks = {"looks": self.looks} if "outcomes" in proposal.evidence else {}
+        return {"read_to": last_id} | looks
+
+
 def _report_and_open(
-    settings: Settings,
-    log: PredictionLog,
-    watch: Watch,
-    outcomes: OutcomeReport,
-    report: MonitorReport,
+    settings: Settings, log: PredictionLog, proposing: _Proposing, report: MonitorReport
 ) -> str | None:
     """Write the run's pages and open what they show; None when there is nothing new."""
+    watch, outcomes = proposing.watch, proposing.outcomes
     auc_loss = bool(report.performance["loss"])
     if not report.read and not outcomes.findings.confirmed and not auc_loss:
         return None
     root = settings.reports_dir / "drift"
-    draft = root / f".{report.stamp}.{os.getpid()}"
-    draft.mkdir(parents=True)
     url = f"{settings.reports_url}/drift/{report.stamp}/"
-    recent = _recent(log, watch, report)
-    verdicts = compare_strata(recent, watch, draft)
-    report.drift = {name: one.to_dict() for name, one in verdicts.items()}
-    report.distances = _distances(recent, watch)
-    proposals = watch.without_fault_tails(
-        propose(watch, outcomes, verdicts, url, auc_loss=auc_loss)
-    )
-    told = [(one, one.key(log.episodes())) for one in proposals]
-    report.alarms = [one.to_dict(key) for one, key in told]
-    opened = [open_episode(log, one) for one in proposals]
-    report.episodes_opened = [one for one in opened if one is not None]
-    notes = [one for one in proposals if not one.triage.acts]
-    close_notes(log, watch.release_id, watch.end_notes({one.stratum.name for one in notes}))
-    report.report_url = url
-    _write_pages(draft, watch, report, told)
-    draft.replace(root / report.stamp)
+    with draft_folder(root, report.stamp) as draft:
+        recent = _recent(log, watch, report)
+        verdicts = compare_strata(recent, watch, draft)
+        report.drift = {name: one.to_dict() for name, one in verdicts.items()}
+        report.distances = _distances(recent, watch)
+        proposals = proposing.propose(report, verdicts, url)
+        told = [(one, one.key(proposing.episodes)) for one in proposals]
+        report.alarms = [one.to_dict(key) for one, key in told]
+        report.episodes_opened = will_open(proposals, log.episodes(), proposing.episodes)
+        report.report_url = url
+        _write_pages(draft, watch, report, told)
+        draft.replace(root / report.stamp)
+    _open(log, proposing, proposals, report)
     linked = [one["report_url"] or "" for one in log.episodes()]
     write_index(root, keep=watch.config.keep_reports, linked=linked)
     return url
+
+
+def _open(
+    log: PredictionLog, proposing: _Proposing, proposals: list[Proposal], report: MonitorReport
+) -> None:
+    opened = [open_episode(log, one, proposing.episodes) for one in proposals]
+    report.episodes_opened = [one for one in opened if one is not None]
+    watch = proposing.watch
+    notes = [one for one in proposals if not one.triage.acts]
+    close_notes(log, watch.release_id, watch.end_notes({one.stratum.name for one in notes}))
 
 
 def _write_pages(

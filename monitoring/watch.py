@@ -63,7 +63,7 @@ class Watch:
         same = state.get("release_id") == release_id
         if same and state.get("reference") == known.digest:
             watch = cls._go_on(release_id, reference, known, state, episodes, config)
-            watch._answer(episodes)
+            watch.answer(episodes)
             return watch
         control = _begin(known, config, _thresholds_of(state, known))
         watch = cls(release_id, reference, known, control, config)
@@ -93,7 +93,7 @@ class Watch:
 
     # answers: what a closed episode changes
 
-    def _answer(self, episodes: Episodes) -> None:
+    def answer(self, episodes: Episodes) -> None:
         """Start over where an episode was closed: mended data meet the reference again.
 
         A change that was answered and stays under the same release becomes the

@@ -11,7 +11,11 @@ import pytest
 
 from mammo.errors import ReleaseNotFound
 from mammo.prediction_log import PredictionLog
+from monitoring import run
+from monitoring.closing import close_episode
 from monitoring.config import MonitorConfig
+from monitoring.evidence_page import episode_file
+from monitoring.pages import draft_folder
 
 pytestmark = pytest.mark.slow
 
@@ -138,18 +142,41 @@ def test_the_alarm_does_not_depend_on_how_often_it_runs(hospital, batch):
     assert episode["exams_to_alarm"] == 13
 
 
-@pytest.mark.parametrize("step", ["open_episode", "set_watermark"])
-def test_a_killed_run_is_made_good(hospital, monkeypatch, step):
-    hospital.release()
-    hospital.stream(30, [NEW], shift=1.5, images=1.5)
+STEPS = {
+    "before the pages": (run, "_write_pages"),
+    "after the pages": (PredictionLog, "open_episode"),
+    "after the episode": (run, "write_index"),
+    "before the watermark": (PredictionLog, "set_watermark"),
+}
+
+
+def kill(hospital, monkeypatch, step, **config):
+    """Run the monitor until it dies at a step."""
 
     def killed(*_args, **_kwargs):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(PredictionLog, step, killed)
+        patch.setattr(*STEPS[step], killed)
         with pytest.raises(KeyboardInterrupt):
-            hospital.monitor()
+            hospital.monitor(**config)
+
+
+def require_pages(hospital):
+    """Each episode's evidence is where its link leads; nothing half-written is left."""
+    root = hospital.settings.reports_dir / "drift"
+    for one in hospital.log.episodes():
+        stamp = one["report_url"].rstrip("/").rpartition("/")[2]
+        assert (root / stamp / episode_file(one)).is_file(), one["key"]
+        assert (root / stamp / "index.html").is_file()
+    assert [one.name for one in root.iterdir() if one.is_dir() and one.name[0] == "."] == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_killed_run_is_made_good(hospital, monkeypatch, step):
+    hospital.release()
+    hospital.stream(30, [NEW], shift=1.5, images=1.5)
+    kill(hospital, monkeypatch, step)
     before = [one["key"] for one in hospital.log.episodes()]
     report = hospital.monitor()
     assert report.read == 30
@@ -158,6 +185,91 @@ def test_a_killed_run_is_made_good(hospital, monkeypatch, step):
     ]
     assert len(before) + len(report.episodes_opened) == 1
     assert len(report.episodes_waiting) == 1, "an event that was lost can be sent again"
+    require_pages(hospital)
+
+
+ANSWERS = {"acquisition": {"shift": 1.5, "images": 1.5}, "data_fault": {}}
+"""What the scanner's exams are like after the answer: learnt as they are, or mended."""
+
+
+def answer(hospital, cause):
+    """Close the only episode as one of a cause; log what follows the answer."""
+    (opened,) = hospital.log.episodes()
+    hospital.log.update_episode(opened["key"], cause=cause)
+    close_episode(hospital.log, opened["key"], "looked at")
+    hospital.stream(80, [NEW], **ANSWERS[cause])
+
+
+@pytest.mark.parametrize("cause", ANSWERS)
+def test_what_was_answered_after_a_kill_is_not_opened_again(hospital, monkeypatch, cause):
+    hospital.release()
+    hospital.stream(30, [NEW], shift=1.5, images=1.5)
+    kill(hospital, monkeypatch, "before the watermark")
+    answer(hospital, cause)
+    report = hospital.monitor()
+    assert (report.read, report.alarms) == (110, [])
+    assert [one["status"] for one in hospital.log.episodes()] == ["closed"]
+    require_pages(hospital)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize(("cause", "exam"), [("acquisition", 77), ("data_fault", 115)])
+def test_new_trouble_after_the_answer_opens_as_soon_as_without_a_kill(
+    hospital, monkeypatch, killed, cause, exam
+):
+    """In the very run that reads again what the killed one had read."""
+    hospital.release()
+    hospital.stream(30, [NEW], shift=1.5, images=1.5)
+    if killed:
+        kill(hospital, monkeypatch, "after the episode")
+    else:
+        hospital.monitor()
+    answer(hospital, cause)
+    hospital.stream(40, [NEW], shift=4.0, images=5.0)
+    report = hospital.monitor()
+    assert report.read == 120 + 30 * killed
+    opened = [(one["key"][-5:], one["exams_to_alarm"]) for one in report.episodes_opened]
+    assert opened == [("act:2", exam)]
+
+
+def test_an_answer_during_a_run_is_no_new_trouble(hospital, monkeypatch):
+    hospital.release()
+    hospital.stream(30, [NEW], shift=1.5, images=1.5)
+    (opened,) = hospital.monitor().episodes_opened
+    hospital.stream(5, [NEW], shift=1.5, images=1.5)
+    write = run._write_pages
+
+    def answered(*given):
+        close_episode(hospital.log, opened["key"], "looked at")
+        write(*given)
+
+    monkeypatch.setattr(run, "_write_pages", answered)
+    assert hospital.monitor().episodes_opened == []
+    monkeypatch.undo()
+    hospital.stream(5, [NEW], shift=1.5, images=1.5)
+    assert hospital.monitor().episodes_opened == []
+    assert [one["status"] for one in hospital.log.episodes()] == ["closed"]
+
+
+def test_a_look_at_the_auc_is_taken_once_though_its_run_was_killed(hospital, monkeypatch):
+    alone = replace(MonitorConfig(), evidently_on="never", streams=150, stream_exams=1000)
+    alone = replace(alone, outcome_share=1e-30)  # the control of outcomes confirms nothing
+    hospital.release(exams=60)
+    hospital.outcomes(hospital.stream(240, skill=0.2, shift=0.6))
+    kill(hospital, monkeypatch, "before the watermark", config=alone)
+    lost = [one["key"] for one in hospital.log.episodes() if one["cause"] == "concept"]
+    assert lost == ["r-1:all-exams:act:1"]
+    close_episode(hospital.log, lost[0], "looked at")
+    report = hospital.monitor(alone)
+    assert report.performance["note"] == "Too few new cancers to look again."
+    assert [one["key"] for one in report.episodes_opened] == []
+
+
+def test_pages_of_a_run_that_is_still_writing_are_left(tmp_path):
+    with draft_folder(tmp_path, "1") as first, draft_folder(tmp_path, "2") as second:
+        assert first.is_dir() and second.is_dir()
+    with draft_folder(tmp_path, "3") as third:
+        assert third.is_dir() and not first.exists() and not second.exists()
 
 
 def test_a_new_release_starts_anew(hospital):
