@@ -127,7 +127,17 @@ def _claim_unprompted(settings: Settings, run_id: str, work: str | None) -> Assi
     if is_served(settings, work):
         return None
     begin(settings, work, run_id)
+    _forget_outdated(settings, work)
     return Assignment(None, "retrain", None, _first_champion(settings, work), work)
+
+
+def _forget_outdated(settings: Settings, work: str) -> None:
+    """Let the work begin anew where another release serves: its candidates lack what that has."""
+    champion = in_service(settings)
+    log, reader = PredictionLog(settings.log_url).create(), f"retrain:{work}"
+    known = log.watermark(reader).state.get("champion")
+    if champion is not None and known not in (None, champion.name):
+        log.set_watermark(reader, 0, {})
 
 
 def _first_champion(settings: Settings, run: str) -> Path:

@@ -29,7 +29,7 @@ def seal(settings: Settings, name: str) -> None:
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """r-1 in service; a training seals r-2, then r-3 and so on, without any network."""
-    settings = Settings(home=tmp_path, _env_file=None)
+    settings = Settings(home=tmp_path)
     seal(settings, "r-1")
     write_pointer(settings.pointer_path, {"release_id": "r-1"})
     made = iter(range(2, 9))
@@ -90,6 +90,17 @@ def test_one_whose_release_came_to_service_is_over(settings: Settings, where: st
     assert unfinished(settings) is None
     assert mend.claim(settings, None, "run-2", "test", LABELS) is None
     assert claim(settings, "run-3").run == "run-3", "the next one is a work of its own"
+
+
+def test_one_whose_champion_was_replaced_begins_anew(settings: Settings) -> None:
+    """Between the two runs an episode gave a scanner its point: r-2 would take it away again."""
+    mend.fine_tuned(settings, claim(settings, "run-1", LABELS))
+    seal(settings, "r-new-point")
+    write_pointer(settings.pointer_path, {"release_id": "r-new-point"})
+    again = claim(settings, "run-2", LABELS)
+    assert (again.champion.name, again.run) == ("r-new-point", LABELS)
+    assert mend.fine_tuned(settings, again)["release"] == "r-3"
+    assert mend.fine_tuned(settings, claim(settings, "run-3", LABELS))["release"] == "r-3"
 
 
 def test_an_episode_is_not_among_them(settings: Settings) -> None:

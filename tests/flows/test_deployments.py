@@ -35,7 +35,7 @@ PARAMETERS = {
     ],
     "monitor": [],
     "reconcile": [],
-    "retrain": ["episode_key", "reason", "minimum_labelled", "strategy"],
+    "retrain": ["episode_key", "reason", "minimum_labelled", "strategy", "work"],
     "refine": [],
 }  # fmt: skip
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
