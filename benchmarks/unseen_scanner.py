@@ -20,7 +20,7 @@ from mammo.continual.fit import train_release
 from mammo.data.ingest import ingest
 from mammo.dicom.phantom import write_phantoms
 from mammo.dicom.phantom_profiles import SCANNER_PROFILES
-from mammo.familiarity import FALSE_RATE
+from mammo.familiarity import FALSE_RATE, MIN_EXAMS
 from mammo.models.config import read_config
 from mammo.screening import Screener
 from mammo.settings import Settings
@@ -85,7 +85,10 @@ def write_page(result: dict[str, Any]) -> None:
         "| scanner | trained on | exams | OUT_OF_DISTRIBUTION | UNKNOWN_SCANNER |\n"
         "|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
         "What is foreign by its name need not look foreign: a scanner that processes its "
-        "images much as a known one does is found by its name alone.\n"
+        "images much as a known one does is found by its name alone.\n\n"
+        f"`{CODE}` takes at least {MIN_EXAMS} reference exams with all their numbers. A release "
+        "with fewer judges no exam by its looks; its answers and `/v1/release` say so with "
+        "`familiarity_judged: false`, and its model card under what is not known.\n"
     )
 
 

@@ -33,6 +33,9 @@ KeepBoxFrame = Annotated[
 ]
 
 
+FAMILIAR = "whether its images look like those the release was tried on"
+
+
 def add_joined_commands(commands: typer.Typer) -> None:
     """Add the two to `mammo detect`."""
     commands.command(
@@ -144,6 +147,8 @@ def screen_with_release(
     for exam in exams:
         if exam["abstention"]:
             say(f"exam {exam['exam']}: not to be relied on: {', '.join(exam['abstention'])}")
+        if not exam["familiarity_judged"]:
+            say(f"exam {exam['exam']}: not judged, for too few reference exams: {FAMILIAR}")
     rows = [row for exam in exams for view in exam["views"] for row in _places(view)]
     columns = ("view", "named by", "rests on", "x", "y", "width", "height")
     show_rows(rows, columns, f"{directory.name}: findings in pixels of the original")

@@ -197,6 +197,12 @@ class ExamAnswer(BaseModel):
         "null when not known (any more), as of a scoring that an earlier version logged",
         examples=[["OUT_OF_DISTRIBUTION"]],
     )
+    familiarity_judged: bool | None = Field(
+        default=None,
+        description="false where the release has fewer than 100 reference exams to judge by: then "
+        "OUT_OF_DISTRIBUTION is never told, whatever the images look like; null when not known "
+        "(any more)",
+    )
     scored_at: datetime
     latency_ms: float
     intended_use: str = INTENDED_USE

@@ -66,6 +66,11 @@ class ReleaseAnswer(BaseModel):
     operating_points: dict[str, dict[str, Any]]
     metrics: dict[str, Any]
     digest: str
+    familiarity_judged: bool | None = Field(
+        default=None,
+        description="false where it has fewer than 100 reference exams to judge by: "
+        "OUT_OF_DISTRIBUTION is never told then; null when an older service does not say",
+    )
     refused: RefusedRelease | None
     challenger: ChallengerAnswer | None = None
     workers: list[WorkerAnswer] = []

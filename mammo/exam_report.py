@@ -67,7 +67,9 @@ class ExamReport:
     probability falls, 10 the highest; None with fewer than 50 of them
     (:mod:`mammo.scale`). ``abstention`` holds the codes for which the score should
     not be relied on (:mod:`mammo.abstention`); they are no part of ``quality``,
-    which is watched for drift. ``localised`` is False where the release does
+    which is watched for drift. ``familiarity_judged`` is False where the release has too few
+    reference exams to find an exam unlike them: then no OUT_OF_DISTRIBUTION means
+    nothing. ``localised`` is False where the release does
     not tell where a score comes from: then no findings mean nothing. ``agreement`` says of
     each breast how far heat and detector agree; empty without a detector.
     """
@@ -92,6 +94,7 @@ class ExamReport:
     scored_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     scale: int | None = None
     abstention: tuple[str, ...] = ()
+    familiarity_judged: bool = False
     data_version: str | None = None
     operating_point: OperatingPoint | None = None
     localised: bool | None = None
@@ -115,6 +118,7 @@ class ExamReport:
             "views": [_view_fields(view) for view in self.views],
             "quality": list(self.quality),
             "abstention": list(self.abstention),
+            "familiarity_judged": self.familiarity_judged,
             "refused": [asdict(one) for one in self.refused],
             "latency_ms": self.latency_ms,
             "scored_at": self.scored_at.isoformat(),

@@ -27,7 +27,8 @@ REFERENCE = "reference.parquet"
 class ReferenceExams:
     """The scale and the familiarity of a release; None where it has too few exams.
 
-    ``exams`` is their number.
+    ``exams`` is their number. The scale takes 50 of them, the familiarity 100, and those
+    whose embedding and features are all numbers.
     """
 
     scale: DecileScale | None = None
@@ -54,12 +55,17 @@ class ReferenceExams:
         fitted = _familiarity(table, scanners)
         return cls(DecileScale.fit(probabilities), fitted, len(scanners))
 
+    @property
+    def judges_familiarity(self) -> bool:
+        """True where `is_foreign` can tell; where it cannot, nothing is ever foreign."""
+        return self.familiarity is not None
+
     def scale_of(self, probability: float) -> int | None:
         """Return the class of a calibrated probability, 1 to 10; None without a scale."""
         return None if self.scale is None else self.scale.of(probability)
 
     def is_foreign(self, embedding: Vector, features: Mapping[str, float]) -> bool:
-        """True for an exam beyond the reference's; False where too few exams could tell.
+        """True for an exam beyond the reference's; False wherever `judges_familiarity` is.
 
         ``embedding`` is (32,), ``features`` has `preprocess.FEATURE_NAMES`.
         """

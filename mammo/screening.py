@@ -117,6 +117,11 @@ class Screener:
         """What the release knows of exams: scale and distances."""
         return ReferenceExams.read(self.directory, self.release)
 
+    @property
+    def familiarity_judged(self) -> bool:
+        """True where OUT_OF_DISTRIBUTION is told of exams unlike the reference's."""
+        return self.reference.judges_familiarity
+
     @cached_property
     def _told_grid(self) -> Grid | None:
         """Where the heat's cells look, as the golden image's file has it."""
@@ -347,6 +352,7 @@ class Screener:
             latency_ms=1000.0 * (time.perf_counter() - read.started),
             scale=reference.scale_of(worst.probability),
             abstention=abstention_codes(scores, refused, quality, foreign=foreign),
+            familiarity_judged=reference.judges_familiarity,
             data_version=self.release.data_version,
             operating_point=point,
             localised=found.heat is not None,

@@ -18,6 +18,7 @@ from mammo.reference_exams import ReferenceExams
 from mammo.release import Release
 from mammo.scale import MIN_EXAMS as MIN_SCALE
 from mammo.scale import DecileScale
+from tests.bentos.releases import write_reference
 
 
 @pytest.mark.parametrize(
@@ -146,11 +147,7 @@ def release(offset: float) -> Release:
 
 
 def test_the_reference_is_calibrated_by_the_release_that_serves(tmp_path: Path) -> None:
-    rng = np.random.default_rng(5)
-    exams = pd.DataFrame({"logit": np.linspace(-3, 3, 120), "scanner": "A/B", "probability": 0.5})
-    for name in [f"e_{i:02d}" for i in range(32)] + [f"f_{name}" for name in FEATURE_NAMES]:
-        exams[name] = rng.normal(size=120)
-    exams.to_parquet(tmp_path / "reference.parquet")
+    write_reference(tmp_path, 120)
     for offset in (0.0, -2.0):  # the child has the parent's file, and its own offset
         one = release(offset)
         known = ReferenceExams.read(tmp_path, one)
@@ -161,7 +158,36 @@ def test_the_reference_is_calibrated_by_the_release_that_serves(tmp_path: Path) 
     assert known.is_foreign(np.full(32, 9.0), features)
 
 
+@pytest.mark.parametrize(("exams", "judged"), [(MIN_EXAMS - 1, False), (MIN_EXAMS, True)])
+def test_too_few_reference_exams_judge_no_exam_and_say_so(
+    tmp_path: Path, exams: int, judged: bool
+) -> None:
+    write_reference(tmp_path, exams)
+    known = ReferenceExams.read(tmp_path, release(0.0))
+    far = known.is_foreign(np.full(32, 1e6), dict.fromkeys(FEATURE_NAMES, 1e6))
+    assert (known.judges_familiarity, far) == (judged, judged)
+    assert known.scale_of(0.5) is not None, "a scale takes fewer"
+
+
+@pytest.mark.parametrize(
+    ("name", "lacks"),
+    [
+        ("e_07", "a number"),
+        (f"f_{FEATURE_NAMES[0]}", "a number"),
+        (f"f_{FEATURE_NAMES[0]}", "the column"),
+    ],
+)
+def test_exams_without_their_numbers_are_not_counted(tmp_path: Path, name: str, lacks: str) -> None:
+    write_reference(tmp_path, MIN_EXAMS)
+    path = tmp_path / "reference.parquet"
+    frame = pd.read_parquet(path)
+    assert ReferenceExams.read(tmp_path, release(0.0)).judges_familiarity
+    frame.loc[0, name] = np.nan
+    (frame if lacks == "a number" else frame.drop(columns=[name])).to_parquet(path)
+    assert not ReferenceExams.read(tmp_path, release(0.0)).judges_familiarity
+
+
 def test_a_release_without_a_reference_says_nothing(tmp_path: Path) -> None:
     known = ReferenceExams.read(tmp_path, release(0.0))
-    assert known.scale_of(0.5) is None
+    assert known.scale_of(0.5) is None and not known.judges_familiarity
     assert not known.is_foreign(np.zeros(32), {})

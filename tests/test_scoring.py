@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
 
 from mammo.continual.golden import write_golden
+from mammo.contract import ScoredExam
 from mammo.errors import DeadlineExceeded, ScoreNotFinite
+from mammo.familiarity import MIN_EXAMS
 from mammo.geometry import Geometry
 from mammo.heat_findings import MIN_LOGIT, HeatFinding, find_regions
 from mammo.heat_map import Grid, HeatMap
 from mammo.patience import Patience
 from mammo.preprocess import PreprocessConfig
 from mammo.screening import ReadExam, Screener
+from tests.bentos.releases import write_reference
 from tests.heat_release import DARK, KEY, load, one_exam, write_heat_release
 
 WHOLE = Geometry(0, 0, 640, 1280, 0.1, 0, 0, 1280, 640)
@@ -103,6 +107,27 @@ def test_heat_adds_up_to_the_logit_and_findings_follow_it(
     *breasts, exam = report.to_log_rows()
     assert (exam["scale"], exam["abstention"]) == (report.scale, "UNKNOWN_SCANNER")
     assert [one["scale"] for one in breasts] == [one.scale for one in report.breasts]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("exams", "judged", "codes"),
+    [
+        (MIN_EXAMS - 1, False, ("UNKNOWN_SCANNER",)),
+        (MIN_EXAMS, True, ("OUT_OF_DISTRIBUTION", "UNKNOWN_SCANNER")),
+    ],
+)
+def test_an_answer_tells_whether_its_images_were_judged(
+    screener: Screener, read: ReadExam, tmp_path: Path, exams: int, judged: bool,
+    codes: tuple[str, ...],
+) -> None:  # fmt: skip
+    directory = copytree(screener.directory, tmp_path / screener.release.id)
+    write_reference(directory, exams, middle=1e6)
+    asked = load(directory)
+    report = asked.score_read(read).report
+    told = ScoredExam.of(report, ["1.dcm"] * 4)
+    assert asked.familiarity_judged is report.familiarity_judged is judged
+    assert told.familiarity_judged is judged and told.abstention == list(codes)
 
 
 @pytest.mark.slow

@@ -79,6 +79,7 @@ def release_answer(rollout: Rollout, workers: Sequence[WorkerState]) -> ReleaseA
             "bento_tag": current.bento_tag,
             "previous": current.previous,
             "in_service_since": current.since,
+            "familiarity_judged": current.screener.familiarity_judged,
             "refused": RefusedRelease.of(rollout.refused),
             "challenger": _challenger(rollout),
             "workers": [_worker(one) for one in workers],

@@ -19,6 +19,11 @@ class Scorer(Protocol):
 
     release: Release
 
+    @property
+    def familiarity_judged(self) -> bool:
+        """True where it tells OUT_OF_DISTRIBUTION of exams unlike its reference's."""
+        ...
+
     def same_preparation(self, other: Any) -> bool:
         """True when it can score what the other has read."""
         ...

@@ -27,6 +27,8 @@ from mammo.data.sources.terms import names_phantoms
 from mammo.evaluation.subgroups import MIN_PATIENTS, SubgroupResult
 from mammo.explore.section import Section, Table
 from mammo.explore.sentences import count, listed
+from mammo.familiarity import MIN_EXAMS
+from mammo.reference_exams import ReferenceExams
 from mammo.release import DEFAULT_SCANNER, RECALIBRATED, Release
 
 SUBJECT = "model card"
@@ -204,6 +206,7 @@ def _unnamed(text: str, approval: Mapping[str, Any]) -> str:
 
 def _unknown(directory: Path, release: Release, judged: list[Section]) -> Section:
     """List what the release's files do not say, so that nobody reads silence as good news."""
+    familiar = ReferenceExams.read(directory, release).judges_familiarity
     lacking = {
         "numbers by subgroup, for no scores were kept with the release": not judged,
         "whether the gate lets it through": not (directory / "gate.json").is_file(),
@@ -212,6 +215,8 @@ def _unknown(directory: Path, release: Release, judged: list[Section]) -> Sectio
         ),
         "whether it scores by shortcuts (marks, borders, the scanner): `mammo shortcuts` "
         "measures it, the release does not keep it": True,
+        f"whether an exam looks like those it was tried on, for fewer than {MIN_EXAMS} reference "
+        "exams are kept with all their numbers: OUT_OF_DISTRIBUTION is never told": not familiar,
         "how it does at another site than those it was trained on": True,
         "how readers do with it, beside without it": True,
         "how sensitive and how well calibrated it is at the operating points set in service": (

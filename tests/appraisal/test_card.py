@@ -24,10 +24,11 @@ from mammo.exam import OperatingPoint
 from mammo.explore.dataset_card import build_dataset_card
 from mammo.explore.markdown import render_markdown
 from mammo.explore.section import ExploreContext, Section, Table
+from mammo.familiarity import MIN_EXAMS
 from mammo.release import Release
 from mammo.settings import Settings
 from tests.appraisal.tables import scores_table
-from tests.bentos.releases import write_release
+from tests.bentos.releases import write_reference, write_release
 
 HOSPITALS_OWN = {"dicom", "dicomweb"}
 
@@ -104,6 +105,17 @@ def test_a_release_without_scores_or_gate_says_so(release: Path) -> None:
     assert "whether the gate lets it through" in unknown
     assert "no gate.json" in card["gate"].sentences[0]
     assert len(card["points"].tables[0].rows) == len(Release.read(release).operating_points)
+
+
+@pytest.mark.parametrize(("exams", "lacking"), [(MIN_EXAMS - 1, True), (MIN_EXAMS, False)])
+def test_a_card_tells_that_no_exam_can_be_found_foreign(
+    release: Path, exams: int, lacking: bool
+) -> None:
+    write_reference(release, exams)
+    Release.read(release).seal(release)
+    unknown = " ".join(by_key(model_card(release))["unknown"].sentences)
+    assert ("fewer than 100 reference exams" in unknown) is lacking
+    assert ("OUT_OF_DISTRIBUTION is never told" in unknown) is lacking
 
 
 def test_a_refused_release_is_warned_of_and_its_subgroups_have_sizes(release: Path) -> None:

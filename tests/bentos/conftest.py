@@ -64,6 +64,7 @@ class FakeScreener:
     def __init__(self, directory: Path, seconds: float = 0.0, logit: float = 0.5) -> None:
         self.release = make_release(directory.name)
         self.seconds, self.logit = seconds, logit
+        self.familiarity_judged = True
 
     def same_preparation(self, other: FakeScreener) -> bool:
         return self.release.preprocess == other.release.preprocess
@@ -127,6 +128,7 @@ class FakeScreener:
             latency_ms=1.0,
             scale=7,
             abstention=("OUT_OF_DISTRIBUTION",),
+            familiarity_judged=self.familiarity_judged,
         )
         return Scoring(report, read.views, None, None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save_file
@@ -14,7 +15,7 @@ from mammo.continual.golden import write_golden
 from mammo.exam import OperatingPoint
 from mammo.export.onnx import export_onnx
 from mammo.prediction_log import exam_frame
-from mammo.preprocess import PreprocessConfig
+from mammo.preprocess import FEATURE_NAMES, PreprocessConfig
 from mammo.release import Release
 from mammo.screening import Screener
 
@@ -67,3 +68,13 @@ def write_release(releases_dir: Path, release_id: str, bias: float = 0.0) -> Pat
     write_card(directory / "card.md", release)
     release.seal(directory, releases_dir.parent / "keys")
     return directory
+
+
+def write_reference(directory: Path, exams: int, *, middle: float = 0.0) -> None:
+    """Write a reference of exams of one scanner, whose numbers lie around ``middle``."""
+    rng = np.random.default_rng(5)
+    logits = np.linspace(-3, 3, exams)
+    frame = pd.DataFrame({"logit": logits, "scanner": "A/B", "probability": 0.5})
+    for name in [f"e_{i:02d}" for i in range(32)] + [f"f_{name}" for name in FEATURE_NAMES]:
+        frame[name] = rng.normal(middle, size=exams)
+    frame.to_parquet(directory / "reference.parquet")

@@ -14,7 +14,8 @@ from bentos.screening.metrics import FewNames
 from mammo.errors import DiskFull
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
-from tests.bentos.conftest import load_fake, open_client, point_to
+from tests.bentos.conftest import FakeScreener, load_fake, open_client, point_to
+from tests.bentos.test_exams import forget
 
 FOUR = [b"E-1|L CC", b"E-1|L MLO", b"E-1|R CC", b"E-1|R MLO"]
 OUTCOME = {
@@ -225,6 +226,23 @@ def test_release_and_readiness(client: TestClient) -> None:
     assert (release["release"], release["bento_tag"]) == ("r-1", "screening:r-1")
     assert release["refused"] is None
     assert client.get("/readyz").json() == {"status": "ready", "release": "r-1", "refused": None}
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_whether_images_can_be_found_foreign_is_told(settings: Settings, judged: bool) -> None:
+    def load(directory: Path) -> FakeScreener:
+        screener = load_fake(directory)
+        screener.familiarity_judged = judged
+        return screener
+
+    point_to(settings, "r-1")
+    with open_client(create_app(settings, load=load)) as client:
+        answer = post(client, *FOUR).json()
+        exam = f"/v1/exams/{answer['exam']}"
+        told = [answer, client.get(exam).json(), client.get("/v1/release").json()]
+        assert [one["familiarity_judged"] for one in told] == [judged] * 3
+        forget(settings.results_dir)
+        assert client.get(exam).json()["familiarity_judged"] is None, "the log does not have it"
 
 
 def test_without_release_it_lives_and_is_not_ready(settings: Settings) -> None:

@@ -155,6 +155,7 @@ def test_refusals_reach_every_exam_and_nothing_readable_is_told(
     answer = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, line)
     assert answer.exit_code == 0, answer.output
     assert "not to be relied on: MISSING_VIEW" in answer.output and "refused: " in answer.output
+    assert "not judged, for too few reference exams" in answer.output
 
 
 def test_findings_alone_leave_every_score_as_it_was(
