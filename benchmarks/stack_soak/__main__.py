@@ -39,11 +39,9 @@ ENDS_BY_ITSELF = {"deployments"}
 """Services whose process ends when its work is done."""
 OF_THE_STREAM = {"drift", "recall", "episode", "outcomes"}
 """Components whose alerts are about exams: one drawn woman, again and again, is no programme."""
-LATENCY = (
-    "histogram_quantile({q}, sum by (le) "
-    '(rate(mammo_request_duration_seconds_bucket{{route="/v1/exams"}}[5m])))'
-)
-"""Of five minutes, 240 exams: of fewer the 99 % is the slowest exam, and tells of nothing else."""
+LATENCY = "histogram_quantile({q}, sum by (le) (rate(mammo_exam_seconds_bucket[5m])))"
+"""Of exams that were scored. Of five minutes, 240 exams: of fewer the 99 % is the slowest exam,
+and tells of nothing else."""
 
 
 @dataclass

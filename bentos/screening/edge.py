@@ -17,14 +17,13 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bentos.screening import schema
-from bentos.screening.metrics import Metrics
+from bentos.screening.metrics import CLIENT_GONE, Metrics
 from bentos.screening.rollout import Rollout
 from mammo import telemetry
 from mammo.errors import MammoError, NotReady, OutcomeInvalid, RequestError
 
 QUIET_PATHS = ("/healthz", "/livez", "/readyz", "/metrics")
 """Paths that are asked every few seconds."""
-CLIENT_GONE = 499
 RETRY_AFTER_SECONDS = 5
 _log = logging.getLogger("mammo.service")
 
@@ -140,6 +139,8 @@ class Watch:
         route = _route(scope)
         self._metrics.requests.labels(scope["method"], route, status).inc()
         self._metrics.request_seconds.labels(route).observe(milliseconds / 1000)
+        if scope.get("state", {}).get("waits_for_score"):
+            self._metrics.time_exam(status, milliseconds / 1000)
         level = logging.DEBUG if route in QUIET_PATHS else logging.INFO
         _log.log(level, "%s %s %d %.0f ms", scope["method"], route, status, milliseconds)
 

@@ -129,8 +129,11 @@ DURATION = (
         "Answers by route, 95 of 100", (
             ask("histogram_quantile(0.95, sum by (le, route) "
                 f"(rate(mammo_request_duration_seconds_bucket{_RATE})))", "{{route}}"),
+            ask("histogram_quantile(0.95, sum by (le) "
+                f"(rate(mammo_exam_seconds_bucket{_RATE})))", "exams scored"),
         ),
-        "From a request's first byte to its answer, by route template: what a client waits.",
+        "From a request's first byte to its answer, by route template: what a client waits. "
+        "`/v1/exams` is the list and refusals, too; what is promised is of `exams scored` alone.",
         "service_speed.md", "s", steps=((None, GREEN), (30, RED)), width=12,
     ),
     Panel(

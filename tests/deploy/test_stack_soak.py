@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
-from benchmarks.stack_soak.__main__ import faults, summarise
+from benchmarks.stack_soak.__main__ import LATENCY, faults, summarise
 from benchmarks.stack_soak.prometheus import Series
+from tests.dashboards.rules import program
 
 SECONDS = np.arange(0.0, 3600, 5)
 RATE = 0.8
@@ -63,6 +67,30 @@ def hour(**changed: Any) -> dict[str, Any]:
 )
 def test_an_hour_is_judged(changed: dict[str, Any], told: list[str]) -> None:
     assert faults(summarise(hour(**changed))) == told
+
+
+SLOW_EXAMS_BESIDE_A_QUICK_LIST = {
+    'mammo_exam_seconds_bucket{le="10.0"}': "0x20",
+    'mammo_exam_seconds_bucket{le="30.0"}': "0+1x20",
+    'mammo_exam_seconds_bucket{le="+Inf"}': "0+1x20",
+    'mammo_request_duration_seconds_bucket{route="/v1/exams",le="0.005"}': "0+16x20",
+    'mammo_request_duration_seconds_bucket{route="/v1/exams",le="+Inf"}': "0+17x20",
+}
+
+
+def test_the_latency_is_of_exams_and_not_of_their_list(tmp_path: Path) -> None:
+    """Reads of the list are quick, and share their route with exams."""
+    given = [{"series": a, "values": b} for a, b in SLOW_EXAMS_BESIDE_A_QUICK_LIST.items()]
+    asked = [
+        {"expr": LATENCY.format(q=q), "eval_time": "10m", "exp_samples": [{"value": value}]}
+        for q, value in ((0.5, 20.0), (0.99, 29.8))  # within 10 to 30 s, evenly
+    ]
+    case = {"interval": "1m", "input_series": given, "promql_expr_test": asked}
+    path = tmp_path / "latency.yml"
+    path.write_text(yaml.safe_dump({"rule_files": [], "tests": [case]}))
+    command = [program("promtool"), "test", "rules", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_an_exam_takes_what_it_takes() -> None:
