@@ -7,7 +7,6 @@ Logged again once the gate has judged: a card replaces the one before, never one
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from collections.abc import Callable
@@ -15,8 +14,8 @@ from pathlib import Path
 
 from mammo.appraisal.card_files import write_dataset_card, write_model_card
 from mammo.errors import RunUnknown, VersionUnknown
-from mammo.models.tracking import mlflow_client
-from mammo.release import REGISTRY, Release
+from mammo.models.tracking import mlflow_client, named_run
+from mammo.release import Release
 from mammo.settings import Settings
 
 PLACE = "cards"
@@ -44,10 +43,9 @@ def log_cards(
     """
     from mlflow.exceptions import MlflowException
 
-    registry = directory / REGISTRY
-    if not registry.is_file():
+    run_id = named_run(directory)
+    if run_id is None:
         return []
-    run_id = json.loads(registry.read_text())["run_id"]
     client = mlflow_client(settings)
     with tempfile.TemporaryDirectory() as folder:
         own = Path(folder)

@@ -27,8 +27,8 @@ from mammo.errors import (
     RunUnknown,
 )
 from mammo.kept_files import DAY_SECONDS
-from mammo.models.tracking import EXPERIMENT, KIND, TOLD_OF_ALL, mlflow_client
-from mammo.release import MANIFEST, RECALIBRATED, REGISTRY, Release
+from mammo.models.tracking import EXPERIMENT, KIND, TOLD_OF_ALL, mlflow_client, named_run
+from mammo.release import MANIFEST, RECALIBRATED, Release
 from mammo.settings import Settings
 
 Progress = Callable[[str, int, int], None]
@@ -250,12 +250,11 @@ def _read(
             "ingest the data it is to be compared on, or train it again"
         ) from error
     config = directory / RUN_CONFIG
-    registry = directory / REGISTRY
     return ComparedRun(
         release,
         directory,
         scores,
         frozenset(trained_patients(directory)),
         json.loads(config.read_text()) if config.is_file() else None,
-        str(json.loads(registry.read_text())["run_id"]) if registry.is_file() else "",
+        named_run(directory) or "",
     )

@@ -20,7 +20,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from mammo.azure_mlflow.workspace import SCHEME, Workspace, find_job
-from mammo.release import REGISTRY
+from mammo.release import REGISTRY, write_json
 from mammo.settings import TELEMETRY_OFF, Settings
 
 AZURE = f"{SCHEME}://"
@@ -118,11 +118,11 @@ def register_release(
 
     ``params`` are what it was made with; target and architecture are logged beside them.
     Writes ``registry.json`` into the release's folder, outside its digest. The same release
-    registered again returns what that file says.
+    registered again returns what that file says; where it is damaged, it is made anew.
     """
-    place = directory / REGISTRY
-    if place.is_file():
-        return Registered(**json.loads(place.read_text()))
+    known = _read_registry(directory)
+    if known is not None:
+        return Registered(**known)
     client = mlflow_client(settings)
     run = _jobs_run(client, settings) or client.create_run(
         experiment_id(client, settings), run_name=release.id
@@ -133,8 +133,22 @@ def register_release(
     version = _version(client, run_id, release.id)
     client.set_terminated(run_id)
     registered = Registered(run_id, version, _page(settings, run.info.experiment_id, run_id))
-    place.write_text(json.dumps(asdict(registered)))
+    write_json(directory / REGISTRY, asdict(registered))
     return registered
+
+
+def _read_registry(directory: Path) -> dict[str, Any] | None:
+    """Return what ``registry.json`` says; None without one, and, told, for a damaged one."""
+    try:
+        known = json.loads((directory / REGISTRY).read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:  # no JSON, or no text
+        known = None
+    if not isinstance(known, dict) or "version" not in known:
+        _logger.warning("%s of %s is damaged, and read as missing", REGISTRY, directory.name)
+        return None
+    return known
 
 
 def _jobs_run(client: Any, settings: Settings) -> Any:
@@ -168,9 +182,18 @@ def own_version(settings: Settings, directory: Path, release_id: str) -> str | N
 
 
 def named_version(directory: Path) -> str | None:
-    """Return the version that a release's folder names; None where it was never registered."""
-    place = directory / REGISTRY
-    return str(json.loads(place.read_text())["version"]) if place.is_file() else None
+    """Return the version that a release's folder names; None where it was never registered.
+
+    A file that is damaged, by a kill of an older version, is told and names none.
+    """
+    known = _read_registry(directory)
+    return None if known is None else str(known["version"])
+
+
+def named_run(directory: Path) -> str | None:
+    """Return the run that a release's folder names, as `named_version` does its version."""
+    known = _read_registry(directory)
+    return None if known is None else str(known["run_id"])
 
 
 def version_owner(settings: Settings, version: str) -> str | None:

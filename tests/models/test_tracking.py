@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from mammo.models.tracking import (
     mlflow_client,
+    named_run,
+    named_version,
     own_version,
     register_release,
 )
@@ -104,3 +107,39 @@ def test_a_damaged_database_of_mlflow_has_no_version(
     (tmp_path / REGISTRY).write_text('{"version": "1"}')
     assert own_version(settings, tmp_path, "r-1") is None
     assert "MLflow tells of no version 1: DatabaseError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", b'{"run_id": "1', b"\xff\xfe", b"[]", b"{}"],
+    ids=["empty", "cut", "no text", "a list", "without its version"],
+)  # fmt: skip
+def test_a_damaged_registry_file_is_told_and_read_as_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damaged: bytes
+) -> None:
+    """As a kill left it where the file was not written in one step."""
+    (tmp_path / "r-1").mkdir()
+    (tmp_path / "r-1" / REGISTRY).write_bytes(damaged)
+    assert named_version(tmp_path / "r-1") is None
+    assert named_run(tmp_path / "r-1") is None
+    assert "registry.json of r-1 is damaged, and read as missing" in caplog.text
+
+
+def test_a_release_whose_registry_file_is_damaged_is_registered_again(tmp_path: Path) -> None:
+    settings, place = registered(tmp_path / "home", "r-1")
+    (place / REGISTRY).write_text("")
+    assert register_release(settings, Recalibrated("r-1"), place, {}, []).version == "2"
+    assert own_version(settings, place, "r-1") == "2"
+
+
+def test_a_kill_leaves_no_half_of_the_registry_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_file: int) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(os, "fsync", killed)
+    with pytest.raises(ZeroDivisionError):
+        registered(tmp_path / "home", "r-1")
+    assert named_version(tmp_path / "home" / "releases" / "r-1") is None
+    monkeypatch.undo()
+    assert not list(tmp_path.rglob(REGISTRY))
