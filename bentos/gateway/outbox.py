@@ -17,6 +17,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
 from bentos.gateway.outbox_tables import (
@@ -81,14 +82,15 @@ class Outbox:
         if not wanted:
             return 0
         with self._lock, self.book() as book:
-            files = {report[2]: self._write(report[3]) for report, _ in wanted}
-            with transaction(book):
+            with transaction(book):  # another process may be about to remove the same bytes
+                files = {report[2]: self._write(report[3]) for report, _ in wanted}
                 new = sum(
                     _insert(book, study_key, version, one, to, files[one[2]], at)
                     for one, to in wanted
                 )
                 replace_older(book, at, study_key)
             self.remove_over(book)
+            self._remove_unnamed(book, set(files.values()))
         with self.changed:
             self.changed.notify_all()
         return new
@@ -179,12 +181,17 @@ class Outbox:
         with self._lock, self.book() as book:
             self.remove_over(book)
             sweep_drafts(self.folder)
-            named = {row[0] for row in book.execute(f"SELECT file FROM deliveries{_WHERE_OPEN}")}
-            left = [one for one in self.folder.glob("*.dcm") if one.name not in named]
-            old = [one for one in left if time.time() - one.stat().st_mtime > ORPHAN_SECONDS]
-            for one in old:
-                one.unlink(missing_ok=True)
-        return len(old)
+            found = {one.name: one.stat().st_mtime for one in self.folder.glob("*.dcm")}
+            old = {name for name, at in found.items() if time.time() - at > ORPHAN_SECONDS}
+            return self._remove_unnamed(book, old)
+
+    def _remove_unnamed(self, book: sqlite3.Connection, files: AbstractSet[str]) -> int:
+        """Remove those files that no delivery names: their bytes have arrived, or never will."""
+        with transaction(book):
+            named = {row[0] for row in book.execute("SELECT file FROM deliveries")}
+            for file in files - named:
+                (self.folder / file).unlink(missing_ok=True)
+        return len(files - named)
 
     def remove_over(self, book: sqlite3.Connection) -> None:
         """Remove the bytes that every delivery is over with, and forget their names."""
@@ -192,9 +199,10 @@ class Outbox:
             f"SELECT DISTINCT file FROM deliveries WHERE state NOT IN ({_OPEN}) AND file <> '' "
             f"AND file NOT IN (SELECT file FROM deliveries{_WHERE_OPEN})"
         )
-        for (file,) in book.execute(query).fetchall():
-            (self.folder / file).unlink(missing_ok=True)
-            book.execute("UPDATE deliveries SET file = '' WHERE file = ?", (file,))
+        with transaction(book):
+            for (file,) in book.execute(query).fetchall():
+                (self.folder / file).unlink(missing_ok=True)
+                book.execute("UPDATE deliveries SET file = '' WHERE file = ?", (file,))
 
     @contextmanager
     def book(self) -> Iterator[sqlite3.Connection]:

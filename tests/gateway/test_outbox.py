@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bentos.gateway.outbox import Outbox
 from bentos.gateway.outbox_attempts import Attempts, set_aside_unknown
 from mammo.errors import DeliveryUnknown, DiskFull
 from tests.gateway.pacs import NAME, STUDY_UID, make_report, outbox_to, peer_at
@@ -152,6 +154,38 @@ def test_a_sweep_removes_what_nothing_names(tmp_path: Path) -> None:
     os.utime(old, (0, 0))
     assert outbox.sweep() == 1
     assert len(files(tmp_path)) == 2 and young in files(tmp_path)
+
+
+def test_a_report_that_arrived_leaves_no_bytes_when_it_is_put_again(tmp_path: Path) -> None:
+    outbox = outbox_to(tmp_path, peer_at(1))
+    outbox.put("study-1", 1, [make_report()])
+    (one,) = outbox.deliveries()
+    Attempts(outbox, "pacs").end(one, "sent", time.time(), None)
+    assert outbox.put("study-1", 1, [make_report()]) == 0
+    assert files(tmp_path) == []
+
+
+def test_bytes_that_are_put_again_outlive_the_drop_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A destination takes the place of another, whose delivery another process drops."""
+    outbox_to(tmp_path, peer_at(1)).put("study-1", 1, [make_report()])
+    outbox, other = outbox_to(tmp_path, peer_at(2, name="archive")), outbox_to(tmp_path)
+    write, dropping = Outbox._write, threading.Thread(target=other.drop, args=(1,))
+
+    def write_while_it_is_dropped(self: Outbox, content: bytes) -> str:
+        name = write(self, content)
+        if not dropping.ident:
+            dropping.start()
+            dropping.join(1.0)  # it ends in this time, or waits for the end of `put`
+        return name
+
+    monkeypatch.setattr(Outbox, "_write", write_while_it_is_dropped)
+    outbox.put("study-1", 1, [make_report()])
+    dropping.join()
+    told = [(one.destination, one.state) for one in reversed(outbox.deliveries())]
+    assert told == [("pacs", "dropped"), ("archive", "waiting")]
+    assert [one.read_bytes() for one in files(tmp_path)] == [make_report()[3]]
 
 
 def test_pages_of_deliveries(tmp_path: Path) -> None:
