@@ -17,10 +17,11 @@ NOW = (
     ),
     Panel(
         "Tried beside it", (
-            ask('sum by (release) (mammo_challenger_info) or label_replace(vector(0), "release", '
-                '"none", "", "")', "{{release}}", instant=True),
+            ask("sum by (release) (mammo_challenger_info) or on () label_replace("
+                '0 * max(mammo_service_up == 1), "release", "none", "", "")', "{{release}}"),
         ),
-        "The challenger in the shadow or as canary; none most of the time.",
+        "The challenger in the shadow or as canary; none most of the time. Without data: the "
+        "service does not answer.",
         _ROLLOUT, "short", "number", 6, 5, steps=((None, GRAY), (1, AMBER)),
         words=(("0", "none", GRAY), ("1", "on trial", AMBER)),
     ),
@@ -34,11 +35,12 @@ NOW = (
     ),
     Panel(
         "Episodes open", (
-            ask('sum(mammo_episodes{status=~"open|acting|failed"}) or vector(0)', "open"),
+            ask('sum(mammo_episodes{status=~"open|acting|failed"}) or 0 * max(mammo_log_up == 1)',
+                "open"),
         ),
-        "Episodes that are not over. One that waits for retraining longer than 15 minutes, or "
-        "for a "
-        "person longer than an hour, alerts (MammoEpisodeNotTakenUp, MammoPersonAsked).",
+        "Episodes that are not over; without data the log cannot be read. One that waits for "
+        "retraining longer than 15 minutes, or for a person longer than an hour, alerts "
+        "(MammoEpisodeNotTakenUp, MammoPersonAsked).",
         "runbooks/MammoPersonAsked.md",
         "short", "number", 6, 5, steps=((None, GREEN), (1, AMBER), (3, RED)),
         report="drift/", decimals=0,

@@ -193,7 +193,16 @@ def _target(query: Query, name: str, kind: str) -> Any:
         return made.instant().format(PromQueryFormat.TABLE)
     # as series each value has its legend; as a table there were one column for all
     made.format(PromQueryFormat.TIME_SERIES)
-    return made.instant() if query.instant else made.range()
+    return made.instant() if query.instant or _is_of_now(query, kind) else made.range()
+
+
+def _is_of_now(query: Query, kind: str) -> bool:
+    """Return whether a number is asked for now alone.
+
+    Of a range Grafana shows the last that there was, hours after its page was gone: *ready* of a
+    service that is dead. A quantile stands: where no exam came for a minute, there is none of now.
+    """
+    return kind == "number" and not query.text.startswith("histogram_quantile")
 
 
 def _set_numbers(made: Any, panel: Panel) -> None:

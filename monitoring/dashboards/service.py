@@ -28,8 +28,9 @@ NOW = (
     ),
     Panel(
         "Requests that failed", (
-            ask('(sum(rate(mammo_requests_total{status=~"5.."}[$__rate_interval])) or vector(0))'
-                " / sum(rate(mammo_requests_total[$__rate_interval]))"),
+            ask(f'(sum(rate(mammo_requests_total{{status=~"5.."}}{_RATE}))'
+                f" or 0 * sum(rate(mammo_requests_total{_RATE})))"
+                f" / sum(rate(mammo_requests_total{_RATE}))"),
         ),
         "Share of answers with a status of 500 and above: the service's own faults and overload. "
         "Amber from 1 %, red from 5 %.",
