@@ -20,6 +20,7 @@ import pandas as pd
 from bentos.screening.change_record import is_recorded
 from bentos.screening.finishing import finish_move
 from bentos.screening.workers import FOLDER, WorkerFile
+from mammo.changes.taken_back import is_taken_back
 from mammo.changes.verify import verify_changes
 from mammo.continual import mend
 from mammo.continual.golden_set import GoldenSet, open_look
@@ -65,6 +66,8 @@ class Installation:
         self.moves: list[str] = []
         """Instants of the moves that the pointer told of, in order."""
         self.approved: set[str] = set()
+        self.out: set[str] = set()
+        """Releases whose last move was a rollback from them, or the end of their trial."""
 
     def serve(self) -> None:
         """Start a serving process: what it kept in memory is gone, the files are there."""
@@ -93,7 +96,17 @@ class Installation:
         if pointer is None or pointer["moved"]["at"] in self.moves:
             return
         self.moves.append(pointer["moved"]["at"])
+        self.note_way_out(pointer)
         self.require_permitted(pointer["moved"], first=pointer["previous"] is None)
+
+    def note_way_out(self, pointer: dict[str, Any]) -> None:
+        """Note which release a move took out of service or out of its trial, or brought in."""
+        moved = pointer["moved"]
+        self.out.discard(moved["release_id"])
+        if moved["stage"] == "stopped":
+            self.out.add(moved["release_id"])
+        elif moved.get("rollback"):
+            self.out.add(pointer["previous"]["release_id"])
 
     def require_permitted(self, moved: dict[str, Any], *, first: bool) -> None:
         """The newest verdict on what came in is a pass; what needs a trial or a person had it."""
@@ -216,6 +229,10 @@ class Installation:
         """Each move but the last is recorded, in order, once, and nothing else."""
         recorded = [one["record"]["at"] for one in self.log.changes()]
         assert recorded in (self.moves, self.moves[:-1])
+
+    def require_way_out(self) -> None:
+        """What was taken back is known for it, so that no rerun brings it in again."""
+        assert {one for one in KINDS if is_taken_back(self.settings, one)} == self.out
 
     def require_answers(self) -> None:
         """Every answer is found, in the log or in the spool, and no request is logged twice."""

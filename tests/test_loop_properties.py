@@ -264,6 +264,10 @@ class Loop(RuleBasedStateMachine):
         self.home.require_records()
 
     @invariant()
+    def what_was_taken_back_is_known(self) -> None:
+        self.home.require_way_out()
+
+    @invariant()
     def never_a_lost_answer(self) -> None:
         self.home.require_answers()
 

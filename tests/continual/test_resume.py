@@ -108,7 +108,7 @@ def test_a_run_killed_while_its_folder_goes_begins_anew(
 
     net = torch.nn.Linear(1, 1)
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(checkpoints.shutil, "rmtree", killed)
+        patch.setattr("mammo.continual.checkpoints.shutil.rmtree", killed)
         with open_run(tmp_path, "k", {}) as run:
             run.finish(net, [{"train_loss": 1.0}])
     assert any(tmp_path.rglob(FINISHED))
