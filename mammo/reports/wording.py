@@ -43,8 +43,7 @@ def tell_exam(material: ReportMaterial) -> str:
         f"{percent(answer['threshold'])} % on)."
     ]
     lines += [_tell_breast(breast) for breast in answer["breasts"]]
-    if reserves := answer.get("abstention"):
-        lines.append(f"Not to be relied on: {', '.join(reserves)}.")
+    lines += _tell_reserves(answer)
     if quality := answer.get("quality"):
         lines.append(f"Quality: {', '.join(quality)}.")
     if refused := answer.get("refused"):
@@ -55,6 +54,18 @@ def tell_exam(material: ReportMaterial) -> str:
     elif not material.localised:
         lines.append("This release does not tell where the score comes from: no regions.")
     return " ".join([*lines, INTENDED_USE])
+
+
+def _tell_reserves(answer: Mapping[str, Any]) -> list[str]:
+    """Return why a score should not be relied on, and what of that nobody knows or judged."""
+    reserves, told = answer.get("abstention"), list[str]()
+    if reserves is None:
+        told.append("Not known: whether anything speaks against the score.")
+    elif reserves:
+        told.append(f"Not to be relied on: {', '.join(reserves)}.")
+    if answer.get("familiarity_judged") is False:
+        told.append("Not judged: whether the images look like those the release was tried on.")
+    return told
 
 
 def _tell_breast(breast: Mapping[str, Any]) -> str:

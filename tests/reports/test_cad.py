@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -14,6 +15,7 @@ from mammo.errors import ResultUnknown
 from mammo.kept_result import KeptResult
 from mammo.reports import ReportMaterial, original_ids_of, write_cad
 from mammo.reports.kinds import ReportKind, uid_of
+from mammo.reports.wording import tell_exam
 from tests.reports.materials import NAME, as_bytes, replace_look
 
 pytest.importorskip("highdicom", reason="highdicom comes with the extra serve")
@@ -194,6 +196,24 @@ def test_what_a_reader_has_to_know_is_a_sentence(
 ) -> None:
     told = next(below(read(materials[state]), "111017", "111033")).TextValue
     assert sentence in told and "a radiologist reads every exam" in told
+
+
+@pytest.mark.parametrize(
+    ("reserves", "judged", "known", "seen"),
+    [([], True, True, True), (None, None, False, True), ([], False, True, False),
+     (["SATURATED"], None, True, True)],
+    ids=["nothing speaks against it", "from a log of before", "too few reference exams", "a code"],
+)  # fmt: skip
+def test_what_nobody_knows_or_judged_is_not_left_out(
+    materials: dict[str, ReportMaterial],
+    reserves: list[str] | None, judged: bool | None, known: bool, seen: bool,
+) -> None:  # fmt: skip
+    scored = materials["scored"]
+    answer = {**(scored.answer or {}), "abstention": reserves, "familiarity_judged": judged}
+    told = tell_exam(replace(scored, answer=answer))
+    assert ("Not known: whether anything speaks against the score." not in told) is known
+    assert ("Not judged: whether the images look like" not in told) is seen
+    assert ("Not to be relied on: SATURATED." in told) is bool(reserves)
 
 
 def test_it_is_in_the_patients_study(
