@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 
 def sync_folder(folder: Path) -> None:
@@ -17,3 +19,13 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("w") as stream:
+        json.dump(data, stream, indent=1, sort_keys=True)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(path)

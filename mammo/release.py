@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,11 +34,12 @@ from typing import Any, Self
 
 from mammo.errors import DigestMismatch, ReleaseNotFound
 from mammo.exam import OperatingPoint
+from mammo.folder_entries import write_json as write_json
+from mammo.models.tracking import REGISTRY as REGISTRY
 from mammo.preprocess import PreprocessConfig
 from mammo.signing import SIGNATURE, SIGNER, sign_release
 
 MANIFEST = "manifest.json"
-REGISTRY = "registry.json"
 SPENT = "training_cost.json"
 OWN_FILES = (MANIFEST, REGISTRY, SIGNATURE, SIGNER, SPENT, "gate.json", "change_record.json")
 """Files that speak of one release alone; a child does not inherit them."""
@@ -221,16 +221,6 @@ def file_sha256(path: Path) -> str:
     """Return the hex SHA-256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("w") as stream:
-        json.dump(data, stream, indent=1, sort_keys=True)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(path)
 
 
 def new_release_id(*facts: object) -> str:

@@ -20,7 +20,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from mammo.azure_mlflow.workspace import SCHEME, Workspace, find_job
-from mammo.release import REGISTRY, write_json
+from mammo.folder_entries import write_json
 from mammo.settings import TELEMETRY_OFF, Settings
 
 AZURE = f"{SCHEME}://"
@@ -29,6 +29,8 @@ MODEL_NAME = "mammo-screening"
 TOLD_OF_ALL = ("target", "architecture")
 """Parameters of every run, of whatever a release was made."""
 KIND = "kind"
+REGISTRY = "registry.json"
+"""In a release's folder: which version and run it is in MLflow."""
 NOT_IN_A_NAME = re.compile(r"[^\w.\- /]")
 NAME_LENGTH = 250
 """What MLflow takes as a name of a metric, on every system that it runs on."""
