@@ -209,6 +209,23 @@ def answered_beyond(episodes: Sequence[dict[str, Any]], release_id: str, last_id
     return sorted({at for one in closed if (at := _read_to(one)) > last_id})
 
 
+def answered_outcomes(episodes: Sequence[dict[str, Any]], release_id: str) -> dict[str, float]:
+    """Return, by key, up to which day outcomes were taken whose episodes have been closed.
+
+    Of episodes that somebody or a run had to act on because of the programme's outcomes; the
+    day is that of the run that opened it, 0 where that did not keep it.
+    """
+    told = {one["key"]: one["evidence"] or {} for one in episodes if _is_closed(one)}
+    lanes = ("act", FAULT_LANE, ASK_LANE)
+    return {
+        key: float(evidence.get("outcomes_day", 0.0))
+        for key, evidence in told.items()
+        if "outcomes" in evidence
+        and key.startswith(f"{release_id}:")
+        and key.split(":")[-2] in lanes
+    }
+
+
 def _read_to(episode: dict[str, Any]) -> int:
     return int((episode["evidence"] or {}).get("read_to", 0))
 

@@ -9,7 +9,7 @@ last run (`monitoring.outcome_control`); performance is told by maturity
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ from monitoring.config import MonitorConfig
 from monitoring.estimate import estimate_performance
 from monitoring.maturity import MaturityConfig, cohort_figures, maturity_table
 from monitoring.outcome_control import OutcomeControl
-from monitoring.outcome_findings import OutcomeConfig, OutcomeFindings
+from monitoring.outcome_findings import OutcomeConfig, OutcomeFindings, ScoredExams
 from monitoring.outcome_joined import (
     JoinedExams,
     agreement_of,
@@ -78,6 +78,7 @@ def measure_outcomes(
     now: datetime,
     *,
     left_reference: bool = False,
+    answered: Mapping[str, float] | None = None,
 ) -> OutcomeReport:
     """Take the outcomes that have come, and report.
 
@@ -93,12 +94,19 @@ def measure_outcomes(
         The time of this run. Behind that of the run before it takes nothing new.
     left_reference
         The embeddings have left the reference: estimates without outcomes are then off.
+    answered
+        The day up to which outcomes had been taken, by the key of each closed episode about
+        them (`monitoring.episodes.answered_outcomes`). What they confirmed by then is
+        answered: it is confirmed again by outcomes that come later alone, or a retraining
+        that the gate refused would be started by every run.
     """
     exams, outcomes = log.scored_exams(release_id), log.outcomes()
     before = state if state.get("release_id") == release_id else {}
     joined = JoinedExams.of(exams, outcomes, to_utc(now))
     control = _resume(reference, before, config)
-    control.take(joined.scored(config.strata), joined.today)
+    known = before.get("answered", ())
+    answers = {key: day for key, day in (answered or {}).items() if key not in known}
+    _take(control, joined.scored(config.strata), joined.today, answers.values())
     settings = _settings(control, config)
     figures = _figures(joined, control, settings, before.get("maturity", {}))
     compared = before.get("reference") or _reference_figures(reference, settings)
@@ -126,6 +134,7 @@ def measure_outcomes(
             "control": control.to_dict(),
             "maturity": figures,
             "reference": compared,
+            "answered": sorted({*known, *answers}),
         },
     )
 
@@ -144,6 +153,16 @@ def _resume(
         settings,
         reference_stratum=stratum_numbers(reference, config.strata),
     )
+
+
+def _take(
+    control: OutcomeControl, exams: ScoredExams, today: float, answered: Iterable[float]
+) -> None:
+    """Take the outcomes by today; the evidence starts over after each day that was answered."""
+    for day in sorted(answered):
+        control.take(exams, min(day, today))
+        control.restart()
+    control.take(exams, today)
 
 
 def _settings(control: OutcomeControl, config: MonitorConfig) -> MaturityConfig:

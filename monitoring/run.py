@@ -28,6 +28,7 @@ from monitoring.distances import numbers_only, shift_nodes
 from monitoring.episodes import (
     Proposal,
     answered_beyond,
+    answered_outcomes,
     close_notes,
     open_episode,
     read_by,
@@ -143,6 +144,7 @@ def _look_at_outcomes(
         watch.config,
         datetime.now(UTC),
         left_reference=watch.left_reference(),
+        answered=answered_outcomes(episodes, watch.release_id),
     )
     performance = measure_performance(
         log.labelled(release_id=watch.release_id),
@@ -256,8 +258,10 @@ class _Proposing:
         ]
 
     def _reach(self, proposal: Proposal, last_id: int) -> dict[str, Any]:
-        looks = {"looks": self.looks} if "outcomes" in proposal.evidence else {}
-        return {"read_to": last_id} | looks
+        if "outcomes" not in proposal.evidence:
+            return {"read_to": last_id}
+        day = self.outcomes.state["now_day"]
+        return {"read_to": last_id, "looks": self.looks, "outcomes_day": day}
 
 
 def _report_and_open(

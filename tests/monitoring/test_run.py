@@ -121,6 +121,26 @@ def test_outcomes_show_a_loss_that_images_do_not(hospital):
     assert hospital.monitor().episodes_opened == []
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_an_answered_loss_of_skill_opens_again_by_new_outcomes_alone(
+    hospital, monkeypatch, killed
+):
+    """Such as a retraining that the gate refused: the same outcomes ask for no second one."""
+    hospital.release(exams=60)
+    hospital.outcomes(hospital.stream(240, skill=0.2, shift=0.6))
+    if killed:
+        kill(hospital, monkeypatch, "before the watermark")
+    else:
+        hospital.monitor()
+    concept = "r-1:all-exams:act:"
+    assert [one["key"] for one in hospital.log.episodes() if "act" in one["key"]] == [f"{concept}1"]
+    close_episode(hospital.log, f"{concept}1", "the gate refused what was trained")
+    for _ in range(2):
+        assert hospital.monitor().episodes_opened == []
+    hospital.outcomes(hospital.stream(240, skill=0.2, shift=0.6))
+    assert [one["key"] for one in hospital.monitor().episodes_opened] == [f"{concept}2"]
+
+
 def test_repeated_alarms_open_one_episode(hospital):
     hospital.release()
     for _ in range(6):
