@@ -122,9 +122,7 @@ def test_outcomes_show_a_loss_that_images_do_not(hospital):
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_an_answered_loss_of_skill_opens_again_by_new_outcomes_alone(
-    hospital, monkeypatch, killed
-):
+def test_an_answered_loss_of_skill_opens_again_by_new_outcomes_alone(hospital, monkeypatch, killed):
     """Such as a retraining that the gate refused: the same outcomes ask for no second one."""
     hospital.release(exams=60)
     hospital.outcomes(hospital.stream(240, skill=0.2, shift=0.6))
