@@ -24,6 +24,8 @@ from mammo.errors import MammoError, NotReady, OutcomeInvalid, RequestError
 
 QUIET_PATHS = ("/healthz", "/livez", "/readyz", "/metrics")
 """Paths that are asked every few seconds."""
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+"""RFC 9110 section 9, RFC 5789."""
 RETRY_AFTER_SECONDS = 5
 _log = logging.getLogger("mammo.service")
 
@@ -132,17 +134,23 @@ class Watch:
                     problem = MammoError("The request failed inside the service; it was logged.")
                     response = JSONResponse(problem.problem(), 500, media_type=schema.PROBLEM)
                     await response(scope, receive, send_noted)
-            tell(scope["method"], _route(scope), status or CLIENT_GONE)
+            tell(_method(scope), _route(scope), status or CLIENT_GONE)
         self._note(scope, status or CLIENT_GONE, 1000 * (time.perf_counter() - started))
 
     def _note(self, scope: Scope, status: int, milliseconds: float) -> None:
-        route = _route(scope)
-        self._metrics.requests.labels(scope["method"], route, status).inc()
+        method, route = _method(scope), _route(scope)
+        self._metrics.requests.labels(method, route, status).inc()
         self._metrics.request_seconds.labels(route).observe(milliseconds / 1000)
         if scope.get("state", {}).get("waits_for_score"):
             self._metrics.time_exam(status, milliseconds / 1000)
         level = logging.DEBUG if route in QUIET_PATHS else logging.INFO
-        _log.log(level, "%s %s %d %.0f ms", scope["method"], route, status, milliseconds)
+        _log.log(level, "%s %s %d %.0f ms", method, route, status, milliseconds)
+
+
+def _method(scope: Scope) -> str:
+    """Return the method; what is none of HTTP's is `other`: a caller may put any word there."""
+    method = str(scope["method"])
+    return method if method in METHODS else "other"
 
 
 def _route(scope: Scope) -> str:

@@ -279,6 +279,17 @@ def test_other_errors_are_problems_too(
     assert answer.headers.get("allow") == ("GET, POST" if status == 405 else None)
 
 
+def test_a_made_up_method_makes_no_series(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mammo.service")
+    for number in range(3):
+        assert client.request(f"DOE{number}", "/v1/exams").status_code == 405
+    text = client.get("/metrics").text
+    assert 'mammo_requests_total{method="other",route="/v1/exams",status="405"} 3.0' in text
+    assert "DOE" not in text and "DOE" not in caplog.text
+
+
 def test_metrics_count_without_names(client: TestClient) -> None:
     post(client, *FOUR[:1], b"refuse:FOR_PROCESSING")
     post(client, b"refuse:NOT_DICOM")
