@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ from bentos.screening.pointing import (
     with_champion,
     without_challenger,
 )
-from mammo.errors import DeployFailed, ReleaseNotFound
+from mammo.errors import DeployFailed, MammoError, ReleaseNotFound
 from mammo.pointer import read_pointer, remove_pointer, write_pointer
 from mammo.settings import Settings
 
@@ -278,28 +278,56 @@ class _Deployment:
         doubt = wait_for(after, part, self.settings, self.timeout)
         if doubt is None:
             return
-        moved = last_move(after)["release_id"]
         if after is before and not doubt.refused:
             raise DeployFailed(
-                f"Release {moved} was not confirmed: {doubt.problem} "
+                f"Release {_moved_in(part, after)} was not confirmed: {doubt.problem} "
                 "The pointer names it as before."
             )
         self._put_back(part, before, after, doubt)
 
     def _put_back(self, part: Part, before: Pointer | None, after: Pointer, doubt: Doubt) -> None:
-        path, moved = self.settings.pointer_path, last_move(after)["release_id"]
-        back = before
+        path, settings = self.settings.pointer_path, self.settings
+        back, recorded = before, False
         if after is before:  # a deployment run again: what was before the first try
-            champion = part == "champion"
-            back = after["previous"] if champion else _without_refused(self.settings, after)
+            recorded = part == "champion" and is_recorded(after, settings)
+            back = _before_first_try(settings, part, after, recorded=recorded)
         if back is None:
             remove_pointer(path)
         else:
             write_pointer(path, back)
+            if recorded:  # else the history ends with the refused one
+                name_in_mlflow(back, settings)
+                write_change(back, settings)
         raise DeployFailed(
-            f"Release {moved} did not come into service: {doubt.problem} "
+            f"Release {_moved_in(part, after)} did not come into service: {doubt.problem} "
             f"{id_of(back) or 'No release'} is in service."
         )
+
+
+def _moved_in(part: Part, pointer: Pointer) -> str:
+    """Return which release a move was about: another may have been moved after a champion."""
+    moved = pointer if part == "champion" else last_move(pointer)
+    return str(moved["release_id"])
+
+
+def _before_first_try(
+    settings: Settings, part: Part, now: Pointer, *, recorded: bool
+) -> Pointer | None:
+    """Return the pointer without a release that a worker refuses long after it was moved.
+
+    A champion that is ``recorded`` was in service: the way back is a rollback, and is told as
+    one, with its clause where the plan has one for it. What is refused goes in any case.
+    """
+    if part != "champion":
+        return _without_refused(settings, now)
+    previous: Pointer | None = now["previous"]
+    if previous is None or not recorded:
+        return previous
+    why = Why("refused")
+    with suppress(MammoError):
+        place = Path(previous["release_dir"])
+        why = require_permitted(settings, place, "rollback", why, rollback=True).granted(why)
+    return rolled_back(now, why, finished=True)
 
 
 @contextmanager

@@ -113,5 +113,25 @@ def test_a_trial_that_is_refused_later_is_recorded_as_ended(
     assert verify_changes(settings).wrong == ()
 
 
+def test_a_champion_that_is_refused_later_is_recorded_as_rolled_back(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(settings, wait=False)
+    refused = {"release": "r-2", "code": "PARITY", "message": "no.", "at": "2999-01-01T00:00+00:00"}
+    monkeypatch.setattr(deployment, "require_running", lambda _: None)
+    WorkerFile(settings.home / "workers").tell(release="r-1", refused=refused)
+    with pytest.raises(
+        DeployFailed, match=r"r-2 did not come into service: PARITY: no\. r-1 is in"
+    ):
+        deploy(settings, "r-2", timeout=1)
+    pointer = read_pointer(settings.pointer_path)
+    assert pointer is not None and pointer["release_id"] == "r-1"
+    assert recorded(settings) == [("r-1", "champion"), ("r-2", "champion"), ("r-1", "champion")]
+    last = PredictionLog(settings.log_url).changes()[-1]["record"]
+    assert (last["rollback"], last["reason"], last["previous"]) == (True, "refused", "r-2")
+    assert finish_move(settings, timeout=1, check=load_embedded) is None
+    assert verify_changes(settings).wrong == ()
+
+
 def test_nothing_to_finish(tmp_path: Path) -> None:
     assert finish_move(own_settings(tmp_path)) is None
