@@ -220,18 +220,36 @@ def due_refinements(settings: Settings, release_dir: Path) -> dict[str, datetime
     """Return the scanners whose point can be set nearer, and since when their exams count.
 
     Those are set without outcomes, when their exams have doubled since they were, until
-    the rate's error is `SETTLED_ERROR` of the target.
+    the rate's error is `SETTLED_ERROR` of the target. A point that was taken out of service
+    again is not set from the same exams once more: they have to double since that one.
     """
     release = Release.read(release_dir)
+    tried = _tried(settings, release)
     due = {}
     for scanner, facts in release.metrics.get(ALIGNED, {}).items():
         target = release.operating_points[scanner].target_recall_rate
         if facts["since"] is None or recall_error(facts["exams"], target) <= SETTLED_ERROR:
             continue
         since = datetime.fromisoformat(facts["since"])
-        if len(recent_exams(settings, release_dir, scanner, since)) >= 2 * facts["exams"]:
+        exams = max(facts["exams"], tried.get(scanner, 0))
+        if len(recent_exams(settings, release_dir, scanner, since)) >= 2 * exams:
             due[scanner] = since
     return due
+
+
+def _tried(settings: Settings, release: Release) -> dict[str, int]:
+    """Return, by scanner, from how many exams a point was set that was rolled back to this."""
+    tried: dict[str, int] = {}
+    for one in PredictionLog(settings.log_url).create().changes():
+        move = one["record"]
+        if not move.get("rollback") or move.get("release") != release.id:
+            continue
+        directory = settings.releases_dir / str(move.get("previous"))
+        if not (directory / MANIFEST).is_file():
+            continue
+        for scanner, facts in Release.read(directory).metrics.get(ALIGNED, {}).items():
+            tried[scanner] = max(int(facts["exams"]), tried.get(scanner, 0))
+    return tried
 
 
 def _known(settings: Settings, release_id: str) -> Network | None:

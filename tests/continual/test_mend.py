@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bentos.screening.loading import VerifiedLoad
+from mammo.changes.books import ChangeBooks
 from mammo.continual import fit, mend, recalibrate
 from mammo.continual.fit import TrainedRelease, labelled_index
 from mammo.continual.mend import (
@@ -312,6 +313,22 @@ def test_a_point_is_set_nearer_when_the_exams_have_doubled(
     release = Release.read(quick.releases_dir / made["release"])
     assert (release.parent, release.metrics["aligned"][NEW]["exams"]) == (first.name, 80)
     assert due_refinements(quick, quick.releases_dir / release.id) == {}
+
+
+def test_a_point_that_was_rolled_back_is_not_set_from_the_same_exams(
+    quick: Settings, trained: TrainedRelease
+) -> None:
+    log_exams(quick, trained.release.id, NEW, 40, scored_at=BEGAN)
+    _, first = recalibrate_release(quick, quick.releases_dir / trained.release.id, NEW, since=BEGAN)
+    in_service(quick, first.name)
+    log_exams(quick, first.name, NEW, 40, first=40, scored_at=BEGAN)
+    made = refined(quick, NEW)
+    assert made is not None and scanners_to_refine(quick) == [NEW], "it did not come into service"
+    back = {"at": "2", "release": first.name, "previous": made["release"], "rollback": True}
+    ChangeBooks(quick.log_url).write_once("2", lambda _: back)
+    assert scanners_to_refine(quick) == [] and refined(quick, NEW) is None
+    log_exams(quick, first.name, NEW, 80, first=80, scored_at=BEGAN)
+    assert scanners_to_refine(quick) == [NEW]
 
 
 def test_outcomes_move_the_probability_and_nobody_who_is_recalled(
