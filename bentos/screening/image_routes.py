@@ -255,7 +255,16 @@ def find_prior(service: Service, exam_id: str) -> dict[str, Any] | None:
         if row is None or row["acquired_on"] is None:
             return None
         earlier = service.log.earlier_exams(row["patient_id"], row["acquired_on"])
+        shown = next((one for one in earlier if _is_shown(service, one["exam_id"])), None)
     except LogUnavailable:  # the images themselves do not need it
         return None
-    kept = (one for one in earlier if service.images.has_exam(one["exam_id"]))
-    return next(({"exam": one["exam_id"], "acquired_on": one["acquired_on"]} for one in kept), None)
+    return shown and {"exam": shown["exam_id"], "acquired_on": shown["acquired_on"]}
+
+
+def _is_shown(service: Service, exam_id: str) -> bool:
+    """Whether a viewer would find images: they are kept, and so is the latest answer."""
+    if not service.images.has_exam(exam_id):
+        return False
+    row = service.durable.exam_report(exam_id)
+    request_id = None if row is None else row["request_id"]
+    return request_id is None or service.results.request_path(request_id).is_file()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from bentos.screening.answering import Answered, Order
@@ -71,6 +72,15 @@ class JobRunner:
         if job.attempts >= MOST_ATTEMPTS:
             await self._give_up(job)
             return
+        try:
+            await self._attempt(job)
+        except asyncio.CancelledError:  # the service is stopped: that says nothing of the exam
+            with suppress(OSError):  # it counts then; a full disk must not hold up the stop
+                if not self.jobs.read(job.id).is_over:
+                    self.jobs.set(job, "queued")
+            raise
+
+    async def _attempt(self, job: StoredJob) -> None:
         running = await self._run(lambda: self.jobs.set(job, "running", attempts=job.attempts + 1))
         files = await self._run(self.jobs.files, job)
         order = Order(
@@ -84,9 +94,6 @@ class JobRunner:
                 await asyncio.sleep(LOOK_SECONDS)
                 return
             await self._fail(running, error)
-        except asyncio.CancelledError:  # the service is stopped: that says nothing of the exam
-            self.jobs.set(running, "queued", attempts=job.attempts)
-            raise
         except Exception as error:  # noqa: BLE001 - the other jobs must go on
             _log.error("job failed with an unexpected %s", type(error).__name__)
             await self._fail(

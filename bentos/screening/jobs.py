@@ -31,7 +31,7 @@ from mammo.errors import DiskFull, JobUnknown, Overloaded
 from mammo.folder_entries import sync_folder
 from mammo.release import write_json
 
-RECORD, LOCK = "job.json", "lock"
+RECORD, LOCK, FIRST = "job.json", "lock", "1.dcm"
 DAY_SECONDS = 86_400.0
 RETRY_AFTER_SECONDS = 30
 
@@ -136,7 +136,7 @@ class JobStore:
         if not self.folder.is_dir():
             return
         found = [one for one in self.folder.iterdir() if one.name.isalnum()]
-        waiting = [one for one in found if (one / "1.dcm").is_file()]
+        waiting = [one for one in found if (one / FIRST).is_file()]
         yield from (one.name for one in sorted(waiting, key=_modified))
 
     @contextmanager
@@ -167,7 +167,9 @@ class JobStore:
         return changed
 
     def _drop_files(self, job_id: str) -> None:
-        for path in (self.folder / job_id).glob("*.dcm"):
+        files = (self.folder / job_id).glob("*.dcm")
+        # the first goes last: `open_ids` looks for it
+        for path in sorted(files, key=lambda one: one.name == FIRST):
             path.unlink(missing_ok=True)
 
     def sweep(self, days: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,8 @@ class Service:
     def latest_kept(self, exam: str) -> KeptResult:
         """Return what is kept of the latest scoring of an exam that was answered.
 
-        What is kept of one before is not the latest: where the log is away, nobody knows.
+        What is kept of one before is not the latest. Only while the log is away the newest
+        that is kept stands for it: pictures do not wait for a database.
 
         Raises
         ------
@@ -121,11 +123,15 @@ class Service:
             No scoring of it was answered.
         ResultUnknown
             Nothing is kept of the latest.
+        LogUnavailable
+            Nothing is kept of the exam, and the log cannot tell whether there ever was.
         """
         try:
             row = self.durable.exam_report(exam)
         except LogUnavailable:
-            return self.results.latest(exam)
+            with suppress(ResultUnknown):
+                return self.results.latest(exam)
+            raise
         if row is None:
             raise ExamUnknown("No prediction is logged under this exam id.")
         if row["request_id"] is None:  # a log of before requests had ids

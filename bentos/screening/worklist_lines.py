@@ -105,8 +105,9 @@ def _of_row(service: Service, row: Mapping[str, Any]) -> dict[str, Any]:
         "score": row["probability"],
         "decision": "recall" if row["recall"] else "no recall",
         "quality": quality,
-        "has_images": service.images.has(row["request_id"])
-        or service.images.has_exam(row["exam_id"]),
+        # a viewer asks for the latest answer first
+        "has_images": (bool(kept) or row["request_id"] is None)
+        and (service.images.has(row["request_id"]) or service.images.has_exam(row["exam_id"])),
     }
 
 

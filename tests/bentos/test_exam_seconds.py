@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from bentos.screening import metrics
 from bentos.screening.app import create_app
 from bentos.screening.metrics import PROMISED_SECONDS, SECONDS
+from mammo.errors import RequestCancelled
 from mammo.settings import Settings
 from tests.bentos.conftest import load_fake, open_client
 from tests.dashboards.rules import DASHBOARDS
@@ -88,6 +91,20 @@ def test_who_gave_up_after_too_long_is_counted_too(
 ) -> None:
     """A caller whose own limit is 10 s would hide every slow exam; 5xx are counted as errors."""
     client.app.state.service.metrics.time_exam(status, seconds)  # type: ignore[attr-defined]
+    assert timed(client) == counted
+
+
+@pytest.mark.parametrize(("waits_s", "counted"), [(0.3, 1), (0.0, 0)])
+def test_who_leaves_while_an_exam_is_scored_is_timed(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, waits_s: float, counted: int
+) -> None:
+    async def leave(*_: object) -> None:
+        await asyncio.sleep(waits_s)
+        raise RequestCancelled("The caller has left.")
+
+    monkeypatch.setattr(metrics, "PROMISED_SECONDS", 0.2)
+    monkeypatch.setattr(client.app.state.service, "score", leave)  # type: ignore[attr-defined]
+    assert post(client, EXAM).status_code == metrics.CLIENT_GONE
     assert timed(client) == counted
 
 

@@ -19,6 +19,7 @@ from bentos.screening.jobs import JobStore, new_job
 from bentos.screening.upload import ReceivedFile
 from mammo.audit import AuditLog
 from mammo.errors import DiskFull, LogUnavailable
+from mammo.kept_images import ImageStore
 from mammo.prediction_log import PredictionLog
 from mammo.results import ResultStore
 from mammo.settings import Settings
@@ -138,6 +139,9 @@ def test_the_scoring_before_is_not_told_as_the_latest(
     answer = client.get(f"/v1/exams/E-1/{what}")
     assert (answer.status_code, answer.json()["code"]) == (404, "RESULT_UNKNOWN")
     assert "?request=" in answer.json()["detail"]
+    monkeypatch.setattr(ImageStore, "has_exam", lambda *_: True)
+    (line,) = client.get("/v1/exams").json()["exams"]
+    assert line["has_images"] is False, "they cannot be asked for"
 
 
 def test_many_with_one_key_at_once_are_one_prediction(slow: TestClient) -> None:
@@ -282,6 +286,37 @@ def test_a_stopped_service_is_no_attempt(settings: Settings) -> None:
         store = JobStore(settings.jobs_dir, 9)
         wait_for(lambda: store.read(job).status == "running")
     assert (store.read(job).status, store.read(job).attempts) == ("queued", 0)
+
+
+def test_a_full_disk_holds_up_no_stop(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    point_to(settings, "r-1")
+    app = create_app(settings, load=lambda place: FakeScreener(place, seconds=30.0))
+    with open_client(app) as client:
+        job = post(client, *FOUR, Prefer="respond-async").json()["id"]
+        store = JobStore(settings.jobs_dir, 9)
+        wait_for(lambda: store.read(job).status == "running")
+
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(JobStore, "set", refuse)
+        started = time.monotonic()
+    assert time.monotonic() - started < 20  # the exam itself would take half a minute
+    assert (store.read(job).status, store.read(job).attempts) == ("running", 1)
+
+
+@pytest.mark.parametrize("what", ["findings", "heatmap.png", "images", "cad.dcm"])
+def test_while_the_log_is_away_what_is_not_kept_is_not_unknown(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise LogUnavailable("The database is locked.")
+
+    assert post(client, *FOUR).status_code == 200
+    monkeypatch.setattr(PredictionLog, "answers", refuse)
+    answer = client.get(f"/v1/exams/E-9/{what}")
+    assert (answer.status_code, answer.json()["code"]) == (503, "LOG_UNAVAILABLE")
+    assert client.get("/v1/exams/E-1/findings").status_code == 200
 
 
 def test_a_job_without_kept_answer_and_log_is_asked_again(

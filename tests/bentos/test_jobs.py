@@ -56,6 +56,27 @@ def test_files_of_a_job_that_was_killed_at_its_end_go(tmp_path: Path) -> None:
     accept(store, OTHER)  # its place is free
 
 
+def test_files_go_though_it_is_killed_among_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = JobStore(tmp_path / "jobs", 1)
+    job, unlink, gone = accept(store), Path.unlink, list[str]()
+
+    def die_at_the_second(path: Path, missing_ok: bool = False) -> None:
+        if gone:
+            raise KeyboardInterrupt
+        gone.append(path.name)
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "unlink", die_at_the_second)
+        store.set(job, "done", exam="E-1")
+    assert gone and list(store.open_ids()) == [ID]
+    with store.claim(ID) as mine:
+        assert mine is None
+    assert not list((store.folder / ID).glob("*.dcm"))
+
+
 def test_the_same_request_at_once_is_one_job(tmp_path: Path) -> None:
     store = JobStore(tmp_path / "jobs", 99)
     with ThreadPoolExecutor(8) as pool:
