@@ -220,8 +220,9 @@ def due_refinements(settings: Settings, release_dir: Path) -> dict[str, datetime
     """Return the scanners whose point can be set nearer, and since when their exams count.
 
     Those are set without outcomes, when their exams have doubled since they were, until
-    the rate's error is `SETTLED_ERROR` of the target. A point that was taken out of service
-    again is not set from the same exams once more: they have to double since that one.
+    the rate's error is `SETTLED_ERROR` of the target. A point that the gate refused, or
+    that was rolled back, is not set from the same exams once more: they have to double
+    since that one, or each day would bring it again.
     """
     release = Release.read(release_dir)
     tried = _tried(settings, release)
@@ -238,16 +239,16 @@ def due_refinements(settings: Settings, release_dir: Path) -> dict[str, datetime
 
 
 def _tried(settings: Settings, release: Release) -> dict[str, int]:
-    """Return, by scanner, from how many exams a point was set that was rolled back to this."""
-    tried: dict[str, int] = {}
-    for one in PredictionLog(settings.log_url).create().changes():
-        move = one["record"]
-        if not move.get("rollback") or move.get("release") != release.id:
-            continue
-        directory = settings.releases_dir / str(move.get("previous"))
-        if not (directory / MANIFEST).is_file():
-            continue
-        for scanner, facts in Release.read(directory).metrics.get(ALIGNED, {}).items():
+    """Return, by scanner, from how many exams a point was set that was not to stay beside this."""
+    log, tried = PredictionLog(settings.log_url).create(), dict[str, int]()
+    moves = [one["record"] for one in log.changes() if one["record"]["release"] == release.id]
+    back = [one.get("previous") for one in moves if one.get("rollback")]
+    gates = [one for one in log.gates() if one["champion"] == release.id]
+    refused = [one["challenger"] for one in gates if one["passed"] is False]
+    for name in map(str, {*back, *refused}):
+        directory = settings.releases_dir / name
+        known = Release.read(directory).metrics if (directory / MANIFEST).is_file() else {}
+        for scanner, facts in known.get(ALIGNED, {}).items():
             tried[scanner] = max(int(facts["exams"]), tried.get(scanner, 0))
     return tried
 

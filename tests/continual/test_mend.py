@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from bentos.screening.loading import VerifiedLoad
 from mammo.changes.books import ChangeBooks
@@ -41,6 +42,7 @@ from mammo.errors import TooFewLabels
 from mammo.exam import Outcome
 from mammo.pointer import write_pointer
 from mammo.prediction_log import PredictionLog
+from mammo.prediction_log.tables import GATES
 from mammo.release import Release
 from mammo.settings import Settings
 
@@ -315,8 +317,9 @@ def test_a_point_is_set_nearer_when_the_exams_have_doubled(
     assert due_refinements(quick, quick.releases_dir / release.id) == {}
 
 
-def test_a_point_that_was_rolled_back_is_not_set_from_the_same_exams(
-    quick: Settings, trained: TrainedRelease
+@pytest.mark.parametrize("ended", ["rolled back", "refused"])
+def test_a_point_that_was_not_to_stay_is_not_set_from_the_same_exams(
+    quick: Settings, trained: TrainedRelease, ended: str
 ) -> None:
     log_exams(quick, trained.release.id, NEW, 40, scored_at=BEGAN)
     _, first = recalibrate_release(quick, quick.releases_dir / trained.release.id, NEW, since=BEGAN)
@@ -324,8 +327,16 @@ def test_a_point_that_was_rolled_back_is_not_set_from_the_same_exams(
     log_exams(quick, first.name, NEW, 40, first=40, scored_at=BEGAN)
     made = refined(quick, NEW)
     assert made is not None and scanners_to_refine(quick) == [NEW], "it did not come into service"
-    back = {"at": "2", "release": first.name, "previous": made["release"], "rollback": True}
-    ChangeBooks(quick.log_url).write_once("2", lambda _: back)
+    if ended == "rolled back":
+        back = {"at": "2", "release": first.name, "previous": made["release"], "rollback": True}
+        ChangeBooks(quick.log_url).write_once("2", lambda _: back)
+    else:
+        refused = GATES.insert().values(
+            key="k", account=1, golden="g", challenger=made["release"], challenger_digest="d",
+            champion=first.name, at=BEGAN, alpha=0.0, passed=False,
+        )  # fmt: skip
+        with sa.create_engine(quick.log_url).begin() as connection:
+            connection.execute(refused)
     assert scanners_to_refine(quick) == [] and refined(quick, NEW) is None
     log_exams(quick, first.name, NEW, 80, first=80, scored_at=BEGAN)
     assert scanners_to_refine(quick) == [NEW]
