@@ -16,7 +16,7 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Crashed
+from prefect.states import Cancelled, Crashed
 
 from flows.automations import lost_episodes
 from flows.stack_services import POOL, TOKEN_VARIABLE
@@ -94,7 +94,9 @@ def start_lost(settings: Settings) -> list[str]:
     with get_client(sync_client=True) as client:
         going = {one.parameters.get("episode_key") for one in under_way(client, RETRAIN)}
         for key in (one["key"] for one in lost if one["key"] not in going):
-            if start_once(client, RETRAIN, key, {"episode_key": key, "reason": "drift"}):
+            given = {"episode_key": key, "reason": "drift"}
+            # the episode of a cancelled run is still open: it ends by a word on itself
+            if start_once(client, RETRAIN, key, given, after_cancel=True):
                 started.append(key)
             else:
                 log.update_episode(key, if_status="open", status=FAILED)
@@ -117,20 +119,26 @@ def start_unfinished(settings: Settings) -> str | None:
         if state not in ("COMPLETED", "CANCELLED"):
             given = {} if state is None else client.read_flow_run(UUID(left.run)).parameters
             given = dict(given) | {"work": left.work}
-            run = start_once(client, RETRAIN, left.work, given)
+            # cancelled was none or an earlier one: this run has taken the work on since
+            run = start_once(client, RETRAIN, left.work, given, after_cancel=True)
     if run is None:
         end(settings, left.work)
     return None if run is None else str(run)
 
 
 def start_once(
-    client: SyncPrefectClient, deployment: str, key: str, parameters: Mapping[str, Any]
+    client: SyncPrefectClient,
+    deployment: str,
+    key: str,
+    parameters: Mapping[str, Any],
+    *,
+    after_cancel: bool = False,
 ) -> UUID | None:
     """Start a run of a deployment under a key, and return its id; None after three that ended.
 
     The server keeps one run for each idempotency key, ``<key>:<attempt>``: whoever asks
     again, at the same time or after a crash, gets the run that is there. Only one that is
-    over makes room for the next attempt.
+    over makes room for the next attempt; one that a person cancelled only ``after_cancel``.
     """
     found = client.read_deployment_by_name(deployment)
     for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -139,6 +147,8 @@ def start_once(
         )
         if run.state is None or not run.state.is_final():
             return run.id
+        if run.state.is_cancelled() and not after_cancel:
+            return None
     return None
 
 
@@ -162,6 +172,8 @@ def _is_to_come(run: FlowRun) -> bool:
 def crash_dead(settings: Settings) -> list[str]:
     """Mark runs as crashed whose process is gone without a word; return their ids.
 
+    Those that a person was cancelling are marked as cancelled: nobody is to start them again.
+
     A worker tells of the death of its runs; one that was killed with them does not, and
     they would stay in Running and hold their deployment's only place. Outside the stack
     (docker-compose.yml) nobody can tell which processes live, and nothing is marked.
@@ -173,10 +185,10 @@ def crash_dead(settings: Settings) -> list[str]:
         found = [one for one in _on_a_process(client) if _has_begun(one.state)]
         # read after the runs: one that began since is not in them; who asks is never found
         alive = flow_runs_alive(token) | {os.environ.get("PREFECT__FLOW_RUN_ID", "")}
-        dead = [one.id for one in found if str(one.id) not in alive]
-        dead = _still_going(client, dead)
-        for run in dead:
-            state: State[Any] = Crashed(message="The process of this run is gone.")
+        dead = _still_going(client, [one.id for one in found if str(one.id) not in alive])
+        for run, left in dead.items():
+            ended = Cancelled if left is StateType.CANCELLING else Crashed
+            state: State[Any] = ended(message="The process of this run is gone.")
             client.set_flow_run_state(run, state, force=True)
         return [str(run) for run in dead]
 
@@ -196,10 +208,14 @@ def _has_begun(state: State[Any] | None) -> bool:
     return datetime.now(UTC) - state.timestamp > STARTING
 
 
-def _still_going(client: SyncPrefectClient, runs: Iterable[UUID]) -> list[UUID]:
+def _still_going(client: SyncPrefectClient, runs: Iterable[UUID]) -> dict[UUID, StateType]:
     """Return those whose state is no final one: a process tells its state before it ends."""
     states = {one: client.read_flow_run(one).state for one in runs}
-    return [one for one, state in states.items() if state is not None and not state.is_final()]
+    return {
+        one: state.type
+        for one, state in states.items()
+        if state is not None and not state.is_final()
+    }
 
 
 def _in(types: Sequence[StateType]) -> Any:

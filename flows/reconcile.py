@@ -89,7 +89,7 @@ def is_busy(settings: Settings) -> bool:
 
 
 def _start(settings: Settings, fresh: FreshLabels) -> str | None:
-    """Start a run; a set of outcomes that three runs have failed on waits until it has grown."""
+    """Start a run; outcomes that three failed on, or a person cancelled, wait until they grow."""
     grown = fresh.exams // read_policy(settings).retrain_exams
     key = f"{LABELS}:{fresh.newest}:{grown}"
     with get_client(sync_client=True) as client:

@@ -16,7 +16,16 @@ import httpx
 import pytest
 from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Completed, Crashed, Paused, Pending, Running, Scheduled
+from prefect.states import (
+    Cancelled,
+    Cancelling,
+    Completed,
+    Crashed,
+    Paused,
+    Pending,
+    Running,
+    Scheduled,
+)
 
 from flows import flow_runs, reconcile
 from mammo.continual.fresh_labels import FreshLabels
@@ -153,13 +162,14 @@ def test_a_run_that_waits_for_its_turn_is_not_started_again(
     assert flow_runs.start_lost(settings) == []
 
 
+@pytest.mark.parametrize("ended", [Crashed, Cancelled])  # Cancelled: the episode is still open
 def test_three_runs_that_left_an_episode_are_enough(
-    settings: Settings, log: PredictionLog, server: Server
+    settings: Settings, log: PredictionLog, server: Server, ended: Callable[[], State[Any]]
 ) -> None:
     take(log, "a")
     for attempt in (1, 2, 3):
         assert flow_runs.start_lost(settings) == ["a"]
-        server.keys[f"a:{attempt}"].state = Crashed()
+        server.keys[f"a:{attempt}"].state = ended()
     assert flow_runs.start_lost(settings) == []
     assert statuses(log) == {"a": "failed"}
 
@@ -174,6 +184,7 @@ def test_three_runs_that_left_an_episode_are_enough(
         (Pending, False, False),  # of this instant: its process may be on the way
         (partial(State, type=StateType.PENDING, timestamp=OLD), False, True),
         (Completed, False, False),
+        (Cancelling, True, False),
     ],
 )
 def test_runs_without_a_process_have_crashed(
@@ -190,6 +201,17 @@ def test_runs_without_a_process_have_crashed(
     monkeypatch.setenv("MAMMO_STACK_TOKEN", "t")
     assert flow_runs.crash_dead(settings) == ([run] if crashed else [])
     assert (server.runs[run].state.type is StateType.CRASHED) is crashed
+
+
+def test_a_run_that_died_while_it_was_cancelled_is_cancelled(
+    settings: Settings, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker died before it could tell; crashed, it would be started again."""
+    run = server.add(Cancelling())
+    monkeypatch.setattr(flow_runs, "flow_runs_alive", lambda _: set())
+    monkeypatch.setenv("MAMMO_STACK_TOKEN", "t")
+    assert flow_runs.crash_dead(settings) == [run]
+    assert server.runs[run].state.type is StateType.CANCELLED
 
 
 def test_the_reconciler_does_not_crash_itself(
@@ -321,6 +343,49 @@ def test_outcomes_that_three_runs_failed_on_wait_until_there_are_more(
         assert told is not None and bool(told["started"]) is started, exams
         for run in server.runs.values():
             run.state = Crashed()
+
+
+@pytest.mark.parametrize("died", [0, 1])
+@pytest.mark.parametrize("claimed", [False, True])
+def test_outcomes_whose_retraining_a_person_cancelled_wait_until_there_are_more(
+    settings: Settings,
+    log: PredictionLog,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    died: int,
+    claimed: bool,
+) -> None:
+    """Hours of training that a person stopped do not start again within ten minutes."""
+
+    def go(exams: int) -> str | None:
+        fresh = FreshLabels("r-1", exams, 90)
+        monkeypatch.setattr(reconcile, "fresh_labels", lambda _: fresh)
+        reconcile.start_unfinished.fn(settings)
+        told = reconcile.start_on_labels.fn(settings)
+        assert told is not None
+        return told["started"]
+
+    for state in [Crashed] * died + [Cancelled]:
+        run = go(500)
+        assert run is not None
+        if claimed and state is Cancelled:
+            begin(settings, "labels:r-1:1", run)
+        server.runs[run].state = state()
+    assert [go(exams) for exams in (500, 999)] == [None, None]
+    assert len(server.keys) == died + 1
+    assert go(1000) is not None
+    assert "labels:r-1:2:1" in server.keys
+
+
+def test_who_took_on_what_was_cancelled_and_died_is_followed(
+    settings: Settings, log: PredictionLog, server: Server
+) -> None:
+    """The monthly run came between the person's word and the reconciler."""
+    server.keys["labels:r-1:1:1"] = server.runs[server.add(Cancelled())]
+    begin(settings, "labels:r-1:1", server.add(Crashed(), parameters={"reason": "schedule"}))
+    run = reconcile.start_unfinished.fn(settings)
+    assert run is not None
+    assert server.runs[run].parameters == {"reason": "schedule", "work": "labels:r-1:1"}
 
 
 def test_a_programme_sets_what_is_enough(settings: Settings) -> None:
