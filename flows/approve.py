@@ -20,7 +20,8 @@ from prefect.flow_runs import pause_flow_run, resume_flow_run
 from prefect.runtime import flow_run
 
 from flows import flow_runs
-from mammo.continual.approval import approve, needs_approval
+from mammo.continual.approval import approve, needs_approval, standing
+from mammo.continual.mend import on_trial
 from mammo.continual.unfinished import unfinished, was_moved
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
@@ -65,16 +66,20 @@ def begin_approved(settings: Settings, package: Callable[[str], Any]) -> list[st
     """Begin the rollout of approved releases that no run brings into service any more.
 
     Their run died while it waited, or the one who approved did before the rollout had
-    begun. ``package`` makes a release's Bento. Returns the releases begun; what was moved,
-    or three deployments have failed on, is forgotten.
+    begun. ``package`` makes a release's Bento. Returns the releases begun: one at a time,
+    and none beside another on trial, whose place it would take. What was moved, the gate
+    has refused since, or three deployments have failed on, is forgotten.
     """
     begun = []
     for name in _asked(settings):
         waiting = _waiting(settings, name)
-        if needs_approval(settings, name) is not None or not _is_left(settings, name, waiting):
+        if not _is_left(settings, waiting):
             continue
-        if was_moved(settings, [name]):
+        said = standing(settings, name)
+        if was_moved(settings, [name]) or not said.passed:
             _forget(settings, name)
+            continue
+        if not said.approved or on_trial(settings) is not None:
             continue
         package(name)
         if _start_deploy(name, waiting) is None:
@@ -84,14 +89,14 @@ def begin_approved(settings: Settings, package: Callable[[str], Any]) -> list[st
     return begun
 
 
-def _is_left(settings: Settings, release_id: str, waiting: dict[str, Any]) -> bool:
-    """Say whether no run deploys the release or will: its own is over, and none follows it."""
+def _is_left(settings: Settings, waiting: dict[str, Any]) -> bool:
+    """Say whether no run will deploy the release: its own is over, and none follows it.
+
+    Not while anything is deployed: it may be this release, or about to be on trial.
+    """
     with get_client(sync_client=True) as client:
-        deploying = [one.parameters for one in flow_runs.under_way(client, DEPLOY)]
-        if not flow_runs.is_over(client, waiting["run"]):
+        if flow_runs.under_way(client, DEPLOY) or not flow_runs.is_over(client, waiting["run"]):
             return False
-    if any(one.get("release_id") == release_id for one in deploying):
-        return False
     key = waiting["episode_key"]
     if key is None:
         return unfinished(settings) is None

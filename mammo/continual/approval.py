@@ -11,6 +11,7 @@ refused is not approved: there is no way around the gate.
 from __future__ import annotations
 
 import getpass
+from dataclasses import dataclass
 from typing import Any
 
 from mammo.errors import ApproverNotAllowed, GateRefused, NotJudged
@@ -81,12 +82,34 @@ def approver(settings: Settings) -> tuple[str, tuple[str, ...]]:
     return token.name, token.roles
 
 
-def needs_approval(settings: Settings, release_id: str) -> str | None:
-    """Return why a person must still approve a release; None where nobody must, or one has."""
+@dataclass(frozen=True)
+class Standing:
+    """What the gate and people have said of a release.
+
+    ``passed`` and ``asked``, why a person must approve it, are of its newest verdict;
+    ``passed`` is False without one. ``approved`` is True once a person has said yes.
+    """
+
+    passed: bool
+    asked: str | None
+    approved: bool
+
+
+def standing(settings: Settings, release_id: str) -> Standing:
+    """Return what the gate and people have said of a release; raises ReleaseNotFound."""
     release = Release.read(find_release(settings.releases_dir, release_id))
     log = PredictionLog(settings.log_url).create()
     verdict = log.verdict_on(release.digest)
-    if verdict is None or not verdict["passed"] or log.approval_of(release.digest):
-        return None
-    asked: str | None = verdict["decision"].get("approval")
-    return asked
+    approved = log.approval_of(release.digest) is not None
+    if verdict is None:
+        return Standing(False, None, approved)
+    return Standing(bool(verdict["passed"]), verdict["decision"].get("approval"), approved)
+
+
+def needs_approval(settings: Settings, release_id: str) -> str | None:
+    """Return why a person must still approve a release; None where nobody must, or one has.
+
+    None says neither that the gate passed it nor that anybody approved it: `standing` does.
+    """
+    said = standing(settings, release_id)
+    return said.asked if said.passed and not said.approved else None

@@ -1,11 +1,13 @@
 """A release that a person approved comes into service though its run has died, once.
 
-Against the stand-in for Prefect's server; a run that lives is in `test_approve.py`.
+Against the stand-in for Prefect's server, with the gate's books and releases as they are; a
+run that lives is in `test_approve.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +17,14 @@ from prefect.exceptions import NotPausedError
 from prefect.states import Completed, Crashed, Paused, Running
 
 from flows import approve, flow_runs, follow, reconcile, stack_deployments
+from mammo.folder_entries import write_json
 from mammo.continual.unfinished import begin
 from mammo.pointer import write_pointer
 from mammo.prediction_log import PredictionLog
+from mammo.release import MANIFEST, Release
 from mammo.settings import Settings
+from tests.bentos import judging
+from tests.bentos.conftest import make_release
 from tests.flows.test_reconcile import Server
 
 KEY = "approved:r-2"
@@ -26,25 +32,43 @@ KEY = "approved:r-2"
 
 @pytest.fixture
 def server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """r-1 in service; r-2 passed the gate and a run asks a person about it."""
+    """r-1 in service; r-2 passed the gate, which asked a person, and one has approved it."""
     one = Server()
     for module in (flow_runs, reconcile, approve):
         monkeypatch.setattr(module, "get_client", lambda **_: one)
-    monkeypatch.setattr(approve, "needs_approval", lambda *_: None)
     monkeypatch.setenv("MAMMO_STACK_TOKEN", "t")
     monkeypatch.setattr(flow_runs, "flow_runs_alive", lambda _: set())
     settings.home.mkdir(parents=True)
     write_pointer(settings.pointer_path, {"release_id": "r-1"})
-    log = PredictionLog(settings.log_url).create()
-    who = {"golden": "g", "challenger": "r-2", "challenger_digest": "d", "champion": "r-1"}
-    log.open_gate("k", lambda _: {"account": 0, "alpha": 0.01, "golden_patients": []}, **who)
-    log.settle_gate("k", passed=True, decision={})
+    make(settings, "r-2")
+    judge(settings, "r-2", approval="few exams")
+    say_yes(settings, "r-2")
     return one
 
 
-def ask(settings: Settings, run: str, episode: str | None = None) -> None:
+def make(settings: Settings, name: str) -> None:
+    release = replace(make_release(name), digest="")
+    sealed = replace(release, digest=release.compute_digest())
+    (settings.releases_dir / name).mkdir(parents=True)
+    write_json(settings.releases_dir / name / MANIFEST, sealed.to_dict())
+
+
+def digest_of(settings: Settings, name: str) -> str:
+    return Release.read(settings.releases_dir / name).digest
+
+
+def judge(settings: Settings, name: str, **decision: Any) -> None:
+    key = f"gate {len(PredictionLog(settings.log_url).create().gates())}"
+    judging.judge(settings, name, digest_of(settings, name), key=key, champion="r-1", **decision)
+
+
+def say_yes(settings: Settings, name: str) -> None:
+    judging.approve(settings, name, digest_of(settings, name))
+
+
+def ask(settings: Settings, run: str, episode: str | None = None, name: str = "r-2") -> None:
     waiting = {"run": run, "reason": "labels", "episode_key": episode}
-    PredictionLog(settings.log_url).set_watermark("approval:r-2", 0, waiting)
+    PredictionLog(settings.log_url).set_watermark(f"approval:{name}", 0, waiting)
 
 
 def go(settings: Settings) -> list[str]:
@@ -131,13 +155,65 @@ def test_three_deployments_that_failed_are_enough(settings: Settings, server: Se
     assert PredictionLog(settings.log_url).watermark("approval:r-2").state == {}
 
 
-def test_who_has_not_been_approved_waits(
-    settings: Settings, server: Server, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("again", "waits", "asked"),
+    [
+        (None, True, ["r-3"]),
+        ({"passed": False}, False, []),  # by the rerun, on newer exams
+        ({"passed": True}, True, []),  # `mammo gate`: the golden set has grown
+        ({"passed": True, "approval": "few exams"}, True, ["r-3"]),
+    ],
+)
+def test_what_nobody_approved_is_not_begun(
+    settings: Settings,
+    server: Server,
+    again: dict[str, Any] | None,
+    waits: bool,
+    asked: list[str],
 ) -> None:
-    ask(settings, server.add(Crashed()))
-    monkeypatch.setattr(approve, "needs_approval", lambda *_: "few exams")
+    make(settings, "r-3")
+    judge(settings, "r-3", approval="few exams")
+    ask(settings, server.add(Crashed()), name="r-3")
+    if again is not None:
+        judge(settings, "r-3", **again)
+    assert approve.waiting_releases(settings) == asked
     assert (go(settings), server.keys) == ([], {})
-    assert approve.waiting_releases(settings) == ["r-2"]
+    assert bool(PredictionLog(settings.log_url).watermark("approval:r-3").state) is waits
+    say_yes(settings, "r-3")
+    assert go(settings) == (["r-3"] if waits else [])
+
+
+def test_what_was_approved_and_then_refused_is_not_begun(
+    settings: Settings, server: Server
+) -> None:
+    run = server.add(Running())
+    ask(settings, run)
+    judge(settings, "r-2", passed=False)
+    server.runs[run].state = Crashed()
+    assert (go(settings), server.keys) == ([], {})
+    assert PredictionLog(settings.log_url).watermark("approval:r-2").state == {}
+
+
+def test_nothing_takes_the_place_of_what_is_on_trial(settings: Settings, server: Server) -> None:
+    ask(settings, server.add(Crashed()))
+    trial = {"release_id": "r-9", "plan": {"stages": ["shadow"]}}
+    write_pointer(settings.pointer_path, {"release_id": "r-1", "challenger": trial})
+    assert (go(settings), server.keys) == ([], {})
+    write_pointer(settings.pointer_path, {"release_id": "r-9"})
+    assert go(settings) == ["r-2"]
+
+
+def test_one_deployment_is_waited_for_before_the_next(settings: Settings, server: Server) -> None:
+    """The second of two would end the first one's trial."""
+    ask(settings, server.add(Crashed()))
+    make(settings, "r-3")
+    judge(settings, "r-3", approval="few exams")
+    say_yes(settings, "r-3")
+    ask(settings, server.add(Crashed()), name="r-3")
+    assert [go(settings) for _ in range(2)] == [["r-2"], []]
+    server.keys[f"{KEY}:1"].state = Completed()
+    write_pointer(settings.pointer_path, {"release_id": "r-2"})
+    assert go(settings) == ["r-3"]
 
 
 class Started:
