@@ -15,12 +15,13 @@ import sqlalchemy as sa
 from data_checks.checks import WARNING, Check, none_of, required
 from data_checks.evaluate import CHUNK_ROWS, Suite
 from data_checks.limits import FIRST_DAY, CheckLimits
+from mammo.abstention import ABSTENTION_CODES
 from mammo.prediction_log import EMBEDDING_SIZE
 from mammo.prediction_log.tables import CHANGES, PREDICTIONS
 from mammo.quality import QUALITY_CODES, REFUSALS
 from mammo.settings import Settings
 
-ROLES = ("champion", "challenger", "shadow", "canary")
+ROLES = ("champion", "challenger", "shadow", "canary", "standby")
 LEVELS = ("breast", "exam")
 EMBEDDING_BYTES = 4 * EMBEDDING_SIZE
 SCORING = ("exam_id", "level", "laterality", "release_id", "role", "scored_at")
@@ -107,6 +108,14 @@ def predictions_suite(limits: CheckLimits | None = None, *, now: datetime | None
                     "exams without them are not watched for drift", severity=WARNING),
             none_of("unknown_codes", "quality holds known codes",
                     "a code that nobody knows is in no count"),
+            Check("scale", "scales are 1 to 10, or null",
+                  "it is told beside the score as a tenth of the reference exams", 1, 10),
+            none_of("unknown_reserves", "abstention holds known codes",
+                    "an answer that is given again would tell a reason that nobody knows"),
+            none_of("refused_malformed", "refused files have a position, a code and a message",
+                    "an answer that is given again would name another file, or a patient"),
+            none_of("digest_malformed", "digests of files are SHA-256, or null",
+                    "a request's key would be taken for that of other files"),
             none_of("untidy", "scanner, software version and site are trimmed and printable",
                     "blanks make two strata of one device",
                     severity=WARNING),
@@ -175,10 +184,16 @@ def with_prediction_facts(
         (level == "exam") & ~pd.Series(given, index=frame.index, dtype=bool)
     )
     frame["unknown_codes"] = [_unknown(text) for text in frame["quality"]]
+    frame["unknown_reserves"] = [_unknown_reserves(text) for text in frame["abstention"]]
+    frame["refused_malformed"] = [float(_malformed(one)) for one in frame["refused"]]
+    digests = frame["files_sha256"]
+    told = digests.notna() & ~digests.astype(str).str.fullmatch("[0-9a-f]{64}")
+    frame["digest_malformed"] = _flag(told)
     frame["untidy"] = _flag(
         _untidy(frame["scanner"]) | _untidy(frame["software_version"]) | _untidy(frame["site"])
     )
-    return frame.drop(columns=["embedding", "features"]).assign(embedding=None, features=None)
+    packed = dict.fromkeys(("embedding", "features", "refused"))
+    return frame.drop(columns=list(packed)).assign(**packed)
 
 
 def known_releases(settings: Settings, engine: sa.Engine) -> dict[str, datetime | None]:
@@ -249,6 +264,25 @@ def _is_finite(value: Any) -> bool:
 def _unknown(quality: Any) -> int:
     codes = [code for code in str(quality or "").split("|") if code]
     return sum(code not in QUALITY_CODES and code not in REFUSALS for code in codes)
+
+
+def _unknown_reserves(abstention: Any) -> int:
+    codes = [code for code in str(abstention or "").split("|") if code]
+    return sum(code not in ABSTENTION_CODES for code in codes)
+
+
+def _malformed(refused: Any) -> bool:
+    if refused is None:
+        return False
+    if not isinstance(refused, list):
+        return True
+    return not all(
+        isinstance(one, dict)
+        and str(one.get("file", "")).isdigit()
+        and one.get("code")
+        and one.get("message")
+        for one in refused
+    )
 
 
 def _untidy(names: pd.Series[Any]) -> pd.Series[Any]:

@@ -51,7 +51,11 @@ def _scoring(number: int, role: str) -> list[dict[str, object]]:
     }  # fmt: skip
     vector = np.random.default_rng(number).normal(size=32).astype("<f4")
     breast = {"level": "breast", "embedding": None, "features": None}
-    exam = {"level": "exam", "laterality": None, "embedding": vector, "features": {"noise": 0.1}}
+    exam = {
+        "level": "exam", "laterality": None, "embedding": vector, "features": {"noise": 0.1},
+        "scale": 10, "abstention": "MISSING_VIEW|UNKNOWN_SCANNER", "files_sha256": "0a" * 32,
+        "refused": [{"file": "4", "code": "NOT_DICOM", "message": "It is no DICOM file."}],
+    }  # fmt: skip
     left = {"logit": -2.2, "probability": 0.1, "recall": False}
     right = {"logit": 0.85, "probability": 0.7, "recall": True}
     rows = (breast | {"laterality": "L"} | left, breast | {"laterality": "R"} | right, exam | right)
@@ -130,6 +134,11 @@ PREDICTION_FAULTS: tuple[tuple[str, str, str], ...] = (
     ("embedding", "null", "embedding = NULL WHERE id = 15"),
     ("features", "a text for a number", "features = '{\"noise\": \"high\"}' WHERE id = 15"),
     ("features", "null", "features = NULL WHERE id = 15"),
+    ("scale", "a percentage", "scale = 70 WHERE id = 15"),
+    ("abstention", "an unknown code", "abstention = 'FOO' WHERE id = 15"),
+    ("refused", "a name for a position", "refused = '[{\"file\": \"DOE.dcm\", \"code\": "
+     "\"NOT_DICOM\", \"message\": \"no.\"}]' WHERE id = 15"),
+    ("files_sha256", "cut short", "files_sha256 = 'ab' WHERE id = 15"),
     ("latency_ms", "negative", "latency_ms = -5 WHERE id = 13"),
     ("latency_ms", "in microseconds", "latency_ms = 120000000 WHERE id = 13"),
 )  # fmt: skip
