@@ -23,12 +23,14 @@ from flows import flow_runs
 from mammo.continual.approval import approve, needs_approval, standing
 from mammo.continual.mend import on_trial
 from mammo.continual.unfinished import unfinished, was_moved
+from mammo.errors import MammoError
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
-from monitoring.episodes import ACTING, OPEN
+from monitoring.episodes import ACTING, MAX_ATTEMPTS, OPEN
 
 DEPLOY = "deploy/deploy"
 AWAITING = "awaiting approval"
+BEGUN = "is begun"
 PAUSE_SECONDS = 3600
 POLL_SECONDS = 5
 
@@ -62,31 +64,60 @@ def waiting_releases(settings: Settings) -> list[str]:
     return [one for one in _asked(settings) if needs_approval(settings, one) is not None]
 
 
-def begin_approved(settings: Settings, package: Callable[[str], Any]) -> list[str]:
+def begin_approved(settings: Settings, package: Callable[[str], Any]) -> dict[str, str]:
     """Begin the rollout of approved releases that no run brings into service any more.
 
     Their run died while it waited, or the one who approved did before the rollout had
-    begun. ``package`` makes a release's Bento. Returns the releases begun: one at a time,
-    and none beside another on trial, whose place it would take. What was moved, the gate
-    has refused since, or three deployments have failed on, is forgotten.
+    begun. ``package`` makes a release's Bento. One begins at a time, and none beside another
+    on trial, whose place it would take. Returns what became of each that was begun, failed
+    or is waited for no more; one that fails stops no other, and is given up after three times.
     """
-    begun = []
+    told = {}
     for name in _asked(settings):
-        waiting = _waiting(settings, name)
-        if not _is_left(settings, waiting):
-            continue
-        said = standing(settings, name)
-        if was_moved(settings, [name]) or not said.passed:
-            _forget(settings, name)
-            continue
-        if not said.approved or on_trial(settings) is not None:
-            continue
-        package(name)
-        if _start_deploy(name, waiting) is None:
-            _forget(settings, name)
-        else:
-            begun.append(name)
-    return begun
+        try:
+            became = _go_on(settings, name, package)
+        except MammoError as error:
+            became = _count_failure(settings, name, error)
+        if became is not None:
+            told[name] = became
+    return told
+
+
+def _go_on(settings: Settings, release_id: str, package: Callable[[str], Any]) -> str | None:
+    """Begin one release's rollout, or wait for it no more; None where nothing is to be done."""
+    waiting = _waiting(settings, release_id)
+    if not _is_left(settings, waiting):
+        return None
+    if was_moved(settings, [release_id]):
+        _forget(settings, release_id)
+        return None
+    said = standing(settings, release_id)
+    if not said.passed:
+        _forget(settings, release_id)
+        return "is waited for no more: the gate has refused it since"
+    if not said.approved or on_trial(settings) is not None:
+        return None
+    package(release_id)
+    if _start_deploy(release_id, waiting) is not None:
+        return BEGUN
+    _forget(settings, release_id)
+    return f"is given up: three deployments of it have failed. {_by_hand(release_id)}"
+
+
+def _count_failure(settings: Settings, release_id: str, error: MammoError) -> str:
+    """Write down that a rollout could not even begin; the third time it is given up."""
+    waiting = _waiting(settings, release_id)
+    failures = waiting.get("failures", 0) + 1
+    if failures < MAX_ATTEMPTS:
+        log = PredictionLog(settings.log_url)
+        log.set_watermark(_reader(release_id), 0, waiting | {"failures": failures})
+        return f"is tried again, {error.code}: {error}"
+    _forget(settings, release_id)
+    return f"is given up, {error.code}: {error} {_by_hand(release_id)}"
+
+
+def _by_hand(release_id: str) -> str:
+    return f"`mammo deploy {release_id} --rollout` begins it"
 
 
 def _is_left(settings: Settings, waiting: dict[str, Any]) -> bool:
@@ -168,4 +199,4 @@ def _episode(waiting: dict[str, Any]) -> dict[str, Any]:
     return {"episode_key": waiting["episode_key"]} if waiting["episode_key"] else {}
 
 
-__all__ = ["AWAITING", "approve_release", "approved", "begin_approved", "waiting_releases"]
+__all__ = ["AWAITING", "BEGUN", "approve_release", "approved", "begin_approved", "waiting_releases"]

@@ -106,8 +106,8 @@ def finish_deployment(settings: Settings) -> dict[str, Any] | None:
 
 
 @again
-def begin_approved(settings: Settings) -> list[str]:
-    """Begin the rollout of approved releases whose run died while it waited; return them."""
+def begin_approved(settings: Settings) -> dict[str, str]:
+    """Begin the rollout of approved releases whose run died while it waited; tell of each."""
     from flows.package import package
 
     return approve.begin_approved(settings, package)
@@ -116,6 +116,7 @@ def begin_approved(settings: Settings) -> list[str]:
 @task
 def explain(done: dict[str, Any]) -> None:
     """Leave what was brought to an end in the Prefect UI; nothing where nothing was."""
+    done = done | {"approved_releases": _tell_each(done.get("approved_releases") or {})}
     lines = [f"- {name.replace('_', ' ')}: {told}" for name, told in done.items() if told]
     if lines:
         create_markdown_artifact(
@@ -125,18 +126,29 @@ def explain(done: dict[str, Any]) -> None:
         )
 
 
+def _tell_each(became: dict[str, str]) -> str:
+    return "; ".join(f"{name} {what}" for name, what in became.items())
+
+
 @flow(name="reconcile", persist_result=True, result_serializer="json")
 def reconcile() -> dict[str, Any]:
-    """Free, start and finish what was left over; return what was done."""
+    """Free, start and finish what was left over; return what was done.
+
+    A deployment that cannot be ended keeps no other step from being done; the run fails then.
+    """
     settings = read_settings()
     done: dict[str, Any] = {
         "crashed_runs": crash_dead(settings),
         "freed_episodes": free_abandoned(settings),
         "started_episodes": start_lost(settings),
-        "unfinished_retraining": start_unfinished(settings),
-        "new_labels": start_on_labels(settings),
     }
-    done["finished_deployment"] = finish_deployment(settings)  # it needs the service
+    # before the steps that ask what was on trial: a worker may have refused to begin it
+    finished = finish_deployment(settings, return_state=True)  # it needs the service
+    ended = finished.result(raise_on_failure=False)
+    done["finished_deployment"] = str(ended) if isinstance(ended, Exception) else ended
+    done["unfinished_retraining"] = start_unfinished(settings)
+    done["new_labels"] = start_on_labels(settings)
     done["approved_releases"] = begin_approved(settings)
     explain(done)
+    finished.result()
     return done

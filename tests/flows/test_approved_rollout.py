@@ -17,8 +17,9 @@ from prefect.exceptions import NotPausedError
 from prefect.states import Completed, Crashed, Paused, Running
 
 from flows import approve, flow_runs, follow, reconcile, stack_deployments
-from mammo.folder_entries import write_json
 from mammo.continual.unfinished import begin
+from mammo.errors import PackagingFailed
+from mammo.folder_entries import write_json
 from mammo.pointer import write_pointer
 from mammo.prediction_log import PredictionLog
 from mammo.release import MANIFEST, Release
@@ -74,7 +75,8 @@ def ask(settings: Settings, run: str, episode: str | None = None, name: str = "r
 def go(settings: Settings) -> list[str]:
     """Reconcile: mark the dead, then begin what is left; the Bento takes no time here."""
     flow_runs.crash_dead(settings)
-    return approve.begin_approved(settings, lambda _: None)
+    told = approve.begin_approved(settings, lambda _: None)
+    return [name for name, what in told.items() if what == approve.BEGUN]
 
 
 @pytest.mark.parametrize("state", [Paused, Running])  # Running: resumed, with nobody there
@@ -151,7 +153,12 @@ def test_three_deployments_that_failed_are_enough(settings: Settings, server: Se
     for attempt in (1, 2, 3):
         assert go(settings) == ["r-2"]
         server.keys[f"{KEY}:{attempt}"].state = State(type=StateType.FAILED)
-    assert [go(settings) for _ in range(2)] == [[], []]
+    told = approve.begin_approved(settings, lambda _: None)
+    assert told == {
+        "r-2": "is given up: three deployments of it have failed. "
+        "`mammo deploy r-2 --rollout` begins it"
+    }
+    assert approve.begin_approved(settings, lambda _: None) == {}
     assert PredictionLog(settings.log_url).watermark("approval:r-2").state == {}
 
 
@@ -214,6 +221,52 @@ def test_one_deployment_is_waited_for_before_the_next(settings: Settings, server
     server.keys[f"{KEY}:1"].state = Completed()
     write_pointer(settings.pointer_path, {"release_id": "r-2"})
     assert go(settings) == ["r-3"]
+
+
+@pytest.mark.parametrize("fails", ["its Bento", "its folder"])
+def test_one_that_cannot_be_begun_stops_no_other_and_is_given_up(
+    settings: Settings, server: Server, fails: str
+) -> None:
+    make(settings, "r-3")
+    judge(settings, "r-3", approval="few exams")
+    say_yes(settings, "r-3")
+    for name in ("r-2", "r-3"):
+        ask(settings, server.add(Crashed()), name=name)
+    if fails == "its folder":
+        (settings.releases_dir / "r-2" / MANIFEST).unlink()
+
+    def package(name: str) -> None:
+        if name == "r-2":
+            raise PackagingFailed("no wheel.")
+
+    told = []
+    for _ in range(4):
+        told.append(approve.begin_approved(settings, package))
+        for run in server.keys.values():
+            run.state = Completed()
+        write_pointer(settings.pointer_path, {"release_id": "r-3"})
+    code = {"its Bento": "PACKAGING_FAILED", "its folder": "RELEASE_NOT_FOUND"}[fails]
+    assert told[0]["r-3"] == approve.BEGUN
+    assert [one["r-2"].split(":")[0] for one in told[:3]] == [
+        f"is tried again, {code}",
+        f"is tried again, {code}",
+        f"is given up, {code}",
+    ]
+    assert "mammo deploy r-2 --rollout" in told[2]["r-2"]
+    assert told[3] == {}
+    assert list(server.keys) == ["approved:r-3:1"]
+
+
+def test_what_is_given_up_is_told(
+    settings: Settings, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages: list[str] = []
+    monkeypatch.setattr(
+        reconcile, "create_markdown_artifact", lambda markdown, **_: pages.append(markdown)
+    )
+    reconcile.explain.fn({"freed_episodes": [], "approved_releases": {}})
+    reconcile.explain.fn({"approved_releases": {"r-2": "is given up", "r-3": "is begun"}})
+    assert pages == ["## Brought to an end\n- approved releases: r-2 is given up; r-3 is begun"]
 
 
 class Started:
