@@ -78,7 +78,7 @@ def test_a_card_that_cannot_be_logged_stops_nothing_and_is_told(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = home / "releases" / RELEASE
-    (place / "registry.json").write_text('{"run_id": "x"}')
+    (place / "registry.json").write_text('{"run_id": "x", "version": "1"}')
     (place / "card.md").write_text("changed")
     cli_card.log_cards(Settings(home=home, _env_file=None), place)
     told = capsys.readouterr().err
