@@ -27,7 +27,7 @@ from flows.progress import log_progress
 from flows.retries import too_few
 from flows.train import write_cards
 from flows.validate import validate
-from mammo.changes.taken_back import has_served, is_taken_back
+from mammo.changes.taken_back import has_served, is_superseded, is_taken_back
 from mammo.continual import mend
 from mammo.continual.approval import needs_approval
 from mammo.continual.mend import Assignment
@@ -35,6 +35,7 @@ from mammo.settings import Settings, read_settings
 
 MINIMUM_LABELLED = 60
 TAKEN_BACK = "taken back"
+SUPERSEDED = "superseded"
 
 
 @task
@@ -162,9 +163,13 @@ def let_into_service(
     Returns ``rollout``, or ``awaiting approval`` where nobody approved it in time; then
     `mammo approve` begins the rollout later. ``taken back`` for a release that the guard or
     a person took out of service, or out of its trial: only a person deploys it again.
+    ``superseded`` for one that has served, as a new operating point does at once, and that
+    another has followed since: put back, it would undo what that one brought.
     """
     if is_taken_back(settings, release_id):
         return TAKEN_BACK
+    if is_superseded(settings, release_id):
+        return SUPERSEDED
     if not approved(settings, release_id, reason, episode_key):
         return AWAITING
     put_into_service(release_id, reason, episode_key)

@@ -149,6 +149,8 @@ class Installation:
         """Note what came of a claim: an assignment, nothing to do, or the end of the process."""
         if isinstance(done, Assignment):
             run.assignment = done
+            # no deployment here is an episode's own: each would take another's point away
+            assert done.champion.name == self.pointer()["release_id"]
         else:
             run.alive, run.over = False, done is None
 

@@ -17,7 +17,7 @@ ENDED = ("harm", "stopped", "manual")
 Move = dict[str, Any]
 
 
-def has_served(settings: Settings, release_id: str, episode_key: str | None) -> bool:
+def has_served(settings: Settings, release_id: str | None, episode_key: str | None = None) -> bool:
     """Say whether this release, or one of its episode, was once put into service.
 
     By the records: a move that was killed before its own is for the next deployment to finish.
@@ -25,12 +25,31 @@ def has_served(settings: Settings, release_id: str, episode_key: str | None) -> 
 
     def is_theirs(record: Move) -> bool:
         own = episode_key is not None and record.get("episode_key") == episode_key
-        return own or record.get("release") == release_id
+        return own or (release_id is not None and record.get("release") == release_id)
 
-    return any(
-        is_theirs(one) and _stage(one) == "champion" and not one.get("rollback")
-        for one in _recorded(settings)
-    )
+    return any(is_theirs(one) and _brings_in(one) for one in _recorded(settings))
+
+
+def is_superseded(settings: Settings, release_id: str) -> bool:
+    """Say whether a release was put into service before and another serves now.
+
+    Also true of one that was taken back. Raises PointerDamaged.
+    """
+    serving = (read_pointer(settings.pointer_path) or {}).get("release_id")
+    return serving != release_id and has_served(settings, release_id)
+
+
+def brought_in(settings: Settings, champion: str, episode_key: str) -> set[str]:
+    """Return a champion, and what an episode has put into service over it, step by step.
+
+    Over a release of anybody else's, it is not its own any more. Raises PointerDamaged.
+    """
+    own = {champion}
+    for move in [*_recorded(settings), *_last(settings)]:
+        theirs = _brings_in(move) and move.get("episode_key") == episode_key
+        if theirs and move.get("previous") in own:
+            own.add(str(move["release"]))
+    return own
 
 
 def is_taken_back(settings: Settings, release_id: str) -> bool:
@@ -58,6 +77,10 @@ def _last(settings: Settings) -> list[Move]:
     if not moved:
         return []
     return [moved | {"release": moved["release_id"], "previous": previous.get("release_id")}]
+
+
+def _brings_in(move: Move) -> bool:
+    return _stage(move) == "champion" and not move.get("rollback")
 
 
 def _stage(move: Move) -> str:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mammo.changes.taken_back import brought_in, has_served
 from mammo.continual.fit import train_release
 from mammo.continual.judge import (
     choose_candidate,
@@ -99,7 +100,9 @@ def claim(
 
     The same run that comes back after a kill gets its episode again. What is mended is the
     release in service when the work was first taken on, which may be another than the
-    episode's: since then another scanner may have been given its point.
+    episode's: since then another scanner may have been given its point. Where that happens
+    after a kill, the work begins anew (`_forget_outdated`), without setting the point again
+    that the episode has set before.
     """
     champion = in_service(settings)
     if champion is None:
@@ -116,8 +119,10 @@ def claim(
         episode = log.episode(key) or {}
         if episode.get("status") != "acting" or episode.get("flow_run_id") != run_id:
             return None
+    _forget_outdated(settings, key, key)
     champion = _first_champion(settings, key)
-    return Assignment(key, _action(episode), scanner_of(episode), champion, key, run_id)
+    action = "retrain" if _has_set_its_point(settings, key) else _action(episode)
+    return Assignment(key, action, scanner_of(episode), champion, key, run_id)
 
 
 def _claim_unprompted(settings: Settings, run_id: str, work: str | None) -> Assignment | None:
@@ -131,13 +136,28 @@ def _claim_unprompted(settings: Settings, run_id: str, work: str | None) -> Assi
     return Assignment(None, "retrain", None, _first_champion(settings, work), work)
 
 
-def _forget_outdated(settings: Settings, work: str) -> None:
-    """Let the work begin anew where another release serves: its candidates lack what that has."""
+def _forget_outdated(settings: Settings, work: str, key: str | None = None) -> None:
+    """Let the work begin anew where another release serves: its candidates lack what that has.
+
+    What the episode ``key`` itself has put into service over its champion is no other.
+    """
     champion = in_service(settings)
     log, reader = PredictionLog(settings.log_url).create(), f"retrain:{work}"
     known = log.watermark(reader).state.get("champion")
-    if champion is not None and known not in (None, champion.name):
+    if champion is None or known is None:
+        return
+    own = {known} if key is None else brought_in(settings, known, key)
+    if champion.name not in own:
         log.set_watermark(reader, 0, {})
+
+
+def _has_set_its_point(settings: Settings, key: str) -> bool:
+    """Say whether the episode had its point in service before its work began anew.
+
+    What serves now has that point, or somebody took it away: neither is to be undone.
+    """
+    made = PredictionLog(settings.log_url).watermark(f"retrain:{key}").state
+    return "recalibrated" not in made and has_served(settings, None, key)
 
 
 def _first_champion(settings: Settings, run: str) -> Path:

@@ -232,9 +232,16 @@ def quick(moved: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return moved
 
 
-def in_service(settings: Settings, release_id: str) -> None:
-    pointer = {"release_id": release_id, "bento_tag": "t", "release_dir": "d"}
-    write_pointer(settings.pointer_path, pointer | {"previous": None, "changed_at": "now"})
+def in_service(
+    settings: Settings,
+    release_id: str,
+    previous: dict[str, str] | None = None,
+    episode_key: str | None = None,
+) -> None:
+    place = {"release_id": release_id, "bento_tag": "t", "release_dir": "d"}
+    moved = place | {"stage": "champion", "episode_key": episode_key}
+    pointer = place | {"previous": previous, "changed_at": "now", "moved": moved}
+    write_pointer(settings.pointer_path, pointer)
 
 
 def test_what_is_mended_is_what_serves_when_the_work_begins(
@@ -251,7 +258,8 @@ def test_what_is_mended_is_what_serves_when_the_work_begins(
     in_service(quick, "r-2")  # mended for the other scanner meanwhile
     first = claim(quick, "k", "run-1", "AUTOMATION:a")
     assert first is not None and first.champion.name == "r-2"
-    in_service(quick, "r-3")  # what this work itself has put into service, before it was killed
+    # what this work itself has put into service, before it was killed
+    in_service(quick, "r-3", previous={"release_id": "r-2"}, episode_key="k")
     assert claim(quick, "k", "run-1", "AUTOMATION:a") == first
 
 
