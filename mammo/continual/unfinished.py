@@ -9,8 +9,9 @@ train the same network under another digest, which the gate's ledger pays for ag
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from mammo.pointer import read_pointer
 from mammo.prediction_log import PredictionLog
@@ -49,7 +50,7 @@ def unfinished(settings: Settings) -> Unfinished | None:
 
 
 def is_served(settings: Settings, work: str) -> bool:
-    """Say whether a candidate of ``work`` is or was in service or on trial.
+    """Say whether a candidate of ``work`` is or was in service or on trial (`was_moved`).
 
     Then the work is done but for its last line: done again, it would bring back what
     the guard or a person may have taken out of service since.
@@ -59,9 +60,18 @@ def is_served(settings: Settings, work: str) -> bool:
 
 
 def was_moved(settings: Settings, release_ids: Iterable[str]) -> bool:
-    """Say whether the pointer or a change record tells of one of these releases."""
+    """Say whether the pointer or a change record tells that one of these releases was moved.
+
+    A trial that a worker refused before its first record was none: it may begin again, as
+    `mammo.changes.taken_back.is_taken_back` has it.
+    """
     pointer = read_pointer(settings.pointer_path) or {}
     places = [pointer, pointer.get("challenger") or {}]
     moved = {one.get("release_id") for one in places}
-    moved |= {one["release_id"] for one in PredictionLog(settings.log_url).create().changes()}
+    changes = PredictionLog(settings.log_url).create().changes()
+    moved |= {one["release_id"] for one in changes if not _is_refused_trial(one["record"])}
     return not moved.isdisjoint(release_ids)
+
+
+def _is_refused_trial(record: Mapping[str, Any]) -> bool:
+    return (record.get("stage"), record.get("reason")) == ("stopped", "refused")

@@ -86,10 +86,36 @@ def test_one_whose_release_came_to_service_is_over(settings: Settings, where: st
         beside = {"release_id": "r-2", "stage": "shadow"}
         write_pointer(settings.pointer_path, {"release_id": "r-1", "challenger": beside})
     else:
-        PredictionLog(settings.log_url).add_change("r-2", {"stage": "stopped"})
+        PredictionLog(settings.log_url).add_change("r-2", {"stage": "stopped", "reason": "harm"})
     assert unfinished(settings) is None
     assert mend.claim(settings, None, "run-2", "test", LABELS) is None
     assert claim(settings, "run-3").run == "run-3", "the next one is a work of its own"
+
+
+@pytest.mark.parametrize(
+    ("records", "over"),
+    [
+        (["refused"], False),  # killed in `deploy`: it was never on trial, as `taken_back` has it
+        (["refused", "refused"], False),
+        (["shadow", "refused"], True),
+        (["refused", "shadow"], True),
+        (["refused", "harm"], True),
+        (["manual"], True),
+    ],
+)
+def test_a_trial_that_a_worker_refused_is_begun_again(
+    settings: Settings, records: list[str], over: bool
+) -> None:
+    """No outcome is new after its training: over, the candidate would never be tried."""
+    assert mend.fine_tuned(settings, claim(settings, "run-1", LABELS))["release"] == "r-2"
+    for one in records:
+        stage = "shadow" if one == "shadow" else "stopped"
+        PredictionLog(settings.log_url).add_change("r-2", {"stage": stage, "reason": one})
+    assert (unfinished(settings) is None) is over
+    again = mend.claim(settings, None, "run-2", "test", LABELS)
+    assert (again is None) is over
+    if again is not None:
+        assert mend.fine_tuned(settings, again)["release"] == "r-2"
 
 
 def test_one_whose_champion_was_replaced_begins_anew(settings: Settings) -> None:

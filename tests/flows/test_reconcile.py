@@ -6,6 +6,7 @@ The server itself is in `test_exactly_once.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from prefect.states import (
     Cancelling,
     Completed,
     Crashed,
+    Failed,
     Paused,
     Pending,
     Running,
@@ -30,7 +32,7 @@ from prefect.states import (
 from flows import flow_runs, reconcile
 from mammo.continual.fresh_labels import FreshLabels
 from mammo.continual.unfinished import begin, unfinished
-from mammo.errors import SourceInvalid
+from mammo.errors import DeployFailed, SourceInvalid
 from mammo.pointer import write_pointer
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
@@ -386,6 +388,33 @@ def test_who_took_on_what_was_cancelled_and_died_is_followed(
     run = reconcile.start_unfinished.fn(settings)
     assert run is not None
     assert server.runs[run].parameters == {"reason": "schedule", "work": "labels:r-1:1"}
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_deployment_that_cannot_be_ended_stops_no_other_step(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    """It comes before what asks which releases were on trial, and the run fails all the same."""
+    told, problem = [], DeployFailed("Release r-2 did not come into service.")
+    state: State[Any] = Failed(data=problem) if refused else Completed(data={"release": "r-2"})
+
+    def step(name: str, given: Any = None) -> Callable[..., Any]:
+        return lambda *_, **__: (told.append(name), given)[1]
+
+    for name in ("crash_dead", "free_abandoned", "start_lost", "start_unfinished"):
+        monkeypatch.setattr(reconcile, name, step(name, name))
+    monkeypatch.setattr(reconcile, "start_on_labels", step("start_on_labels"))
+    monkeypatch.setattr(reconcile, "begin_approved", step("begin_approved"))
+    monkeypatch.setattr(reconcile, "finish_deployment", step("finish_deployment", state))
+    explained: dict[str, Any] = {}
+    monkeypatch.setattr(reconcile, "explain", explained.update)
+    with pytest.raises(DeployFailed) if refused else nullcontext():
+        assert reconcile.reconcile.fn() == explained
+    assert told.index("finish_deployment") < told.index("start_unfinished")
+    assert {"start_on_labels", "begin_approved"} <= set(told)
+    ended = str(problem) if refused else {"release": "r-2"}
+    assert explained["finished_deployment"] == ended
+    assert explained["unfinished_retraining"] == "start_unfinished"
 
 
 def test_a_programme_sets_what_is_enough(settings: Settings) -> None:
