@@ -19,11 +19,12 @@ from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import pause_flow_run, resume_flow_run
 from prefect.runtime import flow_run
 
+from bentos.screening.confirmation import require_running
 from flows import flow_runs
 from mammo.continual.approval import approve, needs_approval, standing
 from mammo.continual.mend import on_trial
 from mammo.continual.unfinished import unfinished, was_moved
-from mammo.errors import MammoError
+from mammo.errors import MammoError, StackNotRunning
 from mammo.prediction_log import PredictionLog
 from mammo.settings import Settings
 from monitoring.episodes import ACTING, MAX_ATTEMPTS, OPEN
@@ -69,13 +70,16 @@ def begin_approved(settings: Settings, package: Callable[[str], Any]) -> dict[st
 
     Their run died while it waited, or the one who approved did before the rollout had
     begun. ``package`` makes a release's Bento. One begins at a time, and none beside another
-    on trial, whose place it would take. Returns what became of each that was begun, failed
-    or is waited for no more; one that fails stops no other, and is given up after three times.
+    on trial, whose place it would take, nor while no service answers. Returns what became of
+    each that was begun, failed, waits for the service or is waited for no more; one that
+    fails stops no other, and is given up after three times.
     """
     told = {}
     for name in _asked(settings):
         try:
             became = _go_on(settings, name, package)
+        except StackNotRunning as error:  # no try: it says nothing about the release
+            became = f"waits for the service: {error}"
         except MammoError as error:
             became = _count_failure(settings, name, error)
         if became is not None:
@@ -97,6 +101,7 @@ def _go_on(settings: Settings, release_id: str, package: Callable[[str], Any]) -
         return "is waited for no more: the gate has refused it since"
     if not said.approved or on_trial(settings) is not None:
         return None
+    require_running(settings)
     package(release_id)
     if _start_deploy(release_id, waiting) is not None:
         return BEGUN
@@ -139,15 +144,34 @@ def approve_release(settings: Settings, release_id: str, reason: str) -> dict[st
     """Write down a person's approval, and let what waits for it go on.
 
     Returns what `mammo.continual.approval.approve` returns, and ``goes_on``: the run that
-    was resumed, that of a rollout begun now, or None where nothing waits. A resumed run
-    whose process is gone is told from the others by the reconciler (`begin_approved`).
+    was resumed, that of a rollout begun now, or None where none is; ``then`` says what brings
+    the release into service where it was not moved yet. A resumed run whose process is gone
+    is told from the others by the reconciler (`begin_approved`).
     """
     told = approve(settings, release_id, reason=reason)
     waiting = _waiting(settings, release_id)
     goes_on = _resume(waiting["run"]) if waiting else None
-    if waiting and goes_on is None and not was_moved(settings, [release_id]):
-        goes_on = _begin_rollout(settings, release_id, waiting)
-    return told | {"goes_on": goes_on}
+    if goes_on is not None or was_moved(settings, [release_id]):
+        return told | {"goes_on": goes_on}
+    if waiting and (later := _begins_later(settings, release_id)):
+        return told | {"goes_on": None, "then": later}
+    goes_on = _begin_rollout(settings, release_id, waiting) if waiting else None
+    then = {} if goes_on else {"then": _by_hand(release_id)}
+    return told | {"goes_on": goes_on} | then
+
+
+def _begins_later(settings: Settings, release_id: str) -> str | None:
+    """Say why the reconciler alone begins a rollout that waits; None where it may begin now."""
+    if trial := on_trial(settings):
+        return (
+            f"{trial} is on trial; the reconciler begins this one's rollout when that is over. "
+            f"{_by_hand(release_id)} now, and ends that trial"
+        )
+    try:
+        require_running(settings)
+    except StackNotRunning as error:
+        return f"The reconciler begins its rollout once the service is back. {error}"
+    return None
 
 
 def _asked(settings: Settings) -> list[str]:

@@ -34,6 +34,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
     monkeypatch.setattr(paused, "needs_approval", lambda _, release_id: why.get(release_id))
     monkeypatch.setattr(paused, "approve", approve)
+    monkeypatch.setattr(paused, "require_running", lambda _: None)
     monkeypatch.setattr(paused, "POLL_SECONDS", 1)
     return why
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.exceptions import NotPausedError
 from prefect.states import Completed, Crashed, Paused, Running
 
+from bentos.screening import confirmation
 from flows import approve, flow_runs, follow, reconcile, stack_deployments
 from mammo.continual.unfinished import begin
 from mammo.errors import PackagingFailed
@@ -37,6 +39,8 @@ def server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Server:
     one = Server()
     for module in (flow_runs, reconcile, approve):
         monkeypatch.setattr(module, "get_client", lambda **_: one)
+    monkeypatch.setattr(approve, "require_running", lambda _: None)
+    monkeypatch.setattr(approve, "resume_flow_run", partial(resume, one))
     monkeypatch.setenv("MAMMO_STACK_TOKEN", "t")
     monkeypatch.setattr(flow_runs, "flow_runs_alive", lambda _: set())
     settings.home.mkdir(parents=True)
@@ -45,6 +49,12 @@ def server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Server:
     judge(settings, "r-2", approval="few exams")
     say_yes(settings, "r-2")
     return one
+
+
+def resume(server: Server, run_id: UUID) -> None:
+    if server.runs[str(run_id)].state.type is not StateType.PAUSED:
+        raise NotPausedError
+    server.set_flow_run_state(run_id, Running(), force=True)
 
 
 def make(settings: Settings, name: str) -> None:
@@ -95,13 +105,6 @@ def test_a_person_approves_before_anybody_knows_that_the_run_is_dead(
     run = server.add(Paused())
     ask(settings, run)
 
-    def resume(run_id: UUID) -> None:
-        if server.runs[str(run_id)].state.type is not StateType.PAUSED:
-            raise NotPausedError
-        server.set_flow_run_state(run_id, Running(), force=True)
-
-    monkeypatch.setattr(approve, "approve", lambda *_, **__: {"reason": "reread"})
-    monkeypatch.setattr(approve, "resume_flow_run", resume)
     monkeypatch.setattr(follow, "run_and_follow", lambda *_: None)
     assert approve.approve_release(settings, "r-2", "reread")["goes_on"] == run
     assert [go(settings) for _ in range(2)] == [["r-2"], []]
@@ -221,6 +224,52 @@ def test_one_deployment_is_waited_for_before_the_next(settings: Settings, server
     server.keys[f"{KEY}:1"].state = Completed()
     write_pointer(settings.pointer_path, {"release_id": "r-2"})
     assert go(settings) == ["r-3"]
+
+
+def test_no_deployment_is_tried_while_no_service_answers(
+    settings: Settings, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(settings, server.add(Crashed()))
+    with monkeypatch.context() as away:
+        away.setattr(approve, "require_running", confirmation.require_running)
+        for _ in range(4):  # more often than a release that fails is tried
+            told = approve.begin_approved(settings, lambda _: None)
+            assert list(told) == ["r-2"]
+            assert told["r-2"].startswith("waits for the service: No service answers at")
+        approved = approve.approve_release(settings, "r-2", "reread")
+        assert approved["goes_on"] is None
+        assert approved["then"].startswith("The reconciler begins its rollout once the service is")
+    assert server.keys == {}
+    assert go(settings) == ["r-2"]
+
+
+@pytest.mark.parametrize("where", ["given up", "nobody asked", "on trial"])
+def test_who_approves_is_told_what_to_do_where_nothing_goes_on(
+    settings: Settings, server: Server, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(follow, "run_and_follow", lambda *_: None)
+    if where != "nobody asked":
+        ask(settings, server.add(Crashed()))
+    if where == "on trial":
+        trial = {"release_id": "r-9", "plan": {"stages": ["shadow"]}}
+        write_pointer(settings.pointer_path, {"release_id": "r-1", "challenger": trial})
+    if where == "given up":
+        for attempt in (1, 2, 3):
+            assert go(settings) == ["r-2"]
+            server.keys[f"{KEY}:{attempt}"].state = State(type=StateType.FAILED)
+        assert "is given up" in approve.begin_approved(settings, lambda _: None)["r-2"]
+    runs = len(server.keys)
+    told = approve.approve_release(settings, "r-2", "reread")
+    assert (told["goes_on"], len(server.keys)) == (None, runs)
+    assert "`mammo deploy r-2 --rollout`" in told["then"]
+    assert ("r-9 is on trial" in told["then"]) is (where == "on trial")
+
+
+def test_nobody_is_told_to_move_what_was_moved(settings: Settings, server: Server) -> None:
+    PredictionLog(settings.log_url).add_change("r-2", {"stage": "champion"})
+    told = approve.approve_release(settings, "r-2", "reread")
+    assert told["goes_on"] is None
+    assert "then" not in told
 
 
 @pytest.mark.parametrize("fails", ["its Bento", "its folder"])
