@@ -129,14 +129,17 @@ async def clear_lost_runs(client: PrefectClient, alive: set[str]) -> int:
 
     A run left in Running would hold its deployment's only place for ever, and a
     week of missed schedules would all start at once. One that was paused has waited for a
-    person in its process, and would be resumed to nothing.
+    person in its process, and would be resumed to nothing. One that a person was cancelling
+    is cancelled: nobody is to start it again.
     """
-    from prefect.states import Crashed
+    from prefect.states import Cancelled, Crashed
 
     began = await _runs(client, "RUNNING", "CANCELLING", "PAUSED")
     lost = [run for run in began if str(run.id) not in alive]
     for run in lost:
-        state: State[Any] = Crashed(message="The stack ended while this run was going on.")
+        cancelling = run.state is not None and run.state.is_cancelling()
+        ended = Cancelled if cancelling else Crashed
+        state: State[Any] = ended(message="The stack ended while this run was going on.")
         await client.set_flow_run_state(run.id, state, force=True)
     due = [r for r in await _runs(client, "SCHEDULED") if r.auto_scheduled and _is_past(r)]
     for run in due:

@@ -5,6 +5,7 @@ The server itself is in `test_exactly_once.py`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,7 @@ from prefect.states import (
     Scheduled,
 )
 
-from flows import flow_runs, reconcile
+from flows import flow_runs, reconcile, stack_deployments
 from mammo.continual.fresh_labels import FreshLabels
 from mammo.continual.unfinished import begin, unfinished
 from mammo.errors import DeployFailed, SourceInvalid
@@ -214,6 +215,24 @@ def test_a_run_that_died_while_it_was_cancelled_is_cancelled(
     monkeypatch.setenv("MAMMO_STACK_TOKEN", "t")
     assert flow_runs.crash_dead(settings) == [run]
     assert server.runs[run].state.type is StateType.CANCELLED
+
+
+def test_a_stack_that_starts_cancels_what_was_being_cancelled(server: Server) -> None:
+    """The stack went down between a person's word and the end of the process."""
+
+    async def read_flow_runs(**given: Any) -> list[Any]:
+        return server.read_flow_runs(**given)
+
+    async def set_flow_run_state(*given: Any, **more: Any) -> None:
+        server.set_flow_run_state(*given, **more)
+
+    client: Any = SimpleNamespace(
+        read_flow_runs=read_flow_runs, set_flow_run_state=set_flow_run_state
+    )
+    stopped, died = server.add(Cancelling()), server.add(Running())
+    assert asyncio.run(stack_deployments.clear_lost_runs(client, set())) == 2
+    states = [server.runs[one].state.type for one in (stopped, died)]
+    assert states == [StateType.CANCELLED, StateType.CRASHED]
 
 
 def test_the_reconciler_does_not_crash_itself(
