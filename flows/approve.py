@@ -122,7 +122,7 @@ def _count_failure(settings: Settings, release_id: str, error: MammoError) -> st
 
 
 def _by_hand(release_id: str) -> str:
-    return f"`mammo deploy {release_id} --rollout` begins it"
+    return f"`mammo package {release_id}`, then `mammo deploy {release_id} --rollout` begins it"
 
 
 def _is_left(settings: Settings, waiting: dict[str, Any]) -> bool:

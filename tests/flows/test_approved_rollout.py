@@ -159,7 +159,7 @@ def test_three_deployments_that_failed_are_enough(settings: Settings, server: Se
     told = approve.begin_approved(settings, lambda _: None)
     assert told == {
         "r-2": "is given up: three deployments of it have failed. "
-        "`mammo deploy r-2 --rollout` begins it"
+        "`mammo package r-2`, then `mammo deploy r-2 --rollout` begins it"
     }
     assert approve.begin_approved(settings, lambda _: None) == {}
     assert PredictionLog(settings.log_url).watermark("approval:r-2").state == {}
