@@ -153,25 +153,19 @@ def approve_release(settings: Settings, release_id: str, reason: str) -> dict[st
     goes_on = _resume(waiting["run"]) if waiting else None
     if goes_on is not None or was_moved(settings, [release_id]):
         return told | {"goes_on": goes_on}
-    if waiting and (later := _begins_later(settings, release_id)):
-        return told | {"goes_on": None, "then": later}
-    goes_on = _begin_rollout(settings, release_id, waiting) if waiting else None
-    then = {} if goes_on else {"then": _by_hand(release_id)}
-    return told | {"goes_on": goes_on} | then
-
-
-def _begins_later(settings: Settings, release_id: str) -> str | None:
-    """Say why the reconciler alone begins a rollout that waits; None where it may begin now."""
-    if trial := on_trial(settings):
-        return (
+    then = _by_hand(release_id)
+    if waiting and (trial := on_trial(settings)):
+        then = (
             f"{trial} is on trial; the reconciler begins this one's rollout when that is over. "
-            f"{_by_hand(release_id)} now, and ends that trial"
+            f"{then} now, and ends that trial"
         )
-    try:
-        require_running(settings)
-    except StackNotRunning as error:
-        return f"The reconciler begins its rollout once the service is back. {error}"
-    return None
+    elif waiting:
+        try:
+            require_running(settings)
+            goes_on = _begin_rollout(settings, release_id, waiting)
+        except StackNotRunning as error:  # or not to be seen from here, as under Compose
+            then = f"The reconciler begins its rollout while the service answers. {error}"
+    return told | {"goes_on": goes_on} | ({} if goes_on else {"then": then})
 
 
 def _asked(settings: Settings) -> list[str]:

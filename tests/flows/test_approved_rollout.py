@@ -238,8 +238,19 @@ def test_no_deployment_is_tried_while_no_service_answers(
             assert told["r-2"].startswith("waits for the service: No service answers at")
         approved = approve.approve_release(settings, "r-2", "reread")
         assert approved["goes_on"] is None
-        assert approved["then"].startswith("The reconciler begins its rollout once the service is")
+        assert approved["then"].startswith("The reconciler begins its rollout while the service")
     assert server.keys == {}
+    assert go(settings) == ["r-2"]
+
+
+def test_who_approves_where_no_stack_is_seen_is_told_who_begins_it(
+    settings: Settings, server: Server
+) -> None:
+    """As in a container, which has no `mammo up`: its approval is written and not an error."""
+    ask(settings, server.add(Completed()))
+    told = approve.approve_release(settings, "r-2", "reread")
+    assert (told["goes_on"], server.keys) == (None, {})
+    assert told["then"].startswith("The reconciler begins its rollout while the service answers")
     assert go(settings) == ["r-2"]
 
 
