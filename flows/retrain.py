@@ -114,7 +114,7 @@ def close(settings: Settings, assignment: Assignment, result: dict[str, Any]) ->
     create_markdown_artifact(
         key="retrain",
         markdown="\n".join(
-            [f"## In service now: `{result['chosen'] or 'unchanged'}`", "```", *lines, "```"]
+            [f"## Chosen: `{result['chosen'] or 'none of them'}`", "```", *lines, "```"]
         ),
         description="Which candidates met the gate, and what it said",
     )
