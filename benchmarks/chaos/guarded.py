@@ -35,7 +35,7 @@ from benchmarks.chaos.exams import ExamMaker, SmallExam
 from benchmarks.chaos.faulty_releases import FAULTS, GOOD, write_faulty, write_first
 from benchmarks.chaos.load import Load, Sent
 from benchmarks.chaos.served import ROOT, make_home, serve, wait_until
-from bentos.screening.change_record import Why
+from bentos.screening.change_record import Why, is_recorded
 from bentos.screening.deployment import deploy_release
 from bentos.screening.leading import begin_rollout
 from bentos.screening.rollout_policy import DEFAULT, POLICY_FILE
@@ -192,6 +192,7 @@ def _case(
     ended: float,
 ) -> Case:
     _answered(load, AFTER)
+    _wait(lambda: is_recorded(_pointer(settings), settings))  # the pointer is moved before that
     sent = [one for one in list(load.sent)[before:] if one.answered_at >= began]
     during = [one for one in sent if one.answered_at <= ended]
     record = PredictionLog(settings.log_url).changes()[-1]["record"]
