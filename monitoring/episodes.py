@@ -209,20 +209,17 @@ def answered_beyond(episodes: Sequence[dict[str, Any]], release_id: str, last_id
     return sorted({at for one in closed if (at := _read_to(one)) > last_id})
 
 
-def answered_outcomes(episodes: Sequence[dict[str, Any]], release_id: str) -> dict[str, float]:
-    """Return, by key, up to which day outcomes were taken whose episodes have been closed.
+def answered_outcomes(closed: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Return, by key, up to which day outcomes were taken, of those episodes that rest on them.
 
-    Of episodes that somebody or a run had to act on because of the programme's outcomes; the
-    day is that of the run that opened it, 0 where that did not keep it.
+    ``closed`` are what `closed_acting` returns of the programme; the day is that of the run
+    that opened an episode, 0 where that did not keep it.
     """
-    told = {one["key"]: one["evidence"] or {} for one in episodes if _is_closed(one)}
-    lanes = ("act", FAULT_LANE, ASK_LANE)
+    told = {one["key"]: one["evidence"] or {} for one in closed}
     return {
         key: float(evidence.get("outcomes_day", 0.0))
         for key, evidence in told.items()
         if "outcomes" in evidence
-        and key.startswith(f"{release_id}:")
-        and key.split(":")[-2] in lanes
     }
 
 

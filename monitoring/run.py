@@ -30,6 +30,7 @@ from monitoring.episodes import (
     answered_beyond,
     answered_outcomes,
     close_notes,
+    closed_acting,
     open_episode,
     read_by,
     waiting_episodes,
@@ -41,7 +42,7 @@ from monitoring.outcomes import OutcomeReport, measure_outcomes
 from monitoring.pages import draft_folder, write_index, write_run_page
 from monitoring.performance import measure_performance
 from monitoring.plot import plot_control
-from monitoring.proposals import compare_strata, propose
+from monitoring.proposals import PROGRAMME, compare_strata, propose
 from monitoring.release_reference import read_reference
 from monitoring.strata import strata_of
 from monitoring.watch import Watch
@@ -144,7 +145,7 @@ def _look_at_outcomes(
         watch.config,
         datetime.now(UTC),
         left_reference=watch.left_reference(),
-        answered=answered_outcomes(episodes, watch.release_id),
+        answered=answered_outcomes(closed_acting(episodes, watch.release_id, PROGRAMME)),
     )
     performance = measure_performance(
         log.labelled(release_id=watch.release_id),
