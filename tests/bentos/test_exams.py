@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -278,23 +279,26 @@ def test_a_job_whose_workers_died_is_asked_for_in_the_log(settings: Settings) ->
     assert len(logged(settings)) == 1
 
 
-def test_a_stopped_service_is_no_attempt(settings: Settings) -> None:
+@contextmanager
+def scoring_later(settings: Settings) -> Iterator[tuple[JobStore, str]]:
+    """Yield the store and the id of a job that is scored; the service is stopped at the end."""
     point_to(settings, "r-1")
     app = create_app(settings, load=lambda place: FakeScreener(place, seconds=30.0))
     with open_client(app) as client:
         job = post(client, *FOUR, Prefer="respond-async").json()["id"]
         store = JobStore(settings.jobs_dir, 9)
         wait_for(lambda: store.read(job).status == "running")
+        yield store, job
+
+
+def test_a_stopped_service_is_no_attempt(settings: Settings) -> None:
+    with scoring_later(settings) as (store, job):
+        pass
     assert (store.read(job).status, store.read(job).attempts) == ("queued", 0)
 
 
 def test_a_full_disk_holds_up_no_stop(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    point_to(settings, "r-1")
-    app = create_app(settings, load=lambda place: FakeScreener(place, seconds=30.0))
-    with open_client(app) as client:
-        job = post(client, *FOUR, Prefer="respond-async").json()["id"]
-        store = JobStore(settings.jobs_dir, 9)
-        wait_for(lambda: store.read(job).status == "running")
+    with scoring_later(settings) as (store, job):
 
         def refuse(*_: object, **__: object) -> None:
             raise OSError(28, "No space left on device")
